@@ -1,0 +1,113 @@
+//! A bounded pool for work that burns processor time: verifying and making signatures, canonicalising, hashing.
+//!
+//! Tokio's workers keep moving bytes while a burst of signatures waits here; when the queue is full the caller gets
+//! [`Overloaded`] at once (503 and `Retry-After` outside) instead of an unbounded queue. A job that has been taken runs
+//! to its end even when the caller has gone away, so nothing it started is left half done.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+
+/// Jobs waiting or running at once before [`run`] refuses: a few times the most connections one listener takes, so
+/// that only a real excess is turned away.
+pub const QUEUE_LIMIT: usize = 8_192;
+
+/// The pool's queue is full, or its threads could not be started: the caller should answer 503 with `Retry-After`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server is at its limit of queued work; retry shortly")]
+pub struct Overloaded;
+
+/// A pool of its own size; the process-wide one is behind [`run`].
+pub struct Pool {
+    threads: rayon::ThreadPool,
+    pending: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Pool {
+    /// A pool with `threads` workers (0: one per core) that holds at most `limit` jobs.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the operating system gives no threads.
+    pub fn new(threads: usize, limit: usize) -> Result<Pool, Overloaded> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|n| format!("cpu-{n}"))
+            .build()
+            .map_err(|error| {
+                tracing::error!(%error, "cannot start the processor pool");
+                Overloaded
+            })?;
+        Ok(Pool { threads, pending: Arc::new(AtomicUsize::new(0)), limit })
+    }
+
+    /// Runs `job` on the pool. A panic of the job resumes in the caller, where the catch-panic layer answers it.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the queue is full; the job has then not been started.
+    pub async fn run<T, F>(&self, job: F) -> Result<T, Overloaded>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let slot = Slot::take(&self.pending, self.limit)?;
+        let (reply, answer) = oneshot::channel();
+        self.threads.spawn_fifo(move || {
+            let outcome = catch_unwind(AssertUnwindSafe(job));
+            drop(slot);
+            // A caller that has gone away wants no answer.
+            let _ = reply.send(outcome);
+        });
+        match answer.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(Overloaded),
+        }
+    }
+
+    /// Jobs waiting or running now.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+}
+
+/// One place in the queue, given back when dropped, whatever happened to the job.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(pending: &Arc<AtomicUsize>, limit: usize) -> Result<Slot, Overloaded> {
+        pending
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| if n < limit { n.checked_add(1) } else { None })
+            .map(|_| Slot(Arc::clone(pending)))
+            .map_err(|_| Overloaded)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn shared() -> Result<&'static Pool, Overloaded> {
+    static SHARED: OnceLock<Result<Pool, Overloaded>> = OnceLock::new();
+    SHARED.get_or_init(|| Pool::new(0, QUEUE_LIMIT)).as_ref().map_err(|error| *error)
+}
+
+/// Runs `job` on the process-wide pool, one worker per core and at most [`QUEUE_LIMIT`] jobs.
+///
+/// # Errors
+/// [`Overloaded`] when the queue is full; the job has then not been started.
+pub async fn run<T, F>(job: F) -> Result<T, Overloaded>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    shared()?.run(job).await
+}
+
+#[cfg(test)]
+mod tests;

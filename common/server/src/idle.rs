@@ -1,0 +1,110 @@
+//! A stream that gives up on a peer that says nothing: hyper times the reading of a request head, but neither the bytes
+//! before it knows which HTTP version it is speaking, nor a connection kept open without a request.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Fewer bytes than this are not a request yet: the shortest request line, `GET / HTTP/1.1` and its CRLF, is as long,
+/// and so are two thirds of the HTTP/2 preface (RFC 9113 §3.4).
+const OPENING: usize = 16;
+
+/// Wraps `io`: its first bytes must come within one time in all, and later no wait for the peer, to read or to write,
+/// lasts longer than the other.
+pub struct Idle<I> {
+    io: I,
+    opening_left: usize,
+    idle: Duration,
+    last: Instant,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<I> Idle<I> {
+    /// `opening`: time for the first bytes; `idle`: the longest silence after them.
+    pub fn new(io: I, opening: Duration, idle: Duration) -> Idle<I> {
+        let last = Instant::now();
+        Idle { io, opening_left: OPENING, idle, last, alarm: Box::pin(sleep_until(last + opening)) }
+    }
+
+    /// Called when the peer keeps us waiting. The alarm is moved only when it rings, so that a busy connection does not
+    /// touch the timer at every read.
+    fn waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            let deadline = self.last + self.idle;
+            if self.opening_left > 0 || deadline <= Instant::now() {
+                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for too long"));
+            }
+            self.alarm.as_mut().reset(deadline);
+        }
+    }
+
+    fn progressed(&mut self, read: usize) {
+        self.last = Instant::now();
+        if self.opening_left > 0 {
+            self.opening_left = self.opening_left.saturating_sub(read);
+            if self.opening_left == 0 {
+                let deadline = self.last + self.idle;
+                self.alarm.as_mut().reset(deadline);
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Idle<I> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.io).poll_read(context, buffer) {
+            Poll::Ready(outcome) => {
+                this.progressed(buffer.filled().len().saturating_sub(before));
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => this.waiting(context).map(Err),
+        }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Idle<I> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.io).poll_write(context, bytes) {
+            Poll::Ready(outcome) => {
+                this.progressed(0);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => this.waiting(context).map(Err),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match Pin::new(&mut this.io).poll_write_vectored(context, bytes) {
+            Poll::Ready(outcome) => {
+                this.progressed(0);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => this.waiting(context).map(Err),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}

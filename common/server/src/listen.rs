@@ -1,0 +1,125 @@
+//! Binding sockets. `localhost` means both loopback families, because a client may try either first and a refused
+//! connection on one of them costs it a retry.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Where to listen: `localhost:PORT`, `IPV4:PORT` or `[IPV6]:PORT`; port 0 takes a free one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddr {
+    hosts: Vec<IpAddr>,
+    port: u16,
+}
+
+/// Not a listen address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected localhost:PORT, IPV4:PORT or [IPV6]:PORT, got {0:?}")]
+pub struct BadListenAddr(String);
+
+impl FromStr for ListenAddr {
+    type Err = BadListenAddr;
+
+    /// A host name other than `localhost` is refused: it would be looked up, and what a name means to a resolver must
+    /// not decide which interface is opened.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || BadListenAddr(text.to_owned());
+        if let Some(port) = text.strip_prefix("localhost:") {
+            let port = port.parse().map_err(|_| bad())?;
+            return Ok(ListenAddr { hosts: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], port });
+        }
+        let address: SocketAddr = text.parse().map_err(|_| bad())?;
+        Ok(ListenAddr { hosts: vec![address.ip()], port: address.port() })
+    }
+}
+
+impl ListenAddr {
+    /// Whether only this machine can connect.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.hosts.iter().all(IpAddr::is_loopback)
+    }
+
+    /// The port asked for; 0 means a free one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The same hosts with another port.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> ListenAddr {
+        self.port = port;
+        self
+    }
+}
+
+/// Bound sockets of one [`ListenAddr`], all on one port.
+pub struct Bound {
+    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    port: u16,
+}
+
+impl Bound {
+    /// Binds every host of `address`. The first must succeed; a further one whose family this machine lacks is left
+    /// out, but one whose port is taken fails, because half the clients would then reach another process.
+    ///
+    /// # Errors
+    /// The operating system's, `AddrInUse` for a taken port.
+    pub async fn bind(address: &ListenAddr) -> io::Result<Bound> {
+        // With a free port the second family may find it taken: take another.
+        let attempts = if address.port == 0 { 16 } else { 1 };
+        let mut last = None;
+        for _ in 0..attempts {
+            match Bound::bind_once(address).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = Some(error),
+                outcome => return outcome,
+            }
+        }
+        Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+    }
+
+    async fn bind_once(address: &ListenAddr) -> io::Result<Bound> {
+        let mut sockets: Vec<TcpListener> = Vec::new();
+        let mut port = address.port;
+        for host in &address.hosts {
+            match TcpListener::bind(SocketAddr::new(*host, port)).await {
+                Ok(socket) => {
+                    port = socket.local_addr()?.port();
+                    sockets.push(socket);
+                }
+                Err(error) if !sockets.is_empty() && error.kind() != io::ErrorKind::AddrInUse => {
+                    tracing::debug!(%host, %error, "this address family is not available");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Bound { sockets, tls: None, port })
+    }
+
+    /// Speaks TLS on these sockets.
+    #[must_use]
+    pub fn with_tls(mut self, acceptor: TlsAcceptor) -> Bound {
+        self.tls = Some(acceptor);
+        self
+    }
+
+    /// The port in use.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The addresses in use.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

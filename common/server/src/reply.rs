@@ -1,0 +1,33 @@
+//! Answers that do not belong to one API: refused for load, timed out, broken.
+//!
+//! The body is `{"code": <HTTP status>, "message": <text>}`, the shape go-swagger gives Rekor v1 and the timestamp
+//! authority (rekor `pkg/api/error.go`), and every Sigstore client prints its `message`.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+
+/// An error body: the HTTP status again, and what was expected, what came and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The HTTP status.
+    pub code: u16,
+    /// One line for a person.
+    pub message: String,
+}
+
+/// An [`ErrorBody`] answer.
+pub fn error(status: StatusCode, message: impl Into<String>) -> Response {
+    (status, Json(ErrorBody { code: status.as_u16(), message: message.into() })).into_response()
+}
+
+/// 503 with `Retry-After` (RFC 9110 §10.2.3), in whole seconds.
+pub fn unavailable(retry_after: u32, message: impl Into<String>) -> Response {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    answer
+}
+
+/// Carries a request's identifier in and out.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

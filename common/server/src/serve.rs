@@ -1,0 +1,166 @@
+//! Serving: HTTP/1.1 and HTTP/2 on every listener (clear-text HTTP/2 by prior knowledge, RFC 9113 §3.3; by ALPN over
+//! TLS), with limits on what a peer may hold open, and a drain with a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::idle::Idle;
+use crate::listen::Bound;
+
+/// What a peer may hold open, and for how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections over all listeners; more wait in the operating system's backlog.
+    pub connections: usize,
+    /// Time for the first bytes, for a TLS handshake, and for a request head.
+    pub head: Duration,
+    /// The longest silence of a peer on an open connection.
+    pub idle: Duration,
+    /// Time that open requests get to finish once the shutdown has begun.
+    pub drain: Duration,
+    /// HTTP/2 streams open at once on one connection.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    /// Fulcio's 10 s for a request head (`cmd/app/serve.go`); the rest leaves room for a thousand clients on one host.
+    fn default() -> Self {
+        Limits {
+            connections: 4_096,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+            streams: 256,
+        }
+    }
+}
+
+/// How a shutdown went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every connection ended by itself.
+    All,
+    /// The deadline passed; the rest were cut.
+    Cut,
+}
+
+/// Serves `router` on `listeners` until `shutdown` resolves, then stops accepting, lets open requests finish within
+/// [`Limits::drain`] and cuts what is left.
+pub async fn serve(
+    listeners: Vec<Bound>,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let graceful = GracefulShutdown::new();
+    let (cut, _) = watch::channel(());
+    let server = Arc::new(Server { router, slots: Arc::new(Semaphore::new(limits.connections)), limits, cut });
+    let (stop, stopped) = watch::channel(());
+    let mut accepting = JoinSet::new();
+    // Each accept loop owns a way to make watchers, and gives it back by ending: `GracefulShutdown` then waits for
+    // connections only.
+    let graceful = Arc::new(graceful);
+    for Bound { sockets, tls, .. } in listeners {
+        for socket in sockets {
+            let (server, tls, mut stopped) = (Arc::clone(&server), tls.clone(), stopped.clone());
+            let graceful = Arc::clone(&graceful);
+            accepting.spawn(async move {
+                loop {
+                    let accepted = tokio::select! {
+                        accepted = server.accept(&socket) => accepted,
+                        _ = stopped.changed() => return,
+                    };
+                    let Some((stream, slot)) = accepted else { continue };
+                    let (server, tls, watcher) = (Arc::clone(&server), tls.clone(), graceful.watcher());
+                    let mut cut = server.cut.subscribe();
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            () = server.connection(stream, tls, watcher) => {}
+                            _ = cut.changed() => {}
+                        }
+                        drop(slot);
+                    });
+                }
+            });
+        }
+    }
+    shutdown.await;
+    let _ = stop.send(());
+    while accepting.join_next().await.is_some() {}
+    let Ok(graceful) = Arc::try_unwrap(graceful) else { return Drained::Cut };
+    match tokio::time::timeout(server.limits.drain, graceful.shutdown()).await {
+        Ok(()) => Drained::All,
+        Err(_) => {
+            let _ = server.cut.send(());
+            Drained::Cut
+        }
+    }
+}
+
+struct Server {
+    router: Router,
+    slots: Arc<Semaphore>,
+    limits: Limits,
+    cut: watch::Sender<()>,
+}
+
+impl Server {
+    /// The next connection, once there is room for it; `None` when accepting failed and was waited out.
+    async fn accept(&self, socket: &tokio::net::TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                // Small answers must not wait for the peer's delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
+                Some((stream, slot))
+            }
+            Err(error) => {
+                // Out of descriptors, or a peer that left while it queued: accept again, but do not spin.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, tls: Option<TlsAcceptor>, watcher: Watcher) {
+        let Some(tls) = tls else { return self.http(stream, watcher).await };
+        match tokio::time::timeout(self.limits.head, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.http(stream, watcher).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+
+    async fn http<I>(&self, stream: I, watcher: Watcher)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = TokioIo::new(Idle::new(stream, self.limits.head, self.limits.idle));
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(64 * 1024);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(self.limits.streams).max_header_list_size(
+            // An identity token in `Authorization` may have several KiB.
+            64 * 1024,
+        );
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = builder.serve_connection(stream, service);
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
+            tracing::debug!(error, "connection ended");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

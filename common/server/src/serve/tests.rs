@@ -1,0 +1,194 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body_util::{BodyExt, Empty};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Drained>,
+}
+
+async fn start(router: Router, limits: Limits) -> Running {
+    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.addresses().first().copied().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(serve(vec![bound], router, limits, async move {
+        let _ = stopped.await;
+    }));
+    Running { address, stop, task }
+}
+
+fn echo_version() -> Router {
+    Router::new().route("/", get(|request: Request<Body>| async move { format!("{:?}", request.version()) }))
+}
+
+async fn http2_get(address: SocketAddr) -> (Version, String) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://{address}/")).body(Empty::<Bytes>::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let version = answer.version();
+    (version, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+async fn http1_get(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    text
+}
+
+#[tokio::test]
+async fn both_versions_share_the_clear_text_port() {
+    let server = start(echo_version(), Limits::default()).await;
+    assert!(http1_get(server.address).await.ends_with("HTTP/1.1"));
+    assert_eq!(http2_get(server.address).await, (Version::HTTP_2, "HTTP/2.0".to_owned()));
+    server.stop.send(()).unwrap();
+    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::All);
+    assert!(TcpStream::connect(server.address).await.is_err(), "the socket is closed after the drain");
+}
+
+#[tokio::test]
+async fn a_peer_that_drips_a_request_head_is_cut() {
+    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let server = start(echo_version(), limits).await;
+    for opening in [&b""[..], b"P", b"GET / HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let started = Instant::now();
+        stream.write_all(opening).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection was cut");
+        assert!(started.elapsed() >= Duration::from_millis(150), "not before its time");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_after_its_answer() {
+    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let server = start(echo_version(), limits).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("closed by the idle limit").unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+}
+
+#[tokio::test]
+async fn an_open_request_finishes_in_the_drain() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let router = Router::new().route("/", {
+        let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+        get(move || async move {
+            entered.notify_one();
+            release.notified().await;
+            "finished"
+        })
+    });
+    let server = start(router, Limits::default()).await;
+    let client = tokio::spawn(http1_get(server.address));
+    entered.notified().await;
+    server.stop.send(()).unwrap();
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    release.notify_one();
+    assert!(client.await.unwrap().ends_with("finished"));
+    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::All);
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_at_the_deadline() {
+    let entered = Arc::new(Notify::new());
+    let router = Router::new().route("/", {
+        let entered = Arc::clone(&entered);
+        get(move || async move {
+            entered.notify_one();
+            std::future::pending::<&'static str>().await
+        })
+    });
+    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
+    let server = start(router, limits).await;
+    let client = tokio::spawn(http1_get(server.address));
+    entered.notified().await;
+    server.stop.send(()).unwrap();
+    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::Cut);
+    assert_eq!(client.await.unwrap(), "", "the connection ended without an answer");
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_room() {
+    let server = start(echo_version(), Limits { connections: 1, ..Limits::default() }).await;
+    let held = TcpStream::connect(server.address).await.unwrap();
+    // Give the accept loop the one slot to `held`.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let waiting = tokio::spawn(http1_get(server.address));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished(), "no room yet");
+    drop(held);
+    assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn tls_offers_http2_by_alpn() {
+    let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let acceptor = crate::tls::acceptor(&issued.cert.pem(), &issued.signing_key.serialize_pem()).unwrap();
+    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap().with_tls(acceptor);
+    let address = bound.addresses().first().copied().unwrap();
+    tokio::spawn(serve(vec![bound], echo_version(), Limits::default(), std::future::pending()));
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(issued.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for (offer, expected) in [(&b"h2"[..], "HTTP/2.0"), (b"http/1.1", "HTTP/1.1")] {
+        let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![offer.to_vec()];
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(offer));
+        let request = Request::get("https://localhost/").body(Empty::<Bytes>::new()).unwrap();
+        let io = TokioIo::new(stream);
+        let answer = if offer == b"h2" {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        } else {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(request).await.unwrap()
+        };
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, expected);
+    }
+}
+
+#[test]
+fn a_wrong_certificate_or_key_is_named() {
+    let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    assert!(crate::tls::acceptor(&cert, "nonsense").err().unwrap().to_string().starts_with("TLS key"));
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    assert!(crate::tls::acceptor(&cert, &other.signing_key.serialize_pem()).is_err(), "key of another certificate");
+    assert!(crate::tls::acceptor("", &key).is_err());
+}
