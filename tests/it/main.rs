@@ -1,0 +1,20 @@
+//! Client stories: each drives a real `sigbox` with the official clients, as a user would.
+//!
+//! One binary, a module per story. `tests/run it NAME` runs those whose name contains NAME.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod crash;
+mod doctor;
+mod openssl;
+mod refusals;
+mod rekor_cli;
+mod signing;
+mod tampering;
+mod up;

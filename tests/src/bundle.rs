@@ -1,0 +1,100 @@
+//! Damaging a bundle, one part at a time.
+
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde_json::Value;
+
+/// A part of a bundle, and where it is.
+pub struct Part {
+    /// What the part is called in messages.
+    pub name: &'static str,
+    pointer: &'static str,
+    /// How the text at the pointer is encoded.
+    form: Form,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    /// Base64 of bytes: one byte in the middle is changed.
+    Bytes,
+    /// A signed note: the root hash, or the signature.
+    NoteRoot,
+    NoteSignature,
+}
+
+/// Every part a verifier must look at. A bundle has those that its log and its kind call for.
+pub const PARTS: [Part; 9] = [
+    Part {
+        name: "signature",
+        pointer: "/messageSignature/signature",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "envelope signature",
+        pointer: "/dsseEnvelope/signatures/0/sig",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "envelope payload",
+        pointer: "/dsseEnvelope/payload",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "certificate",
+        pointer: "/verificationMaterial/certificate/rawBytes",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "entry body",
+        pointer: "/verificationMaterial/tlogEntries/0/canonicalizedBody",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "inclusion proof",
+        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
+        form: Form::Bytes,
+    },
+    Part {
+        name: "checkpoint root",
+        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
+        form: Form::NoteRoot,
+    },
+    Part {
+        name: "checkpoint signature",
+        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
+        form: Form::NoteSignature,
+    },
+    Part {
+        name: "timestamp",
+        pointer: "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp",
+        form: Form::Bytes,
+    },
+];
+
+impl Part {
+    /// The bundle with this part changed by one byte, or `None` where the bundle has no such part.
+    pub fn damaged(&self, bundle: &Value) -> Option<Value> {
+        let mut bundle = bundle.clone();
+        let text = bundle.pointer(self.pointer)?.as_str()?.to_owned();
+        let changed = match self.form {
+            Form::Bytes => flip_base64(&text, |len| len / 2),
+            Form::NoteRoot => {
+                let root = text.lines().nth(2)?;
+                text.replace(root, &flip_base64(root, |len| len / 2))
+            }
+            Form::NoteSignature => {
+                let signature = text.trim_end().rsplit(' ').next()?;
+                // Past the four bytes of key hint and the frame of a DER signature.
+                text.replace(signature, &flip_base64(signature, |len| len - 8))
+            }
+        };
+        *bundle.pointer_mut(self.pointer)? = Value::String(changed);
+        Some(bundle)
+    }
+}
+
+fn flip_base64(text: &str, at: impl Fn(usize) -> usize) -> String {
+    let mut bytes = BASE64_STANDARD.decode(text).unwrap();
+    let index = at(bytes.len());
+    bytes[index] ^= 1;
+    BASE64_STANDARD.encode(bytes)
+}
