@@ -13,6 +13,7 @@
 mod crash;
 mod doctor;
 mod openssl;
+mod readme;
 mod refusals;
 mod rekor_cli;
 mod signing;
