@@ -1,0 +1,343 @@
+//! The handle that services hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use common_tlog::{Hash, TileId};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::anchor::{Anchor, Published, follow};
+use crate::batch::{Submission, Tip};
+use crate::error::{OpenError, ReadError, StoreError, SubmitError};
+use crate::options::{Clock, LogConfig, Options};
+use crate::read::{Reader, View};
+use crate::sequencer::{Job, Sequencer, Waiter};
+use crate::storage::{Commit, Storage};
+use crate::types::{Entry, Head, LogId, LogInfo, LogState, Outcome, StoredLeaf};
+use crate::writer::Core;
+
+/// Several logs behind one writer. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Job>,
+    stop: Arc<watch::Sender<bool>>,
+    done: watch::Receiver<()>,
+}
+
+/// What the handle, the sequencer and its answers have in common.
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) reader: Reader,
+    pub(crate) options: Options,
+    /// Fixed at start; the values move.
+    logs: BTreeMap<LogId, PublishedLog>,
+    room: Arc<Semaphore>,
+    writable: AtomicBool,
+}
+
+struct PublishedLog {
+    info: ArcSwap<LogInfo>,
+    view: ArcSwap<View>,
+}
+
+impl Shared {
+    pub(crate) fn new<'a>(core: Arc<Core>, options: Options, tips: impl Iterator<Item = &'a Tip>) -> Self {
+        let logs = tips.map(|tip| {
+            let view = ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge));
+            (
+                tip.info.id,
+                PublishedLog {
+                    info: ArcSwap::new(Arc::clone(&tip.info)),
+                    view,
+                },
+            )
+        });
+        Self {
+            reader: Reader::new(Arc::clone(&core.storage), options.cached_tiles),
+            core,
+            logs: logs.collect(),
+            room: Arc::new(Semaphore::new(options.queue_bytes.min(Semaphore::MAX_PERMITS))),
+            writable: AtomicBool::new(true),
+            options,
+        }
+    }
+
+    /// Shows the heads to readers. The tiles under them are durable already.
+    pub(crate) fn publish<'a>(&self, tips: impl Iterator<Item = &'a Tip>) {
+        for tip in tips {
+            if let Some(log) = self.logs.get(&tip.info.id)
+                && !Arc::ptr_eq(&log.view.load().head, &tip.head)
+            {
+                log.view
+                    .store(Arc::new(View::new(Arc::clone(&tip.head), &tip.edge)));
+            }
+        }
+    }
+
+    /// Shows the states that a reload found: another replica may have changed one.
+    pub(crate) fn publish_states<'a>(&self, tips: impl Iterator<Item = &'a Tip>) {
+        for tip in tips {
+            if let Some(log) = self.logs.get(&tip.info.id) {
+                log.info.store(Arc::clone(&tip.info));
+            }
+        }
+    }
+
+    /// The published heads, for the anchor.
+    pub(crate) fn heads(&self) -> Vec<Published> {
+        let heads = self.logs.values().map(|log| {
+            let head = Arc::clone(&log.view.load().head);
+            Published {
+                origin: log.info.load().spec.origin.clone(),
+                size: head.size,
+                root: head.root,
+            }
+        });
+        heads.collect()
+    }
+
+    pub(crate) fn view(&self, log: LogId) -> Option<Arc<View>> {
+        Some(self.logs.get(&log)?.view.load_full())
+    }
+
+    pub(crate) fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Relaxed);
+        metrics::gauge!("sigbox_engine_writable").set(if writable { 1.0 } else { 0.0 });
+    }
+}
+
+impl Engine {
+    /// Verifies the store, creates the logs of `configs` that it does not have, and starts the writer.
+    ///
+    /// # Errors
+    /// When anything stored contradicts itself, the configuration or the anchor: nothing was written then.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        configs: Vec<LogConfig>,
+        anchor: Arc<dyn Anchor>,
+        clock: Clock,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let (core, writer) = crate::open::open(storage, configs, anchor.as_ref(), clock, &options).await?;
+        let shared = Arc::new(Shared::new(core, options, writer.tips()));
+        let (queue, jobs) = mpsc::channel(options.queue_entries.max(1));
+        let (stop, stopping) = watch::channel(false);
+        let (finished, done) = watch::channel(());
+        let (published, heads) = watch::channel(Vec::new());
+        let recorder = tokio::spawn(follow(anchor, heads));
+        let sequencer = Sequencer {
+            shared: Arc::clone(&shared),
+            queue: jobs,
+            stop: stopping,
+            published,
+            answering: JoinSet::new(),
+        };
+        tokio::spawn(async move {
+            sequencer.run(writer).await;
+            // The sequencer is gone, and with it the sender that the recorder follows.
+            if let Err(error) = recorder.await {
+                tracing::error!(%error, "the record of published checkpoints stopped");
+            }
+            drop(finished);
+        });
+        Ok(Self {
+            shared,
+            queue,
+            stop: Arc::new(stop),
+            done,
+        })
+    }
+
+    /// Logs an entry: returns once it is durable and in a published, signed head, or was so before.
+    ///
+    /// Dropping the future disturbs nobody; the entry may be logged all the same.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Submitting the same entry again is always safe.
+    pub async fn submit(&self, log: LogId, entry: Entry) -> Result<Outcome, SubmitError> {
+        let published = self.shared.logs.get(&log).ok_or(SubmitError::UnknownLog(log))?;
+        match published.info.load().state {
+            LogState::Active => {}
+            LogState::ReadOnly => return Err(SubmitError::ReadOnly),
+            LogState::Frozen => return Err(SubmitError::Frozen),
+        }
+        let (limit, got) = (self.shared.options.queue_bytes, entry.weight());
+        let too_large = SubmitError::TooLarge {
+            limit: limit as u64,
+            got: got as u64,
+        };
+        let weight = u32::try_from(got).map_err(|_| too_large.clone())?;
+        if got > limit {
+            return Err(too_large);
+        }
+        let room = Arc::clone(&self.shared.room).try_acquire_many_owned(weight);
+        let room = room.map_err(|_| SubmitError::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            submission: Submission { log, entry },
+            waiter: Waiter { reply, _room: room },
+        };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::ShuttingDown,
+        })?;
+        // Only a panic loses the sender; what became of the entry is not known then.
+        answer.await.unwrap_or(Err(SubmitError::Unavailable))
+    }
+
+    /// What a log is, and its state.
+    #[must_use]
+    pub fn log(&self, id: LogId) -> Option<Arc<LogInfo>> {
+        Some(self.shared.logs.get(&id)?.info.load_full())
+    }
+
+    /// All logs, by number.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Arc<LogInfo>> {
+        self.shared
+            .logs
+            .values()
+            .map(|log| log.info.load_full())
+            .collect()
+    }
+
+    /// Changes whether a log takes entries. When it returns, no entry can be logged under the old state.
+    ///
+    /// # Errors
+    /// [`ReadError::UnknownLog`] also for a frozen log: it is not there to be changed any more.
+    pub async fn set_state(&self, id: LogId, state: LogState) -> Result<(), ReadError> {
+        let log = self.shared.logs.get(&id).ok_or(ReadError::UnknownLog(id))?;
+        match self
+            .shared
+            .core
+            .storage
+            .set_state(id, state)
+            .await
+            .map_err(StoreError::from)?
+        {
+            Commit::Conflict => Err(ReadError::UnknownLog(id)),
+            Commit::Committed => {
+                let info = LogInfo {
+                    state,
+                    ..LogInfo::clone(&log.info.load())
+                };
+                log.info.store(Arc::new(info));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the last commit or reload succeeded; false while the store fails.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.shared.writable.load(Ordering::Relaxed)
+    }
+
+    /// The published head. Everything under it is durable and readable.
+    #[must_use]
+    pub fn head(&self, log: LogId) -> Option<Arc<Head>> {
+        Some(Arc::clone(&self.shared.view(log)?.head))
+    }
+
+    /// A leaf, or `None` beyond the head.
+    pub async fn leaf(&self, log: LogId, index: u64) -> Result<Option<StoredLeaf>, ReadError> {
+        let view = self.view(log)?;
+        self.shared.reader.leaf(log, &view, index).await
+    }
+
+    /// Leaves from `start` on: at most `count`, at most 1,024, and none beyond the head.
+    pub async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, ReadError> {
+        let view = self.view(log)?;
+        self.shared.reader.leaves(log, &view, start, count).await
+    }
+
+    /// The leaf whose Merkle leaf hash is `leaf_hash`.
+    pub async fn find_leaf(&self, log: LogId, leaf_hash: &Hash) -> Result<Option<StoredLeaf>, ReadError> {
+        let view = self.view(log)?;
+        let key = self.shared.core.secret.leaf(log, leaf_hash);
+        self.shared.reader.find_leaf(log, &view, key, leaf_hash).await
+    }
+
+    /// Inclusion proof of a leaf at any size up to the head's, verified before it leaves.
+    pub async fn inclusion_proof(&self, log: LogId, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        let view = self.view(log)?;
+        self.shared.reader.inclusion(log, &view, index, size).await
+    }
+
+    /// Consistency proof between any two sizes, `1 <= from <= to`, up to the head's, verified before it leaves.
+    pub async fn consistency_proof(&self, log: LogId, from: u64, to: u64) -> Result<Vec<Hash>, ReadError> {
+        let view = self.view(log)?;
+        self.shared.reader.consistency(log, &view, from, to).await
+    }
+
+    /// Leaves of all logs that were logged under a term, the highest log and index first, at most `limit`.
+    pub async fn search(&self, term: &str, limit: u32) -> Result<Vec<(LogId, u64)>, ReadError> {
+        let key = self.shared.core.secret.term(term);
+        let rows = self
+            .shared
+            .core
+            .storage
+            .find(&[key], limit)
+            .await
+            .map_err(StoreError::from)?;
+        let places = rows.into_iter().map(|(_, place)| place);
+        // A commit is visible in storage a moment before its head is published.
+        let published = |log, index| self.head(log).is_some_and(|head| index < head.size);
+        Ok(places
+            .filter(|p| published(p.log, p.index))
+            .map(|p| (p.log, p.index))
+            .collect())
+    }
+
+    /// The first `width` hashes of a tile, 32 bytes each; `None` unless the published tree has them all.
+    pub async fn tile(
+        &self,
+        log: LogId,
+        level: u8,
+        index: u64,
+        width: u16,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let view = self.view(log)?;
+        self.shared
+            .reader
+            .tile(log, &view, TileId { level, index }, width)
+            .await
+    }
+
+    /// An attachment of any entry.
+    pub async fn attachment(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
+        Ok(self
+            .shared
+            .core
+            .storage
+            .attachment(key)
+            .await
+            .map_err(StoreError::from)?)
+    }
+
+    /// Takes no more entries, waits until all that had queued are answered, and until the anchor knows the last
+    /// heads. Reads go on.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        let mut done = self.done.clone();
+        // Resolves when the sender is dropped.
+        let _ = done.changed().await;
+    }
+
+    fn view(&self, log: LogId) -> Result<Arc<View>, ReadError> {
+        self.shared.view(log).ok_or(ReadError::UnknownLog(log))
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("logs", &self.logs())
+            .finish_non_exhaustive()
+    }
+}
