@@ -5,15 +5,13 @@
 //! which refuses whatever is not DER.
 
 use der::asn1::{AnyRef, ObjectIdentifier};
-use der::{Decode, Encode, SliceReader, Tag};
+use der::{Decode, SliceReader, Tag};
 
 pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const UTF8_STRING: u8 = 0x0C;
-pub(crate) const UTC_TIME: u8 = 0x17;
-pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
 
@@ -107,9 +105,4 @@ pub(crate) fn expect<'a>(reader: &mut SliceReader<'a>, tag: Tag) -> der::Result<
 /// True where the next element has the context-specific tag `number`.
 pub(crate) fn next_is_context(reader: &SliceReader<'_>, number: u32) -> bool {
     Tag::peek(reader).is_ok_and(|tag| tag.is_context_specific() && tag.number().value() == number)
-}
-
-/// A value's DER, which cannot fail for the types used here except beyond 4 GiB.
-pub(crate) fn to_der(value: &impl Encode) -> der::Result<Vec<u8>> {
-    value.to_der()
 }

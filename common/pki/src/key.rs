@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 
-pub use crate::signer::{LocalSigner, SignError, Signer};
+pub use crate::signer::{LocalSigner, PRIVATE_KEY_LABEL, SignError, Signer};
 pub use weak::WeakKey;
 
 use crate::pem::{self, PemError};

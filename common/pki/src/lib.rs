@@ -14,8 +14,12 @@
 //! verifies what clients received.
 
 mod asn1;
+pub mod cert;
+pub mod csr;
 pub mod key;
 pub mod oid;
 pub mod pem;
 pub mod registry;
+pub mod sct;
 mod signer;
+pub mod tsp;
