@@ -41,31 +41,49 @@ impl Checkpoint {
     /// A checkpoint without extensions.
     #[must_use]
     pub fn new(origin: impl Into<String>, size: u64, root: Hash) -> Self {
-        Self { origin: origin.into(), size, root, extensions: Vec::new() }
+        Self {
+            origin: origin.into(),
+            size,
+            root,
+            extensions: Vec::new(),
+        }
     }
 
     /// Parses the text of a note ([`crate::note::Note::text`]).
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.split('\n');
-        let origin = lines.next().filter(|line| !line.is_empty()).ok_or(CheckpointError::Origin)?;
-        let size = lines.next().and_then(decimal).filter(|size| *size <= MAX_SIZE).ok_or(CheckpointError::Size)?;
-        let root = lines.next().and_then(|line| Hash::from_base64(line).ok()).ok_or(CheckpointError::Root)?;
+        let origin = lines
+            .next()
+            .filter(|line| !line.is_empty())
+            .ok_or(CheckpointError::Origin)?;
+        let size = lines
+            .next()
+            .and_then(decimal)
+            .filter(|size| *size <= MAX_SIZE)
+            .ok_or(CheckpointError::Size)?;
+        let root = lines
+            .next()
+            .and_then(|line| Hash::from_base64(line).ok())
+            .ok_or(CheckpointError::Root)?;
         let mut extensions = Vec::new();
         let mut ended = false;
         for line in lines {
-            if ended || extensions.len() >= MAX_EXTENSIONS {
-                return Err(CheckpointError::Extensions);
-            }
-            if line.is_empty() {
-                ended = true;
-            } else {
-                extensions.push(line.to_owned());
+            match line {
+                _ if ended => return Err(CheckpointError::Extensions),
+                "" => ended = true,
+                _ if extensions.len() >= MAX_EXTENSIONS => return Err(CheckpointError::Extensions),
+                _ => extensions.push(line.to_owned()),
             }
         }
         if !ended {
             return Err(CheckpointError::Extensions);
         }
-        Ok(Self { origin: origin.to_owned(), size, root, extensions })
+        Ok(Self {
+            origin: origin.to_owned(),
+            size,
+            root,
+            extensions,
+        })
     }
 }
 

@@ -16,7 +16,10 @@ impl CompactRange {
     /// The empty tree.
     #[must_use]
     pub const fn new() -> Self {
-        Self { size: 0, peaks: Vec::new() }
+        Self {
+            size: 0,
+            peaks: Vec::new(),
+        }
     }
 
     /// Restores a range from what [`CompactRange::peaks`] gave.
@@ -26,7 +29,10 @@ impl CompactRange {
         }
         let expected = usize::try_from(size.count_ones()).unwrap_or(usize::MAX);
         if peaks.len() != expected {
-            return Err(ProofError::Length { expected, got: peaks.len() });
+            return Err(ProofError::Length {
+                expected,
+                got: peaks.len(),
+            });
         }
         Ok(Self { size, peaks })
     }
@@ -68,9 +74,9 @@ impl CompactRange {
     #[must_use]
     pub fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();
-        peaks
-            .next()
-            .map_or_else(empty_root, |last| peaks.fold(*last, |right, left| node_hash(left, &right)))
+        peaks.next().map_or_else(empty_root, |last| {
+            peaks.fold(*last, |right, left| node_hash(left, &right))
+        })
     }
 }
 

@@ -32,7 +32,10 @@ impl Timestamped {
         if signature.is_empty() {
             return None;
         }
-        Some(Self { time: u64::from_be_bytes(*time), signature: signature.to_vec() })
+        Some(Self {
+            time: u64::from_be_bytes(*time),
+            signature: signature.to_vec(),
+        })
     }
 }
 

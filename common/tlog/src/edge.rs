@@ -33,7 +33,11 @@ fn slot(level: u8, index: u16) -> usize {
 
 impl WorkTile {
     fn new(id: TileId) -> Self {
-        Self { id, width: 0, nodes: Box::new([Hash::default(); INNER_NODES]) }
+        Self {
+            id,
+            width: 0,
+            nodes: Box::new([Hash::default(); INNER_NODES]),
+        }
     }
 
     /// Adds a hash on the right; the tile's root when that made it full.
@@ -55,11 +59,19 @@ impl WorkTile {
 
     fn get(&self, level: u8, index: u16) -> Option<Hash> {
         let exists = index < self.width.checked_shr(u32::from(level))?;
-        if exists { self.nodes.get(slot(level, index)).copied() } else { None }
+        if exists {
+            self.nodes.get(slot(level, index)).copied()
+        } else {
+            None
+        }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        self.nodes.iter().take(usize::from(self.width)).flat_map(|hash| hash.0).collect()
+        self.nodes
+            .iter()
+            .take(usize::from(self.width))
+            .flat_map(|hash| hash.0)
+            .collect()
     }
 }
 
@@ -112,18 +124,27 @@ impl RightEdge {
             return Err(EdgeError::SizeTooLarge(size));
         }
         let given: std::collections::HashMap<TileId, B> = tiles.into_iter().collect();
-        let mut edge = Self { size, tiles: Vec::new(), suffixes: Vec::new() };
+        let mut edge = Self {
+            size,
+            tiles: Vec::new(),
+            suffixes: Vec::new(),
+        };
         for level in 0..HEIGHT {
             let above = level.saturating_add(1);
-            let index = size.checked_shr(u32::from(above).saturating_mul(u32::from(HEIGHT))).unwrap_or(0);
+            let index = size
+                .checked_shr(u32::from(above).saturating_mul(u32::from(HEIGHT)))
+                .unwrap_or(0);
             let id = TileId { level, index };
             let width = id.width(size);
             let mut work = WorkTile::new(id);
             if width > 0 {
                 let bytes = given.get(&id).ok_or(EdgeError::MissingTile(id))?.as_ref();
                 let expected = usize::from(width).saturating_mul(32);
-                let kept =
-                    bytes.get(..expected).ok_or(EdgeError::ShortTile { tile: id, expected, got: bytes.len() })?;
+                let kept = bytes.get(..expected).ok_or(EdgeError::ShortTile {
+                    tile: id,
+                    expected,
+                    got: bytes.len(),
+                })?;
                 for chunk in kept.chunks_exact(32) {
                     let mut hash = Hash::default();
                     hash.0.copy_from_slice(chunk);
@@ -174,25 +195,42 @@ impl RightEdge {
             for level in 0..HEIGHT {
                 let at = usize::from(level);
                 if at >= edge.tiles.len() {
-                    edge.tiles.push(Arc::new(WorkTile::new(TileId { level, index: 0 })));
+                    edge.tiles
+                        .push(Arc::new(WorkTile::new(TileId { level, index: 0 })));
                 }
                 let Some(work) = edge.tiles.get_mut(at) else { break };
-                let Some(root) = Arc::make_mut(work).push(node) else { break };
-                let next = TileId { level, index: work.id.index.saturating_add(1) };
+                let Some(root) = Arc::make_mut(work).push(node) else {
+                    break;
+                };
+                let next = TileId {
+                    level,
+                    index: work.id.index.saturating_add(1),
+                };
                 completed.push(std::mem::replace(work, Arc::new(WorkTile::new(next))));
                 node = root;
             }
         }
         completed.sort_unstable_by_key(|work| work.id);
         edge.suffixes = edge.fold_suffixes();
-        Ok(Grown { before: self.size, edge, completed })
+        Ok(Grown {
+            before: self.size,
+            edge,
+            completed,
+        })
     }
 
     /// Folds the perfect subtrees from the right; the last one is the root.
     fn fold_suffixes(&self) -> Vec<(u64, Hash)> {
         let mut suffixes: Vec<(u64, Hash)> = Vec::new();
-        for (level, index) in (Range { start: 0, end: self.size }).perfect_nodes() {
-            let Some(node) = self.lookup(level, index) else { break };
+        for (level, index) in (Range {
+            start: 0,
+            end: self.size,
+        })
+        .perfect_nodes()
+        {
+            let Some(node) = self.lookup(level, index) else {
+                break;
+            };
             let root = suffixes.last().map_or(node, |(_, right)| node_hash(&node, right));
             suffixes.push((index.checked_shl(u32::from(level)).unwrap_or(0), root));
         }
@@ -201,7 +239,10 @@ impl RightEdge {
 
     fn lookup(&self, level: u8, index: u64) -> Option<Hash> {
         let id = TileId::of_node(level, index);
-        self.tiles.get(usize::from(id.level)).filter(|work| work.id == id)?.get(level % HEIGHT, inside(level, index))
+        self.tiles
+            .get(usize::from(id.level))
+            .filter(|work| work.id == id)?
+            .get(level % HEIGHT, inside(level, index))
     }
 }
 
@@ -249,14 +290,18 @@ impl Grown {
 
     /// Partial tiles that are new or wider than before, with their widths.
     pub fn partial_tiles(&self) -> impl Iterator<Item = (TileId, u16, Vec<u8>)> {
-        self.edge.tiles.iter().filter(|work| work.width > 0 && work.width > work.id.width(self.before)).map(
-            |work| (work.id, work.width, work.to_bytes()),
-        )
+        self.edge
+            .tiles
+            .iter()
+            .filter(|work| work.width > 0 && work.width > work.id.width(self.before))
+            .map(|work| (work.id, work.width, work.to_bytes()))
     }
 
     /// The inclusion proof, at the new size, of a leaf of this growth.
     pub fn inclusion(&self, index: u64) -> Result<Vec<Hash>, MakeError<MissingNode>> {
-        Plan::inclusion(index, self.edge.size)?.evaluate(self).map_err(MakeError::Read)
+        Plan::inclusion(index, self.edge.size)?
+            .evaluate(self)
+            .map_err(MakeError::Read)
     }
 }
 
@@ -271,7 +316,11 @@ impl NodeReader for Grown {
                 let at = self.completed.binary_search_by_key(&id, |work| work.id).ok()?;
                 self.completed.get(at)?.get(level % HEIGHT, inside(level, index))
             })
-            .ok_or(MissingNode { tile: id, level, index })
+            .ok_or(MissingNode {
+                tile: id,
+                level,
+                index,
+            })
     }
 
     fn range(&self, range: Range) -> Result<Hash, MissingNode> {

@@ -31,7 +31,9 @@ impl Hash {
 
     /// Takes exactly 32 bytes.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, HashParseError> {
-        <[u8; 32]>::try_from(bytes).map(Self).map_err(|_| HashParseError::Length(bytes.len()))
+        <[u8; 32]>::try_from(bytes)
+            .map(Self)
+            .map_err(|_| HashParseError::Length(bytes.len()))
     }
 
     /// Standard padded base64, as checkpoints and proto-JSON write hashes.
@@ -46,8 +48,9 @@ impl Hash {
         if text.len() > 64 {
             return Err(HashParseError::Encoding("44 characters of padded base64"));
         }
-        let bytes =
-            STANDARD.decode(text).map_err(|_| HashParseError::Encoding("44 characters of padded base64"))?;
+        let bytes = STANDARD
+            .decode(text)
+            .map_err(|_| HashParseError::Encoding("44 characters of padded base64"))?;
         Self::from_slice(&bytes)
     }
 }

@@ -90,7 +90,10 @@ impl Note {
         if !text.ends_with('\n') {
             return Err(NoteError::TextEnd);
         }
-        Ok(Self { text, signatures: Vec::new() })
+        Ok(Self {
+            text,
+            signatures: Vec::new(),
+        })
     }
 
     /// Adds a signature line below the others.
@@ -99,7 +102,11 @@ impl Note {
         if self.signatures.len() >= MAX_SIGNATURES {
             return Err(NoteError::TooManySignatures);
         }
-        self.signatures.push(NoteSignature { name: name.to_owned(), hint, signature });
+        self.signatures.push(NoteSignature {
+            name: name.to_owned(),
+            hint,
+            signature,
+        });
         Ok(())
     }
 
@@ -119,13 +126,18 @@ impl Note {
         if count > MAX_SIGNATURES {
             return Err(NoteError::TooManySignatures);
         }
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::Line(count.saturating_add(1)))?;
+        let lines = lines
+            .strip_suffix('\n')
+            .ok_or(NoteError::Line(count.saturating_add(1)))?;
         let signatures = lines
             .split('\n')
             .zip(1..)
             .map(|(line, number)| parse_line(line).ok_or(NoteError::Line(number)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { text: format!("{text}\n"), signatures })
+        Ok(Self {
+            text: format!("{text}\n"),
+            signatures,
+        })
     }
 
     /// The text: exactly the bytes that signatures are over.
@@ -142,7 +154,9 @@ impl Note {
 
     /// The signatures that claim to be made by one key.
     pub fn signatures_by(&self, name: &str, hint: KeyHint) -> impl Iterator<Item = &NoteSignature> {
-        self.signatures.iter().filter(move |line| line.name == name && line.hint == hint)
+        self.signatures
+            .iter()
+            .filter(move |line| line.name == name && line.hint == hint)
     }
 }
 
@@ -179,19 +193,29 @@ fn parse_line(line: &str) -> Option<NoteSignature> {
     if signature.is_empty() {
         return None;
     }
-    Some(NoteSignature { name: name.to_owned(), hint: KeyHint(*hint), signature: signature.to_vec() })
+    Some(NoteSignature {
+        name: name.to_owned(),
+        hint: KeyHint(*hint),
+        signature: signature.to_vec(),
+    })
 }
 
 fn check_text(text: &str) -> Result<(), NoteError> {
     // C2SP signed-note: no control characters below U+0020 but the newline.
-    if text.bytes().any(|byte| byte < 0x20 && byte != b'\n') { Err(NoteError::Text) } else { Ok(()) }
+    if text.bytes().any(|byte| byte < 0x20 && byte != b'\n') {
+        Err(NoteError::Text)
+    } else {
+        Ok(())
+    }
 }
 
 /// C2SP signed-note: key names are not empty and have neither Unicode spaces nor plus signs.
 pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let well_formed = !name.is_empty()
         && name.len() <= MAX_NAME
-        && !name.chars().any(|char| char.is_whitespace() || char.is_control() || char == '+');
+        && !name
+            .chars()
+            .any(|char| char.is_whitespace() || char.is_control() || char == '+');
     if well_formed { Ok(()) } else { Err(NoteError::Name) }
 }
 

@@ -75,7 +75,10 @@ impl NoteKey {
             0x02 if !key.is_empty() => Some(Self::Ecdsa(key.to_vec())),
             0x04 => key.try_into().ok().map(Self::Cosigner),
             0x05 => Hash::from_slice(key).ok().map(Self::TreeHead),
-            0xff => key.strip_prefix(RSA_TYPE).filter(|spki| !spki.is_empty()).map(|spki| Self::Rsa(spki.to_vec())),
+            0xff => key
+                .strip_prefix(RSA_TYPE)
+                .filter(|spki| !spki.is_empty())
+                .map(|spki| Self::Rsa(spki.to_vec())),
             _ => None,
         }
     }
@@ -121,7 +124,10 @@ impl VerifierKey {
         if calculated != stated {
             return Err(NoteKeyError::Hint { calculated, stated });
         }
-        Ok(Self { name: name.to_owned(), key })
+        Ok(Self {
+            name: name.to_owned(),
+            key,
+        })
     }
 
     /// The hint its signature lines carry.
@@ -133,7 +139,13 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}+{}", self.name, self.hint(), STANDARD.encode(self.key.encode()))
+        write!(
+            f,
+            "{}+{}+{}",
+            self.name,
+            self.hint(),
+            STANDARD.encode(self.key.encode())
+        )
     }
 }
 
@@ -162,7 +174,12 @@ impl SignerKey {
             0x04 => true,
             _ => return Err(NoteKeyError::Material),
         };
-        Ok(Self { name: name.to_owned(), hint, cosigner, seed })
+        Ok(Self {
+            name: name.to_owned(),
+            hint,
+            cosigner,
+            seed,
+        })
     }
 
     /// The text that [`SignerKey::parse`] reads. A secret.
@@ -170,7 +187,12 @@ impl SignerKey {
     pub fn to_text(&self) -> String {
         let kind: u8 = if self.cosigner { 0x04 } else { 0x01 };
         let bytes = [&[kind], self.seed.as_slice()].concat();
-        format!("{SIGNER_PREFIX}{}+{}+{}", self.name, self.hint, STANDARD.encode(bytes))
+        format!(
+            "{SIGNER_PREFIX}{}+{}+{}",
+            self.name,
+            self.hint,
+            STANDARD.encode(bytes)
+        )
     }
 }
 

@@ -7,8 +7,9 @@
 
 use crate::{Hash, MAX_SIZE, TileId, empty_root, node_hash};
 
-/// The most hashes any proof has while sizes stay within [`MAX_SIZE`].
-pub const MAX_HASHES: usize = 63;
+/// The most hashes any proof has while sizes stay within [`MAX_SIZE`]: a path of 63, and before it the
+/// node that a consistency proof starts from.
+pub const MAX_HASHES: usize = 64;
 
 /// Why a proof does not hold, or cannot exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +98,11 @@ pub fn verify_consistency(
     if from == 0 && to <= MAX_SIZE {
         check_length(0, proof)?;
         same_root(from_root, empty_root())?;
-        return if to == 0 { same_root(to_root, empty_root()) } else { Ok(()) };
+        return if to == 0 {
+            same_root(to_root, empty_root())
+        } else {
+            Ok(())
+        };
     }
     check_length(consistency_len(from, to)?, proof)?;
     if from == to {
@@ -173,7 +178,10 @@ fn check_length(expected: usize, proof: &[Hash]) -> Result<(), ProofError> {
     if proof.len() == expected {
         Ok(())
     } else {
-        Err(ProofError::Length { expected, got: proof.len() })
+        Err(ProofError::Length {
+            expected,
+            got: proof.len(),
+        })
     }
 }
 
@@ -181,7 +189,10 @@ fn same_root(expected: &Hash, calculated: Hash) -> Result<(), ProofError> {
     if *expected == calculated {
         Ok(())
     } else {
-        Err(ProofError::RootMismatch { expected: *expected, calculated })
+        Err(ProofError::RootMismatch {
+            expected: *expected,
+            calculated,
+        })
     }
 }
 
@@ -257,7 +268,16 @@ impl Range {
         }
         let k = 1 << length.saturating_sub(1).ilog2();
         let middle = self.start.saturating_add(k);
-        Some((Self { start: self.start, end: middle }, Self { start: middle, end: self.end }))
+        Some((
+            Self {
+                start: self.start,
+                end: middle,
+            },
+            Self {
+                start: middle,
+                end: self.end,
+            },
+        ))
     }
 }
 
@@ -321,7 +341,10 @@ impl Plan {
             .collect();
         tiles.sort_unstable();
         tiles.dedup();
-        tiles.into_iter().map(|tile| (tile, tile.width(self.size))).collect()
+        tiles
+            .into_iter()
+            .map(|tile| (tile, tile.width(self.size)))
+            .collect()
     }
 
     /// Reads the nodes and gives the proof's hashes, from the leaf towards the root.
@@ -343,12 +366,16 @@ pub enum MakeError<E> {
 
 /// Makes the inclusion proof of leaf `index` in the tree of `size` leaves.
 pub fn inclusion<R: NodeReader>(index: u64, size: u64, nodes: &R) -> Result<Vec<Hash>, MakeError<R::Error>> {
-    Plan::inclusion(index, size)?.evaluate(nodes).map_err(MakeError::Read)
+    Plan::inclusion(index, size)?
+        .evaluate(nodes)
+        .map_err(MakeError::Read)
 }
 
 /// Makes the consistency proof between two sizes.
 pub fn consistency<R: NodeReader>(from: u64, to: u64, nodes: &R) -> Result<Vec<Hash>, MakeError<R::Error>> {
-    Plan::consistency(from, to)?.evaluate(nodes).map_err(MakeError::Read)
+    Plan::consistency(from, to)?
+        .evaluate(nodes)
+        .map_err(MakeError::Read)
 }
 
 #[cfg(test)]

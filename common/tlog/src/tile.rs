@@ -31,7 +31,10 @@ impl TileId {
     pub fn of_node(level: u8, index: u64) -> Self {
         let inside = u32::from(level % HEIGHT);
         let up = u32::from(HEIGHT).saturating_sub(inside);
-        Self { level: level / HEIGHT, index: index.checked_shr(up).unwrap_or(0) }
+        Self {
+            level: level / HEIGHT,
+            index: index.checked_shr(up).unwrap_or(0),
+        }
     }
 
     /// How many nodes this tile has in a tree of `size` leaves: 0 where it does not exist yet, 256
@@ -40,20 +43,28 @@ impl TileId {
     pub fn width(self, size: u64) -> u16 {
         let nodes = nodes_at(self.level, size);
         let before = self.index.saturating_mul(u64::from(FULL_WIDTH));
-        u16::try_from(nodes.saturating_sub(before)).unwrap_or(FULL_WIDTH).min(FULL_WIDTH)
+        u16::try_from(nodes.saturating_sub(before))
+            .unwrap_or(FULL_WIDTH)
+            .min(FULL_WIDTH)
     }
 
     /// The tile's path at `width` nodes below the log's prefix: `tile/0/x001/067` or, partial,
     /// `tile/0/x001/067.p/5`.
     #[must_use]
     pub fn path(self, width: u16) -> String {
-        TilePath { kind: TileKind::Hashes { level: self.level }, index: self.index, width }.to_string()
+        TilePath {
+            kind: TileKind::Hashes { level: self.level },
+            index: self.index,
+            width,
+        }
+        .to_string()
     }
 }
 
 /// How many nodes of tile level `level` a tree of `size` leaves has: `floor(size / 256^level)`.
 fn nodes_at(level: u8, size: u64) -> u64 {
-    size.checked_shr(u32::from(level).saturating_mul(u32::from(HEIGHT))).unwrap_or(0)
+    size.checked_shr(u32::from(level).saturating_mul(u32::from(HEIGHT)))
+        .unwrap_or(0)
 }
 
 /// The partial tiles of a tree of `size` leaves, level by level: what a writer must have to append.
@@ -62,7 +73,10 @@ fn nodes_at(level: u8, size: u64) -> u64 {
 pub fn right_edge(size: u64) -> Vec<(TileId, u16)> {
     (0..HEIGHT)
         .map(|level| {
-            let id = TileId { level, index: nodes_at(level.saturating_add(1), size) };
+            let id = TileId {
+                level,
+                index: nodes_at(level.saturating_add(1), size),
+            };
             (id, id.width(size))
         })
         .filter(|(_, width)| *width > 0)
@@ -155,11 +169,17 @@ impl FromStr for TilePath {
         let (number, width) = match rest.split_once(".p/") {
             None => (rest, FULL_WIDTH),
             Some((number, width)) => {
-                let width = decimal(width).filter(|width| (1..=255).contains(width)).ok_or(TilePathError)?;
+                let width = decimal(width)
+                    .filter(|width| (1..=255).contains(width))
+                    .ok_or(TilePathError)?;
                 (number, u16::try_from(width).map_err(|_| TilePathError)?)
             }
         };
-        Ok(Self { kind, index: parse_index(number).ok_or(TilePathError)?, width })
+        Ok(Self {
+            kind,
+            index: parse_index(number).ok_or(TilePathError)?,
+            width,
+        })
     }
 }
 
@@ -170,7 +190,11 @@ fn parse_index(text: &str) -> Option<u64> {
     let several = text.contains('/');
     let mut first = true;
     while let Some(group) = groups.next() {
-        let digits = if groups.peek().is_some() { group.strip_prefix('x')? } else { group };
+        let digits = if groups.peek().is_some() {
+            group.strip_prefix('x')?
+        } else {
+            group
+        };
         if digits.len() != 3 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }

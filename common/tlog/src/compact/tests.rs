@@ -1,1 +1,90 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
+use rs_merkle::{Hasher, MerkleTree};
+
+use super::*;
+use crate::oracle;
+
+/// rs_merkle as RFC 6962 hashes; its lone nodes rise unhashed, which gives the same trees.
+#[derive(Clone)]
+struct Rfc6962;
+
+impl Hasher for Rfc6962 {
+    type Hash = [u8; 32];
+
+    fn hash(data: &[u8]) -> [u8; 32] {
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data)
+            .as_ref()
+            .try_into()
+            .unwrap()
+    }
+
+    fn concat_and_hash(left: &[u8; 32], right: Option<&[u8; 32]>) -> [u8; 32] {
+        right.map_or(*left, |right| {
+            Self::hash(&[&[1], left.as_slice(), right].concat())
+        })
+    }
+}
+
+#[test]
+fn roots_agree_with_both_oracles_for_all_sizes_to_1100() {
+    let leaves = oracle::leaves(1_100);
+    let mut range = CompactRange::new();
+    for size in 0..=leaves.len() {
+        assert_eq!(range.size(), size as u64);
+        assert_eq!(range.root(), oracle::root(&leaves[..size]), "size {size}");
+        assert_eq!(
+            CompactRange::from_parts(range.size(), range.peaks().to_vec()),
+            Ok(range.clone())
+        );
+        if let Some(leaf) = leaves.get(size) {
+            range.append_hash(*leaf).unwrap();
+        }
+    }
+    let plain: Vec<_> = leaves.iter().map(|leaf| leaf.0).collect();
+    for size in (1..=leaves.len()).filter(|size| size % 7 == 0 || size.is_power_of_two() || *size < 140) {
+        let tree = MerkleTree::<Rfc6962>::from_leaves(&plain[..size]);
+        assert_eq!(tree.root(), Some(oracle::root(&leaves[..size]).0), "size {size}");
+        for index in [0, size / 3, size / 2, size - 1] {
+            let path: Vec<_> = oracle::path(index, &leaves[..size])
+                .iter()
+                .map(|hash| hash.0)
+                .collect();
+            assert_eq!(
+                tree.proof(&[index]).proof_hashes(),
+                path,
+                "leaf {index} of {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn leaves_are_hashed_when_appended_as_bytes() {
+    let mut range = CompactRange::new();
+    range.append(b"one").unwrap();
+    assert_eq!(range.root(), leaf_hash(b"one"));
+}
+
+#[test]
+fn parts_must_fit_the_size() {
+    let peak = Hash::default();
+    assert_eq!(
+        CompactRange::from_parts(3, vec![peak]),
+        Err(ProofError::Length { expected: 2, got: 1 })
+    );
+    assert_eq!(
+        CompactRange::from_parts(1 << 63, vec![peak]),
+        Err(ProofError::SizeTooLarge(1 << 63))
+    );
+    let mut full = CompactRange::from_parts(MAX_SIZE, vec![peak; 63]).unwrap();
+    assert_eq!(
+        full.append(b"one too many"),
+        Err(ProofError::SizeTooLarge(MAX_SIZE))
+    );
+}
