@@ -1,0 +1,157 @@
+//! The terms an entry is found by (`rekor pkg/types/*/entry.go IndexKeys`).
+
+use std::collections::{BTreeMap, HashSet};
+
+use common_bundle::format::IN_TOTO_PAYLOAD_TYPE;
+use common_pki::key::sha256;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::verifier::Verifier;
+
+/// Longest term kept: the key column of upstream's MySQL index (`rekor scripts/storage`).
+const MAX_TERM: usize = 512;
+/// Most terms kept for one entry, so that one request cannot write an unbounded number of rows.
+const MAX_TERMS: usize = 1024;
+
+/// Collects lower-case terms, each once, in order.
+#[derive(Default)]
+pub(crate) struct IndexKeys {
+    terms: Vec<String>,
+    seen: HashSet<String>,
+}
+
+impl IndexKeys {
+    pub(crate) fn push(&mut self, term: &str) {
+        if term.is_empty() || term.len() > MAX_TERM || self.terms.len() >= MAX_TERMS {
+            return;
+        }
+        let term = term.to_lowercase();
+        if self.terms.len() < 8 {
+            if self.terms.contains(&term) {
+                return;
+            }
+        } else {
+            if self.seen.is_empty() {
+                self.seen.extend(self.terms.iter().cloned());
+            }
+            if !self.seen.insert(term.clone()) {
+                return;
+            }
+        }
+        self.terms.push(term);
+    }
+
+    pub(crate) fn digest(&mut self, algorithm: &str, value: &str) {
+        self.push(&format!("{algorithm}:{value}"));
+    }
+
+    /// Key hash and subject names, the hash as a public-key search asks for it.
+    pub(crate) fn verifier(&mut self, verifier: &Verifier) {
+        self.push(&verifier.key_hash());
+        for subject in verifier.subjects() {
+            self.push(subject);
+        }
+    }
+
+    /// As [`verifier`](Self::verifier), and with the prefixed hash: upstream stores only that one for envelopes, which its
+    /// own public-key search never finds (`rekor pkg/types/dsse/v0.0.1/entry.go`, `pkg/api/index.go`).
+    pub(crate) fn envelope_verifier(&mut self, verifier: &Verifier) {
+        self.digest("sha256", &verifier.key_hash());
+        self.verifier(verifier);
+    }
+
+    /// Digests of the subjects and of the SLSA materials of an in-toto statement; other payloads name nothing.
+    pub(crate) fn statement(&mut self, payload_type: &str, payload: &[u8]) {
+        #[derive(Deserialize)]
+        struct Digested {
+            #[serde(default)]
+            digest: BTreeMap<String, String>,
+        }
+        #[derive(Deserialize)]
+        struct Statement<'a> {
+            #[serde(default)]
+            subject: Vec<Digested>,
+            #[serde(borrow)]
+            predicate: Option<&'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Predicate {
+            #[serde(default)]
+            materials: Vec<Digested>,
+        }
+        if payload_type != IN_TOTO_PAYLOAD_TYPE {
+            return;
+        }
+        let Ok(statement) = serde_json::from_slice::<Statement<'_>>(payload) else {
+            return;
+        };
+        let materials = statement
+            .predicate
+            .and_then(|predicate| serde_json::from_str::<Predicate>(predicate.get()).ok())
+            .map(|predicate| predicate.materials)
+            .unwrap_or_default();
+        for digested in statement.subject.iter().chain(&materials) {
+            for (algorithm, value) in &digested.digest {
+                self.digest(algorithm, value);
+            }
+        }
+    }
+
+    pub(crate) fn into_terms(self) -> Vec<String> {
+        self.terms
+    }
+}
+
+/// Lower-case hex of SHA-256.
+pub(crate) fn sha256_hex(data: &[u8]) -> String {
+    hex::encode(sha256(data))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn terms(statement: &str) -> Vec<String> {
+        let mut keys = IndexKeys::default();
+        keys.statement(IN_TOTO_PAYLOAD_TYPE, statement.as_bytes());
+        keys.into_terms()
+    }
+
+    #[test]
+    fn statements_name_subjects_and_materials_once_and_in_lower_case() {
+        let found = terms(
+            r#"{"subject":[{"digest":{"sha256":"AA","gitCommit":"bb"}},{"digest":{"sha256":"aa"}}],
+                "predicate":{"materials":[{"uri":"x","digest":{"sha1":"cc"}}]}}"#,
+        );
+        assert_eq!(found, ["gitcommit:bb", "sha256:aa", "sha1:cc"]);
+    }
+
+    #[test]
+    fn payloads_of_another_shape_name_nothing() {
+        assert!(terms("not json").is_empty());
+        assert!(terms(r#"{"subject":"x"}"#).is_empty());
+        assert_eq!(
+            terms(r#"{"subject":[{"digest":{"sha256":"aa"}}],"predicate":[]}"#),
+            ["sha256:aa"]
+        );
+        let mut keys = IndexKeys::default();
+        keys.statement("text/plain", br#"{"subject":[{"digest":{"sha256":"aa"}}]}"#);
+        assert!(keys.into_terms().is_empty());
+    }
+
+    #[test]
+    fn terms_are_bounded_in_length_and_number() {
+        let mut keys = IndexKeys::default();
+        keys.push(&"x".repeat(MAX_TERM + 1));
+        for n in 0..2 * MAX_TERMS {
+            keys.push(&format!("term-{n}"));
+            keys.push(&format!("term-{n}"));
+        }
+        let terms = keys.into_terms();
+        assert_eq!(terms.len(), MAX_TERMS);
+        assert_eq!(terms.iter().collect::<HashSet<_>>().len(), MAX_TERMS);
+    }
+}

@@ -1,0 +1,61 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+//! Reading the exchanges recorded from released servers.
+
+use serde_json::Value;
+
+pub(crate) struct Exchange(Value);
+
+impl Exchange {
+    pub(crate) fn name(&self) -> &str {
+        self.0["name"].as_str().unwrap()
+    }
+
+    pub(crate) fn request(&self) -> &str {
+        self.0["request"].as_str().unwrap()
+    }
+
+    pub(crate) fn status(&self) -> u64 {
+        self.0["status"].as_u64().unwrap()
+    }
+
+    pub(crate) fn posts_to(&self, path: &str) -> bool {
+        self.0["method"] == "POST" && self.0["path"] == path && self.0.get("content_type").is_none()
+    }
+
+    /// `message` and `code` of the recorded answer.
+    pub(crate) fn answer(&self) -> (String, u64) {
+        let answer: Value = serde_json::from_str(self.0["response"].as_str().unwrap()).unwrap();
+        (
+            answer["message"].as_str().unwrap().to_owned(),
+            answer["code"].as_u64().unwrap(),
+        )
+    }
+
+    pub(crate) fn canonical_body(&self) -> &str {
+        self.0["canonical_body"].as_str().unwrap()
+    }
+
+    pub(crate) fn leaf_hash(&self) -> &str {
+        self.0["leaf_hash"].as_str().unwrap()
+    }
+}
+
+/// The exchanges of one file, or none where the vectors are not there.
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
+pub(crate) fn exchanges(file: &str) -> Vec<Exchange> {
+    let path = format!("{}/../../../shared/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: recorded exchanges {file} are not beside this repository");
+        return Vec::new();
+    };
+    text.lines()
+        .map(|line| Exchange(serde_json::from_str(line).unwrap()))
+        .collect()
+}
