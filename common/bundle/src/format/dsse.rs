@@ -1,0 +1,54 @@
+//! Dead Simple Signing Envelope (`secure-systems-lab/dsse envelope.md`, `protocol.md`).
+
+use serde::{Deserialize, Serialize};
+
+use super::protojson;
+
+/// Payload type of an in-toto statement (`in-toto/attestation spec/v1/envelope.md`).
+pub const IN_TOTO_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+
+/// An envelope as bundles and Rekor v2 requests carry it: every octet string base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Envelope {
+    /// The signed octets.
+    #[serde(with = "protojson::bytes", default)]
+    pub payload: Vec<u8>,
+    /// Media type of the payload; part of what is signed.
+    #[serde(default, alias = "payload_type")]
+    pub payload_type: String,
+    /// One signature for each signer, all over the same [`pae`].
+    #[serde(default)]
+    pub signatures: Vec<EnvelopeSignature>,
+}
+
+/// One signature of an [`Envelope`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvelopeSignature {
+    /// Signature over the [`pae`].
+    #[serde(with = "protojson::bytes", default)]
+    pub sig: Vec<u8>,
+    /// Unauthenticated hint; never used to choose a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyid: Option<String>,
+}
+
+impl Envelope {
+    /// The octets its signatures cover.
+    #[must_use]
+    pub fn pae(&self) -> Vec<u8> {
+        pae(&self.payload_type, &self.payload)
+    }
+}
+
+/// Pre-authentication encoding: `DSSEv1 SP len SP type SP len SP payload`, lengths in decimal octets
+/// (`secure-systems-lab/dsse protocol.md` "Signature Definition").
+#[must_use]
+pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let header = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    let mut encoded = Vec::with_capacity(header.len().saturating_add(payload.len()));
+    encoded.extend_from_slice(header.as_bytes());
+    encoded.extend_from_slice(payload);
+    encoded
+}
