@@ -1,0 +1,136 @@
+//! The REST API of Rekor v1 (rekor `openapi.yaml`), one log of one or more shards.
+
+mod capped;
+mod create;
+mod entry_id;
+mod error;
+mod log;
+mod negotiate;
+mod read;
+mod retrieve;
+mod search;
+mod shards;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use common_engine::{Engine, LogId};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, PRAGMA};
+use http::{HeaderValue, Method, StatusCode};
+use tower_http::cors::{Any, CorsLayer};
+
+use self::error::ApiError;
+use self::shards::Shards;
+use crate::body::Reader;
+
+pub use self::entry_id::TreeId;
+pub use self::shards::{Shard, ShardsError};
+pub use rekor_entry::v1::Policy;
+
+/// Where entries are created, and the first part of every `Location`.
+const ENTRIES: &str = "/api/v1/log/entries";
+
+/// Bounds of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest request body in bytes. Upstream has none by default; its own end-to-end tests configure this default.
+    pub body: usize,
+    /// Most entries that one search term may match.
+    pub search_results: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { body: 32_792_576, search_results: 10_000 }
+    }
+}
+
+/// What the handlers work on.
+pub struct Service {
+    engine: Engine,
+    shards: Shards,
+    policy: Arc<Policy>,
+    limits: Limits,
+    bodies: Reader,
+}
+
+impl Service {
+    /// `shards` oldest first; the last one takes new entries. The engine runs each of them with a [`crate::RekorV1`] of the same [`Shard`].
+    ///
+    /// # Errors
+    /// When the shards do not make one log.
+    pub fn new(engine: Engine, shards: Vec<(LogId, Shard)>, policy: Policy, limits: Limits) -> Result<Self, ShardsError> {
+        let shards = Shards::new(&engine, shards)?;
+        Ok(Service { engine, shards, policy: Arc::new(policy), limits, bodies: Reader::new(limits.body) })
+    }
+}
+
+/// The routes under `/api/v1/log` and `/api/v1/index`, `/ping`, and the answer to every unknown path under `/api/v1/`, which services with
+/// paths of their own there override by registering them.
+pub fn router(service: Arc<Service>) -> Router {
+    let routes: [(&str, &'static [&'static str], MethodRouter<Arc<Service>>); 7] = [
+        (ENTRIES, &["GET", "POST"], get(read::get_by_index).post(create::create)),
+        ("/api/v1/log/entries/{uuid}", &["GET"], get(read::get_by_uuid)),
+        ("/api/v1/log/entries/retrieve", &["POST"], post(retrieve::retrieve)),
+        ("/api/v1/log", &["GET"], get(log::info)),
+        ("/api/v1/log/publicKey", &["GET"], get(log::public_key)),
+        ("/api/v1/log/proof", &["GET"], get(log::proof)),
+        ("/api/v1/index/retrieve", &["POST"], post(search::retrieve)),
+    ];
+    let mut router = Router::new();
+    for (path, allowed, methods) in routes {
+        let methods = methods.fallback(async move |got: Method| ApiError::Method { got, allowed });
+        // go-openapi cleans paths before it routes them, and sigstore-python posts to `…/retrieve/`.
+        router = router.route(&format!("{path}/"), methods.clone()).route(path, methods);
+    }
+    router
+        .route("/api/v1/{*path}", any(unknown_path))
+        .layer(axum::middleware::map_response(uncached))
+        .layer(
+            // The defaults of rs/cors, which upstream wraps its API with (rekor `pkg/generated/restapi/configure_rekor_server.go`).
+            CorsLayer::new()
+                .allow_origin(Any)
+                .allow_methods([Method::GET, Method::POST, Method::HEAD])
+                .allow_headers([ACCEPT, CONTENT_TYPE, HeaderName::from_static("x-requested-with")]),
+        )
+        .route("/ping", get(ping))
+        .with_state(service)
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::UnknownPath(request.uri().path().to_owned())
+}
+
+async fn ping() -> Response {
+    ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], ".").into_response()
+}
+
+/// Forbids every cache on the way to keep an answer, as upstream does on its GET routes (chi `middleware/nocache.go`): an entry's proof
+/// is for the newest head, and a cache that ignores a query serves one proof for another.
+async fn uncached(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store, no-transform, must-revalidate, private, max-age=0"),
+    );
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-expires"), HeaderValue::from_static("0"));
+    headers.insert(EXPIRES, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
+    response
+}
+
+fn json_response(status: StatusCode, body: String) -> Response {
+    (status, [(CONTENT_TYPE, negotiate::JSON)], body).into_response()
+}
+
+/// The engine's term for an index key of this API: one namespace for each, so that entries of one log never crowd out those of another.
+fn index_term(key: &str) -> String {
+    format!("rekor-v1/{key}")
+}

@@ -1,0 +1,83 @@
+//! POST `/api/v1/log/entries`: an entry is read, verified and canonicalised, then logged, and answered with its proof.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use common_engine::{Attachment, Entry, Outcome, Receipt};
+use common_server::cpu;
+use common_tlog::leaf_hash;
+use http::header::{ETAG, LOCATION};
+use http::{HeaderValue, StatusCode, Uri};
+use rekor_entry::v1::ProposedEntry;
+
+use super::entry_id::EntryId;
+use super::error::ApiError;
+use super::negotiate::json_body;
+use super::read::extra;
+use super::shards::Shard;
+use super::view::EntryView;
+use super::{ENTRIES, Policy, Service, index_term, json_response};
+use crate::personality::attestation_key;
+
+/// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash.
+fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
+    let canonical = ProposedEntry::parse(body).and_then(|entry| entry.canonicalize(policy)).map_err(ApiError::Entry)?;
+    let (aux, attachments) = match canonical.attachment {
+        Some((name, data)) => {
+            let attachment = Attachment { key: attestation_key(&name), data: data.into() };
+            (Bytes::from(name), vec![attachment])
+        }
+        None => (Bytes::new(), Vec::new()),
+    };
+    let terms = canonical.index_keys.iter().map(|key| index_term(key)).collect();
+    let body = Bytes::from(canonical.body);
+    Ok(Entry { identity: leaf_hash(&body), body, aux, terms, attachments })
+}
+
+/// 201 with the entry, or 409 with the place of the one that is there already.
+pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = json_body(request, "proposedEntry", &service.bodies).await?;
+    let policy = Arc::clone(&service.policy);
+    let entry = cpu::run(move || prepare(&body.bytes, &policy)).await??;
+
+    let (log, shard) = service.shards.active();
+    let id = EntryId { tree: shard.tree(), leaf: entry.identity };
+    match service.engine.submit(*log, entry).await? {
+        Outcome::Sequenced(receipt) => created(&parts.uri, shard, id, &receipt),
+        Outcome::Duplicate(_) => Err(ApiError::Duplicate { id, location: location(&parts.uri, &id) }),
+    }
+}
+
+fn created(uri: &Uri, shard: &Shard, id: EntryId, receipt: &Receipt) -> Result<Response, ApiError> {
+    let Receipt { leaf, proof, head, .. } = receipt;
+    let set = extra(leaf)?.set;
+    let mut out = String::new();
+    // A stored attestation is shown by reads only (rekor `pkg/api/entries.go`, createLogEntry).
+    EntryView { shard, id, leaf, set, proof, head, attestation: None }.write(&mut out);
+    out.push('\n');
+    let mut response = json_response(StatusCode::CREATED, out);
+    response.headers_mut().insert(LOCATION, location(uri, &id));
+    response.headers_mut().insert(ETAG, id.header());
+    metrics::counter!("rekor_new_entries").increment(1);
+    Ok(response)
+}
+
+/// Path-absolute, because clients resolve it or take its segments by number; the query stays, without the `apiKey` of Google's gateways
+/// (rekor `pkg/api/entries.go`, getEntryURL).
+fn location(uri: &Uri, id: &EntryId) -> HeaderValue {
+    let mut text = String::with_capacity(ENTRIES.len().saturating_add(81));
+    text.push_str(ENTRIES);
+    text.push('/');
+    id.write(&mut text);
+    let kept = uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        !name.is_empty() && name != "apiKey"
+    });
+    for (at, pair) in kept.enumerate() {
+        text.push(if at == 0 { '?' } else { '&' });
+        text.push_str(pair);
+    }
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(ENTRIES))
+}

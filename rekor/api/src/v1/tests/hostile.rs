@@ -1,0 +1,114 @@
+//! Wrong requests of every shape: always a 4xx, and nothing is logged.
+
+use serde_json::{Value, json};
+
+use crate::testing::{NEW, Stack, mutations, post, recorded_request};
+
+const ENTRIES: &str = "/api/v1/log/entries";
+const RETRIEVE: &str = "/api/v1/log/entries/retrieve";
+const INDEX: &str = "/api/v1/index/retrieve";
+
+/// Mutations that leave a valid entry: members that may be absent, or whose content decides nothing.
+fn harmless(place: &str) -> bool {
+    // The client's hash of the envelope is required but not compared (rekor `pkg/types/intoto/v0.0.2/entry.go`); key IDs are hints.
+    place.contains("/keyid") || place.contains("/content/hash") || place.contains("/payloadHash")
+}
+
+#[tokio::test]
+async fn an_entry_with_one_wrong_place_is_refused() {
+    let stack = Stack::new().await;
+    for name in ["hashedrekord secp256r1 sha256", "hashedrekord certificate with SANs", "dsse two signatures", "intoto 0.0.2 two signatures"] {
+        let Some(request) = recorded_request("rekor-v1", name) else { return };
+        let valid: Value = serde_json::from_str(&request).unwrap();
+        let mutations = mutations(&valid);
+        assert!(mutations.len() > 50, "{name}");
+        for (place, mutated) in mutations {
+            if harmless(&place) {
+                continue;
+            }
+            let reply = post(&stack.v1, ENTRIES, mutated.to_string()).await;
+            assert!(reply.status.is_client_error(), "{name} {place}: {} {:?} for {mutated}", reply.status, reply.body);
+            assert!(!reply.message().is_empty(), "{name} {place}");
+            assert_eq!(stack.size(NEW), 0, "{name} {place} was logged");
+            // The same as something to look up: found, not found or refused, never a failure.
+            let reply = post(&stack.v1, RETRIEVE, json!({"entries": [mutated]}).to_string()).await;
+            assert!(reply.status == 200 || reply.status == 400 || reply.status == 422, "{name} {place}: {:?}", reply.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_with_one_wrong_place_is_refused() {
+    let stack = Stack::new().await;
+    let Some(request) = recorded_request("rekor-v1", "dsse two signatures") else { return };
+    let valid: Value = serde_json::from_str(&request).unwrap();
+    let envelope: Value = serde_json::from_str(valid["spec"]["proposedContent"]["envelope"].as_str().unwrap()).unwrap();
+    for (place, mutated) in mutations(&envelope) {
+        if harmless(&place) {
+            continue;
+        }
+        let mut entry = valid.clone();
+        entry["spec"]["proposedContent"]["envelope"] = json!(mutated.to_string());
+        let reply = post(&stack.v1, ENTRIES, entry.to_string()).await;
+        assert!(reply.status.is_client_error(), "{place}: {} {:?} for {mutated}", reply.status, reply.body);
+        assert_eq!(stack.size(NEW), 0, "{place} was logged");
+    }
+}
+
+#[tokio::test]
+async fn broken_json_is_400_never_500() {
+    let stack = Stack::new().await;
+    let Some(request) = recorded_request("rekor-v1", "hashedrekord secp256r1 sha256") else { return };
+    let deep = "[".repeat(100_000);
+    let deep_object = "{\"spec\":".repeat(100_000);
+    let nul = "{\"kind\":\"hashedrekord\u{0}\"}";
+    let mut broken: Vec<Vec<u8>> =
+        [deep.as_str(), deep_object.as_str(), nul, "{", "\"", "tru", "1e999999", "\u{feff}{}"].map(|text| text.as_bytes().to_vec()).into();
+    broken.push(b"\xff\xfe".to_vec());
+    broken.push(b"{\"kind\":\"\xff\"}".to_vec());
+    broken.extend((1..request.len()).step_by(17).map(|length| request.as_bytes()[..length].to_vec()));
+    for body in broken {
+        for path in [ENTRIES, RETRIEVE, INDEX] {
+            let shown = String::from_utf8_lossy(&body).chars().take(60).collect::<String>();
+            let reply = post(&stack.v1, path, body.clone()).await;
+            assert!(reply.status.is_client_error(), "{path} {shown}: {} {:?}", reply.status, reply.body);
+        }
+    }
+    assert_eq!(stack.size(NEW), 0);
+}
+
+#[tokio::test]
+async fn a_search_with_one_wrong_place_is_answered_or_refused() {
+    let stack = Stack::new().await;
+    let valid = json!({
+        "email": "dev@example.com", "subject": "https://example.com/path", "operator": "and",
+        "hash": "sha256:dd441c1099b935ab928250917e5428ae89c50d08781dcd44ce75148b572db599",
+        "publicKey": {"format": "x509", "content": "enp6"},
+    });
+    for (place, mutated) in mutations(&valid) {
+        let reply = post(&stack.v1, INDEX, mutated.to_string()).await;
+        assert!(!reply.status.is_server_error(), "{place}: {:?}", reply.body);
+    }
+    let valid = json!({"entryUUIDs": ["0".repeat(64)], "logIndexes": [1, 2], "entries": [{"kind": "hashedrekord"}]});
+    for (place, mutated) in mutations(&valid) {
+        let reply = post(&stack.v1, RETRIEVE, mutated.to_string()).await;
+        assert!(!reply.status.is_server_error(), "{place}: {:?}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn long_lists_are_refused_by_their_length() {
+    let stack = Stack::new().await;
+    let many = vec!["0".repeat(64); 11];
+    for (query, code, message) in [
+        (json!({"logIndexes": vec![0; 1_000_000]}), 611, "logIndexes in body should have at most 10 items"),
+        (json!({"entryUUIDs": many}), 611, "entryUUIDs in body should have at most 10 items"),
+        (json!({"entries": vec![json!({}); 11]}), 611, "entries in body should have at most 10 items"),
+        (json!({"entryUUIDs": []}), 612, "entryUUIDs in body should have at least 1 items"),
+        (json!({"entryUUIDs": &many[..6], "logIndexes": [1, 2, 3, 4, 5]}), 422, "more than max allowed 10 entries in request"),
+    ] {
+        let reply = post(&stack.v1, RETRIEVE, query.to_string()).await;
+        assert_eq!(reply.json(), json!({"code": code, "message": message}));
+        assert_eq!(reply.status, 422);
+    }
+}

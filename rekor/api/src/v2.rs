@@ -1,0 +1,87 @@
+//! The HTTP API of Rekor v2 (rekor-tiles `api/proto/rekor/v2/rekor_service.proto` as its gateway serves it) and the C2SP tlog-tiles reads.
+//!
+//! The gRPC service of the same methods is left out.
+
+mod create;
+mod error;
+mod tiles;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use common_engine::{Engine, LogId};
+use common_pki::key::PublicKey;
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+
+use self::error::ApiError;
+use crate::body::Reader;
+use crate::personality::log_id;
+
+pub use crate::personality::NotEd25519;
+pub use rekor_entry::v2::Policy;
+
+/// Bounds of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest request body in bytes (rekor-tiles `--max-request-body-size`).
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { body: 4 << 20 }
+    }
+}
+
+/// What the handlers work on.
+pub struct Service {
+    engine: Engine,
+    log: LogId,
+    /// `logId.keyId` in base64.
+    key_id: String,
+    policy: Arc<Policy>,
+    bodies: Reader,
+}
+
+impl Service {
+    /// The engine runs `log` with a [`crate::RekorV2`] of the same hostname and key.
+    ///
+    /// # Errors
+    /// When the key is not Ed25519.
+    pub fn new(engine: Engine, log: LogId, hostname: &str, key: &PublicKey, policy: Policy, limits: Limits) -> Result<Self, NotEd25519> {
+        let key_id = log_id(hostname, key)?.to_base64();
+        Ok(Service { engine, log, key_id, policy: Arc::new(policy), bodies: Reader::new(limits.body) })
+    }
+}
+
+/// `/api/v2/log/entries`; checkpoint, tiles and entry bundles under `/api/v2/` and at the root, because witnesses read the former
+/// (witness `omniwitness/logs.yaml`) and rekor-monitor the latter (rekor-monitor `pkg/rekor/v2/client.go`); and the answer to every unknown
+/// path under `/api/v2/`, which services with paths of their own there override by registering them.
+pub fn router(service: Arc<Service>) -> Router {
+    let mut router = Router::new()
+        .route("/api/v2/log/entries", post(create::create).fallback(wrong_method))
+        .route("/api/v2/{*path}", any(async || ApiError::NotFound));
+    for prefix in ["/api/v2", ""] {
+        router = router
+            .route(&format!("{prefix}/checkpoint"), get(tiles::checkpoint).fallback(wrong_method))
+            .route(&format!("{prefix}/tile/{{*path}}"), get(tiles::tile).fallback(wrong_method));
+    }
+    router.layer(axum::middleware::map_response(uncached_by_default)).with_state(service)
+}
+
+/// The gateway answers a wrong method with 501, not 405 (grpc-gateway `runtime/errors.go`, DefaultRoutingErrorHandler).
+async fn wrong_method() -> ApiError {
+    ApiError::WrongMethod
+}
+
+/// Only what a handler marks as final may be kept by a cache; a tile that is not there yet will be.
+async fn uncached_by_default(mut response: Response) -> Response {
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

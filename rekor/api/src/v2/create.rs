@@ -1,0 +1,89 @@
+//! POST `/api/v2/log/entries`: a request is read, verified and canonicalised, then logged, and answered as a `TransparencyLogEntry`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use common_engine::{Entry, LogState, Outcome, Receipt};
+use common_server::cpu;
+use common_tlog::{Hash, leaf_hash};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use rekor_entry::v2::{Policy, parse_request};
+
+use super::Service;
+use super::error::ApiError;
+use crate::json;
+
+/// Kind and version of an entry, part of its answer.
+#[derive(Clone, Copy)]
+struct KindVersion {
+    kind: &'static str,
+    version: &'static str,
+}
+
+/// Everything that needs the CPU and no log: parsing, the signature, the canonical form and its hash.
+fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiError> {
+    let canonical = parse_request(body, policy)?;
+    let body = Bytes::from(canonical.body);
+    let terms = canonical.index_keys.iter().map(|key| format!("rekor-v2/{key}")).collect();
+    let entry = Entry { identity: leaf_hash(&body), body, aux: Bytes::new(), terms, attachments: Vec::new() };
+    Ok((KindVersion { kind: canonical.kind, version: canonical.api_version }, entry))
+}
+
+/// 201 with the entry, or 409 with the index of the one that is there already.
+pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+    // A frozen log answers so whatever the body is.
+    if service.engine.log(service.log).is_none_or(|log| log.state != LogState::Active) {
+        return Err(ApiError::Frozen);
+    }
+    // The gateway reads any content type as JSON.
+    let body = service.bodies.read(request.into_body()).await?;
+    let policy = Arc::clone(&service.policy);
+    let (kind, entry) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
+    match service.engine.submit(service.log, entry).await? {
+        Outcome::Sequenced(receipt) => {
+            if kind.kind == "hashedrekord" {
+                metrics::counter!("rekor_v2_new_hashedrekord_entries").increment(1);
+            }
+            let body = transparency_log_entry(&service.key_id, kind, &receipt);
+            Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response())
+        }
+        Outcome::Duplicate(receipt) => Err(ApiError::Duplicate { index: receipt.leaf.index }),
+    }
+}
+
+/// `dev.sigstore.rekor.v1.TransparencyLogEntry` in proto-JSON: 64-bit integers are strings, and unset fields are there, because
+/// sigstore-rust reads `integratedTime` unconditionally.
+fn transparency_log_entry(key_id: &str, kind: KindVersion, receipt: &Receipt) -> String {
+    let Receipt { leaf, proof, head, .. } = receipt;
+    let size = leaf.data.len().saturating_mul(4).div_euclid(3).saturating_add(proof.len().saturating_mul(47)).saturating_add(1_024);
+    let mut out = String::with_capacity(size);
+    out.push_str("{\"logIndex\":\"");
+    json::number(&mut out, leaf.index);
+    out.push_str("\",\"logId\":{\"keyId\":\"");
+    out.push_str(key_id);
+    out.push_str("\"},\"kindVersion\":{\"kind\":\"");
+    out.push_str(kind.kind);
+    out.push_str("\",\"version\":\"");
+    out.push_str(kind.version);
+    out.push_str("\"},\"integratedTime\":\"0\",\"inclusionPromise\":null,\"inclusionProof\":{\"logIndex\":\"");
+    json::number(&mut out, leaf.index);
+    out.push_str("\",\"rootHash\":");
+    quoted_base64(&mut out, &head.root);
+    out.push_str(",\"treeSize\":\"");
+    json::number(&mut out, head.size);
+    out.push_str("\",\"hashes\":");
+    json::hashes(&mut out, proof, quoted_base64);
+    out.push_str(",\"checkpoint\":{\"envelope\":");
+    json::string(&mut out, &head.checkpoint);
+    out.push_str("}},\"canonicalizedBody\":");
+    json::base64(&mut out, &leaf.data);
+    out.push('}');
+    out
+}
+
+fn quoted_base64(out: &mut String, hash: &Hash) {
+    json::base64(out, hash.as_bytes());
+}

@@ -1,0 +1,152 @@
+//! Everything Rekor v2 can answer instead of a result: a gRPC status as grpc-gateway renders it, `{"code":…,"message":"…","details":[]}`
+//! (rekor-tiles `internal/server/http.go`, `service.go`; grpc-gateway `runtime/errors.go`).
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use common_engine::{ReadError, SubmitError};
+use common_server::cpu;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
+use rekor_entry::v2::RequestError;
+
+use crate::body::BodyError;
+use crate::json;
+
+/// What a v2 request is answered with when it does not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The body is longer than the configured limit in bytes.
+    #[error("request body too large: at most {limit} bytes are read")]
+    BodyTooLarge { limit: usize },
+    /// The body broke off or was not readable as HTTP.
+    #[error("the request body could not be read to its end")]
+    BodyUnreadable,
+    /// The request was refused.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The canonical form is larger than an entry bundle can hold.
+    #[error("the canonical entry has {got} bytes, an entry of this log at most {limit}")]
+    LeafTooLarge { limit: u64, got: u64 },
+    /// The same leaf is in the log already.
+    #[error("an equivalent entry already exists in the transparency log with index {index}")]
+    Duplicate { index: u64 },
+    /// A queue is full.
+    #[error("reached max pushback; retry")]
+    Pushback,
+    /// The commit failed, or its outcome is not known, or the log is going down.
+    #[error("the log could not store the entry; retry")]
+    Unavailable,
+    /// The log takes no entries any more.
+    #[error("This log has been frozen, please switch to the latest log.")]
+    Frozen,
+    /// No such path, or no such tile yet.
+    #[error("Not Found")]
+    NotFound,
+    /// The path is there, for another method.
+    #[error("Method Not Allowed")]
+    WrongMethod,
+    /// Something of ours failed; the cause is in the log file only.
+    #[error("internal server error")]
+    Internal,
+}
+
+/// The gRPC status codes in use (grpc `doc/statuscodes.md`).
+mod code {
+    pub(super) const INVALID_ARGUMENT: u64 = 3;
+    pub(super) const NOT_FOUND: u64 = 5;
+    pub(super) const ALREADY_EXISTS: u64 = 6;
+    pub(super) const UNIMPLEMENTED: u64 = 12;
+    pub(super) const INTERNAL: u64 = 13;
+    pub(super) const UNAVAILABLE: u64 = 14;
+}
+
+impl ApiError {
+    fn status(&self) -> (StatusCode, u64) {
+        match self {
+            ApiError::BodyTooLarge { .. } | ApiError::BodyUnreadable | ApiError::Request(_) | ApiError::LeafTooLarge { .. } => {
+                (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT)
+            }
+            ApiError::Duplicate { .. } => (StatusCode::CONFLICT, code::ALREADY_EXISTS),
+            ApiError::Pushback | ApiError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE),
+            ApiError::Frozen => (StatusCode::METHOD_NOT_ALLOWED, code::UNIMPLEMENTED),
+            ApiError::NotFound => (StatusCode::NOT_FOUND, code::NOT_FOUND),
+            ApiError::WrongMethod => (StatusCode::NOT_IMPLEMENTED, code::UNIMPLEMENTED),
+            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL),
+        }
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(cause: BodyError) -> Self {
+        match cause {
+            BodyError::TooLarge { limit } => ApiError::BodyTooLarge { limit },
+            BodyError::Overloaded => ApiError::Pushback,
+            BodyError::Unreadable => ApiError::BodyUnreadable,
+        }
+    }
+}
+
+impl From<cpu::Overloaded> for ApiError {
+    fn from(_: cpu::Overloaded) -> Self {
+        ApiError::Pushback
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(cause: SubmitError) -> Self {
+        match cause {
+            SubmitError::Overloaded => ApiError::Pushback,
+            SubmitError::Unavailable | SubmitError::ShuttingDown => ApiError::Unavailable,
+            SubmitError::ReadOnly | SubmitError::Frozen => ApiError::Frozen,
+            SubmitError::TooLarge { limit, got } => ApiError::LeafTooLarge { limit, got },
+            SubmitError::UnknownLog(_) | SubmitError::Seal(_) => {
+                tracing::error!(%cause, "an entry could not be logged");
+                ApiError::Internal
+            }
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(cause: ReadError) -> Self {
+        tracing::error!(%cause, "reading the log failed");
+        ApiError::Internal
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status();
+        let mut body = String::with_capacity(160);
+        let content_type = if matches!(self, ApiError::Frozen) {
+            // Written past the gateway's marshaler (rekor-tiles `internal/server/http.go`).
+            body.push_str(&self.to_string());
+            body.push('\n');
+            "text/plain; charset=utf-8"
+        } else {
+            body.push_str("{\"code\":");
+            json::number(&mut body, code);
+            body.push_str(",\"message\":");
+            json::string(&mut body, &self.to_string());
+            body.push_str(",\"details\":[]}");
+            "application/json"
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        match self {
+            ApiError::Duplicate { index } => {
+                headers.insert(HeaderName::from_static("x-log-index"), HeaderValue::from(index));
+            }
+            ApiError::Pushback | ApiError::Unavailable => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests;
