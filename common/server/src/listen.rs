@@ -28,8 +28,7 @@ impl FromStr for ListenAddr {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || BadListenAddr(text.to_owned());
         if let Some(port) = text.strip_prefix("localhost:") {
-            let port = port.parse().map_err(|_| bad())?;
-            return Ok(ListenAddr { hosts: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], port });
+            return Ok(ListenAddr::localhost(port.parse().map_err(|_| bad())?));
         }
         let address: SocketAddr = text.parse().map_err(|_| bad())?;
         Ok(ListenAddr { hosts: vec![address.ip()], port: address.port() })
@@ -37,23 +36,38 @@ impl FromStr for ListenAddr {
 }
 
 impl ListenAddr {
+    /// Both loopback families.
+    #[must_use]
+    pub fn localhost(port: u16) -> ListenAddr {
+        ListenAddr { hosts: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], port }
+    }
+
     /// Whether only this machine can connect.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.hosts.iter().all(IpAddr::is_loopback)
     }
 
+    /// The host as a URL has it: `localhost`, or the one address asked for.
+    #[must_use]
+    pub fn url_host(&self) -> String {
+        match self.hosts.as_slice() {
+            [IpAddr::V4(address)] => address.to_string(),
+            [IpAddr::V6(address)] => format!("[{address}]"),
+            _ => "localhost".to_owned(),
+        }
+    }
+
+    /// Whether it is every interface of a family, which no URL can name.
+    #[must_use]
+    pub fn is_unspecified(&self) -> bool {
+        self.hosts.iter().any(IpAddr::is_unspecified)
+    }
+
     /// The port asked for; 0 means a free one.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// The same hosts with another port.
-    #[must_use]
-    pub fn with_port(mut self, port: u16) -> ListenAddr {
-        self.port = port;
-        self
     }
 }
 

@@ -1,19 +1,24 @@
 //! Serving: HTTP/1.1 and HTTP/2 on every listener (clear-text HTTP/2 by prior knowledge, RFC 9113 §3.3; by ALPN over
 //! TLS), with limits on what a peer may hold open, and a drain with a deadline.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tower::util::MapRequest;
 
 use crate::idle::Idle;
 use crate::listen::Bound;
@@ -55,7 +60,7 @@ pub enum Drained {
     Cut,
 }
 
-/// Serves `router` on `listeners` until `shutdown` resolves, then stops accepting, lets open requests finish within
+/// Serves `router` on `listeners`, every request carrying its peer as [`ConnectInfo`], until `shutdown` resolves, then stops accepting, lets open requests finish within
 /// [`Limits::drain`] and cuts what is left.
 pub async fn serve(
     listeners: Vec<Bound>,
@@ -81,12 +86,12 @@ pub async fn serve(
                         accepted = server.accept(&socket) => accepted,
                         _ = stopped.changed() => return,
                     };
-                    let Some((stream, slot)) = accepted else { continue };
+                    let Some(Accepted { stream, peer, slot }) = accepted else { continue };
                     let (server, tls, watcher) = (Arc::clone(&server), tls.clone(), graceful.watcher());
                     let mut cut = server.cut.subscribe();
                     tokio::spawn(async move {
                         tokio::select! {
-                            () = server.connection(stream, tls, watcher) => {}
+                            () = server.connection(stream, peer, tls, watcher) => {}
                             _ = cut.changed() => {}
                         }
                         drop(slot);
@@ -108,6 +113,13 @@ pub async fn serve(
     }
 }
 
+/// A connection and the place it takes.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+}
+
 struct Server {
     router: Router,
     slots: Arc<Semaphore>,
@@ -117,13 +129,13 @@ struct Server {
 
 impl Server {
     /// The next connection, once there is room for it; `None` when accepting failed and was waited out.
-    async fn accept(&self, socket: &tokio::net::TcpListener) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    async fn accept(&self, socket: &TcpListener) -> Option<Accepted> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         match socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Small answers must not wait for the peer's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                Some((stream, slot))
+                Some(Accepted { stream, peer, slot })
             }
             Err(error) => {
                 // Out of descriptors, or a peer that left while it queued: accept again, but do not spin.
@@ -134,16 +146,16 @@ impl Server {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, tls: Option<TlsAcceptor>, watcher: Watcher) {
-        let Some(tls) = tls else { return self.http(stream, watcher).await };
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, watcher: Watcher) {
+        let Some(tls) = tls else { return self.http(stream, peer, watcher).await };
         match tokio::time::timeout(self.limits.head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream, watcher).await,
+            Ok(Ok(stream)) => self.http(stream, peer, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
-    async fn http<I>(&self, stream: I, watcher: Watcher)
+    async fn http<I>(&self, stream: I, peer: SocketAddr, watcher: Watcher)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -154,7 +166,11 @@ impl Server {
             // An identity token in `Authorization` may have several KiB.
             64 * 1024,
         );
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = MapRequest::new(self.router.clone(), move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        });
+        let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection(stream, service);
         if let Err(error) = watcher.watch(connection.into_owned()).await {
             tracing::debug!(error, "connection ended");

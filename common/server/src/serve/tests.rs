@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::net::SocketAddr;
-
 use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
