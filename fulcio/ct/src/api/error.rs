@@ -1,0 +1,86 @@
+//! What the read side refuses: plain text, the status in words on the first line and the reason on the second, as ct-go
+//! answers (`trillian/ctfe/handlers.go`).
+
+use axum::response::{IntoResponse, Response};
+use common_engine::ReadError;
+use http::{HeaderValue, Method, StatusCode, header};
+
+/// Every refusal.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// A parameter is missing, malformed or out of range.
+    #[error("{0}")]
+    Parameter(String),
+    /// The tree is not that large.
+    #[error("need tree size: {wanted} but only got: {size}")]
+    TreeSize { wanted: u64, size: u64 },
+    /// No leaf with this hash within this tree size.
+    #[error("no leaf of this hash is in the tree of size {0}")]
+    UnknownHash(u64),
+    /// The tree that a proof by hash was asked for is not there yet; ct-go answers 404 to this one.
+    #[error("no proof: need tree size: {wanted} but only got: {size}")]
+    ProofTreeSize { wanted: u64, size: u64 },
+    /// Not the path of a tile of this size.
+    #[error("no such tile in the tree of size {0}")]
+    UnknownTile(u64),
+    /// No issuer with this fingerprint.
+    #[error("no such issuer: expected the lowercase hex SHA-256 of a certificate in some chain")]
+    UnknownIssuer,
+    /// add-chain and add-pre-chain.
+    #[error("submission over HTTP is disabled: this log takes precertificates from its own authority only")]
+    SubmissionDisabled,
+    /// Another method than the endpoint's.
+    #[error("method not allowed: {0}")]
+    Method(Method),
+    /// Storage failed, or what it holds is wrong. The log line has the cause, the answer does not.
+    #[error("the log cannot be read at the moment")]
+    Unreadable,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Parameter(_) | Self::TreeSize { .. } => StatusCode::BAD_REQUEST,
+            Self::UnknownHash(_) | Self::ProofTreeSize { .. } | Self::UnknownTile(_) | Self::UnknownIssuer => {
+                StatusCode::NOT_FOUND
+            }
+            Self::SubmissionDisabled => StatusCode::FORBIDDEN,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// For a cause that is ours, whatever it is.
+    pub(crate) fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %cause, "the certificate log cannot be read");
+        Self::Unreadable
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            // Sizes and indexes are checked before the engine is asked, against a head that only grows.
+            ReadError::OutOfRange { .. } | ReadError::UnknownLog(_) | ReadError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = format!("{}\n{self}\n", status.canonical_reason().unwrap_or_default());
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            // A refusal can be over with the next entry.
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        ];
+        (status, headers, body).into_response()
+    }
+}
+
+/// The fallback of each endpoint.
+pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
+    ApiError::Method(method)
+}
