@@ -116,23 +116,21 @@ fn random_secret() -> Result<String, OAuthError> {
     Ok(URL_SAFE_NO_PAD.encode(random::<32>()?))
 }
 
-/// `XXXX-XXXX`. Sixteen bits per letter make the bias of the remainder smaller than 1 in 3,000.
+/// `XXXX-XXXX`.
 fn random_user_code() -> Result<String, OAuthError> {
-    let random = random::<16>()?;
     let mut code = String::with_capacity(9);
-    for (position, pair) in random.chunks_exact(2).enumerate() {
-        if position == 4 {
-            code.push('-');
-        }
-        let number = pair
-            .iter()
-            .fold(0usize, |number, byte| number << 8 | usize::from(*byte));
-        code.extend(
-            USER_CODE_ALPHABET
-                .get(number % USER_CODE_ALPHABET.len())
+    while code.len() < 9 {
+        for byte in random::<16>()? {
+            if code.len() == 4 {
+                code.push('-');
+            }
+            // The low five bits name one of 32 letters; the twelve that are not in the alphabet are drawn again.
+            let letter = USER_CODE_ALPHABET
+                .get(usize::from(byte & 31))
                 .copied()
-                .map(char::from),
-        );
+                .map(char::from);
+            code.extend(letter.filter(|_| code.len() < 9));
+        }
     }
     Ok(code)
 }

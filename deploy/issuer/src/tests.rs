@@ -54,7 +54,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
+        serde_json::from_str(&self.body).unwrap()
     }
 
     pub(crate) fn error(&self) -> String {

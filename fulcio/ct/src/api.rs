@@ -14,7 +14,8 @@ use http::header;
 use std::sync::Arc;
 
 /// Never changes again: a full tile, an issuer, a proof between two sizes.
-const FOR_EVER: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+const FOR_EVER: [(header::HeaderName, &str); 1] =
+    [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
 /// As ct-go says it for proofs and full ranges (`trillian/ctfe/handlers.go`).
 const A_DAY: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=86400")];
 /// As ct-go says it for ranges that will grow.
@@ -29,18 +30,48 @@ const NOW: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache"
 /// (C2SP static-ct-api "Submission APIs").
 pub fn router(log: Arc<CtLog>) -> Router {
     let rfc6962 = Router::new()
-        .route("/get-sth", get(rfc6962::get_sth).fallback(error::method_not_allowed))
-        .route("/get-sth-consistency", get(rfc6962::get_sth_consistency).fallback(error::method_not_allowed))
-        .route("/get-proof-by-hash", get(rfc6962::get_proof_by_hash).fallback(error::method_not_allowed))
-        .route("/get-entries", get(rfc6962::get_entries).fallback(error::method_not_allowed))
-        .route("/get-entry-and-proof", get(rfc6962::get_entry_and_proof).fallback(error::method_not_allowed))
-        .route("/get-roots", get(rfc6962::get_roots).fallback(error::method_not_allowed))
+        .route(
+            "/get-sth",
+            get(rfc6962::get_sth).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/get-sth-consistency",
+            get(rfc6962::get_sth_consistency).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/get-proof-by-hash",
+            get(rfc6962::get_proof_by_hash).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/get-entries",
+            get(rfc6962::get_entries).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/get-entry-and-proof",
+            get(rfc6962::get_entry_and_proof).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/get-roots",
+            get(rfc6962::get_roots).fallback(error::method_not_allowed),
+        )
         .route("/add-chain", post(disabled).fallback(error::method_not_allowed))
-        .route("/add-pre-chain", post(disabled).fallback(error::method_not_allowed));
+        .route(
+            "/add-pre-chain",
+            post(disabled).fallback(error::method_not_allowed),
+        );
     Router::new()
-        .route("/checkpoint", get(staticct::checkpoint).fallback(error::method_not_allowed))
-        .route("/tile/{*path}", get(staticct::tile).fallback(error::method_not_allowed))
-        .route("/issuer/{fingerprint}", get(staticct::issuer).fallback(error::method_not_allowed))
+        .route(
+            "/checkpoint",
+            get(staticct::checkpoint).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/tile/{*path}",
+            get(staticct::tile).fallback(error::method_not_allowed),
+        )
+        .route(
+            "/issuer/{fingerprint}",
+            get(staticct::issuer).fallback(error::method_not_allowed),
+        )
         .nest("/v1", rfc6962.clone())
         .nest("/ct/v1", rfc6962)
         .with_state(log)

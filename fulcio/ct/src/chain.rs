@@ -50,7 +50,9 @@ pub enum ChainError {
     #[error("certificate {0} of the submission is not a certificate authority")]
     NotAuthority(usize),
     /// RFC 6962 §3.1 permits a dedicated signer of precertificates; Sigstore has none.
-    #[error("expected a precertificate signed by the final certificate's issuer, got one by a Precertificate Signing Certificate")]
+    #[error(
+        "expected a precertificate signed by the final certificate's issuer, got one by a Precertificate Signing Certificate"
+    )]
     PrecertificateSigner,
     /// The end of the chain is unknown.
     #[error("the chain does not end at a root this log accepts, see get-roots")]
@@ -110,7 +112,10 @@ pub(crate) struct Validator {
 
 impl Validator {
     pub(crate) fn new(roots: AcceptedRoots) -> Self {
-        Self { roots, known: Mutex::default() }
+        Self {
+            roots,
+            known: Mutex::default(),
+        }
     }
 
     pub(crate) fn roots(&self) -> &AcceptedRoots {
@@ -118,9 +123,13 @@ impl Validator {
     }
 
     /// The precertificate and its verified issuers.
-    pub(crate) fn validate(&self, precertificate: &[u8], chain: &[Vec<u8>]) -> Result<(Certificate, Arc<Issuers>), ChainError> {
-        let precertificate =
-            Certificate::from_der(precertificate).map_err(|cause| ChainError::Certificate { position: 0, cause })?;
+    pub(crate) fn validate(
+        &self,
+        precertificate: &[u8],
+        chain: &[Vec<u8>],
+    ) -> Result<(Certificate, Arc<Issuers>), ChainError> {
+        let precertificate = Certificate::from_der(precertificate)
+            .map_err(|cause| ChainError::Certificate { position: 0, cause })?;
         check_precertificate(&precertificate)?;
         let issuers = self.issuers(chain)?;
         if precertificate.issuer_der() != issuers.issuer_subject
@@ -136,7 +145,12 @@ impl Validator {
             return Err(ChainError::Length(chain.len()));
         }
         let key = chain_key(chain);
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some(known) = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+        {
             return Ok(Arc::clone(known));
         }
         let issuers = Arc::new(self.verify(chain)?);
@@ -157,22 +171,34 @@ impl Validator {
             if !certificate.is_ca() {
                 return Err(ChainError::NotAuthority(position));
             }
-            if certificates.last().is_some_and(|child| !issued(&certificate, child)) {
+            if certificates
+                .last()
+                .is_some_and(|child| !issued(&certificate, child))
+            {
                 return Err(ChainError::NotIssuer(position));
             }
             certificates.push(certificate);
         }
         let last = certificates.last().ok_or(ChainError::Length(0))?;
         if !self.roots.iter().any(|root| root == last) {
-            let root = self.roots.iter().find(|root| issued(root, last)).ok_or(ChainError::UnknownRoot)?;
+            let root = self
+                .roots
+                .iter()
+                .find(|root| issued(root, last))
+                .ok_or(ChainError::UnknownRoot)?;
             certificates.push(root.clone());
         }
         let issuer = certificates.first().ok_or(ChainError::Length(0))?;
         if purposes(issuer, 1)?.contains(&PRECERTIFICATE_SIGNING) {
             return Err(ChainError::PrecertificateSigner);
         }
-        let issuer_key =
-            issuer.public_key().map_err(|cause| ChainError::Certificate { position: 1, cause: cause.into() })?.clone();
+        let issuer_key = issuer
+            .public_key()
+            .map_err(|cause| ChainError::Certificate {
+                position: 1,
+                cause: cause.into(),
+            })?
+            .clone();
         Ok(Issuers {
             fingerprints: certificates.iter().map(Certificate::fingerprint).collect(),
             issuer_key,
@@ -190,17 +216,25 @@ fn check_precertificate(precertificate: &Certificate) -> Result<(), ChainError> 
     if precertificate.extension(&oid::SCT_LIST).is_some() {
         return Err(ChainError::HasScts);
     }
-    if purposes(precertificate, 0)?.contains(&oid::CODE_SIGNING) { Ok(()) } else { Err(ChainError::NotCodeSigning) }
+    if purposes(precertificate, 0)?.contains(&oid::CODE_SIGNING) {
+        Ok(())
+    } else {
+        Err(ChainError::NotCodeSigning)
+    }
 }
 
 fn purposes(certificate: &Certificate, position: usize) -> Result<Vec<ObjectIdentifier>, ChainError> {
     let purposes = certificate.extended_key_usage();
-    Ok(purposes.map_err(|cause| ChainError::Certificate { position, cause })?.unwrap_or_default())
+    Ok(purposes
+        .map_err(|cause| ChainError::Certificate { position, cause })?
+        .unwrap_or_default())
 }
 
 fn issued(issuer: &Certificate, child: &Certificate) -> bool {
     issuer.subject_der() == child.issuer_der()
-        && issuer.public_key().is_ok_and(|key| child.verify_signature(key).is_ok())
+        && issuer
+            .public_key()
+            .is_ok_and(|key| child.verify_signature(key).is_ok())
 }
 
 /// Names a chain by all of its bytes.

@@ -59,7 +59,13 @@ impl CtLog {
     /// issuers lead to one of `roots`.
     #[must_use]
     pub fn new(engine: Engine, id: LogId, personality: Arc<CtPersonality>, roots: AcceptedRoots) -> Self {
-        Self { engine, id, personality, validator: Arc::new(Validator::new(roots)), issuers: Mutex::default() }
+        Self {
+            engine,
+            id,
+            personality,
+            validator: Arc::new(Validator::new(roots)),
+            issuers: Mutex::default(),
+        }
     }
 
     /// Validates and logs a precertificate (DER) with its issuers (DER, the direct issuer first, the root optional), and signs its
@@ -78,7 +84,12 @@ impl CtLog {
             let (precertificate, issuers) = validator.validate(&precertificate, &chain)?;
             let beside = beside::encode(precertificate.to_der(), &issuers.fingerprints)
                 .ok_or(SctError::TooLong("precertificate or chain"))?;
-            let entry = personality::entry(&precertificate, &issuers.issuer_key, beside, attachments(&issuers))?;
+            let entry = personality::entry(
+                &precertificate,
+                &issuers.issuer_key,
+                beside,
+                attachments(&issuers),
+            )?;
             Ok::<_, AddError>((entry, issuers))
         });
         let (entry, issuers) = validated.await??;
@@ -101,7 +112,12 @@ impl CtLog {
     }
 
     async fn issuer(&self, fingerprint: &Fingerprint) -> Result<Bytes, BesideError> {
-        if let Some(der) = self.issuers.lock().unwrap_or_else(PoisonError::into_inner).get(fingerprint) {
+        if let Some(der) = self
+            .issuers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(fingerprint)
+        {
             return Ok(der.clone());
         }
         let name = Hash(*fingerprint);

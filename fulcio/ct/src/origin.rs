@@ -2,7 +2,9 @@
 
 /// Why a URL gives no log a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a submission prefix http(s)://host[:port][/path] of at most 256 bytes without white space or '+', got {0:?}")]
+#[error(
+    "expected a submission prefix http(s)://host[:port][/path] of at most 256 bytes without white space or '+', got {0:?}"
+)]
 pub struct OriginError(String);
 
 /// The origin of the log behind a submission prefix: the URL without scheme and trailing slash (C2SP static-ct-api
@@ -20,5 +22,9 @@ pub fn origin_of(submission_prefix: &str) -> Result<String, OriginError> {
         .ok_or_else(refused)?
         .trim_end_matches('/');
     let plain = |c: char| c.is_ascii_graphic() && !"+?#@".contains(c);
-    if origin.is_empty() || origin.len() > 256 || !origin.chars().all(plain) { Err(refused()) } else { Ok(origin.to_owned()) }
+    if origin.is_empty() || origin.len() > 256 || !origin.chars().all(plain) {
+        Err(refused())
+    } else {
+        Ok(origin.to_owned())
+    }
 }

@@ -96,16 +96,29 @@ impl CtPersonality {
 
     /// The signed certificate timestamp of a leaf that is in the log: over exactly the leaf's bytes (RFC 6962 §3.2).
     pub(crate) fn timestamp(&self, leaf: &[u8]) -> Result<Sct, SctError> {
-        let TimestampedEntry { timestamp, entry, extensions } = TimestampedEntry::from_leaf(leaf)?;
+        let TimestampedEntry {
+            timestamp,
+            entry,
+            extensions,
+        } = TimestampedEntry::from_leaf(leaf)?;
         Sct::sign(self.signer.as_ref(), timestamp, &entry, &extensions)
     }
 
     /// Finds this log's signature in one of its checkpoints.
-    pub(crate) fn tree_head_signature(&self, checkpoint: &str) -> Result<TreeHeadSignature, ForeignCheckpoint> {
+    pub(crate) fn tree_head_signature(
+        &self,
+        checkpoint: &str,
+    ) -> Result<TreeHeadSignature, ForeignCheckpoint> {
         let note = Note::parse(checkpoint.as_bytes()).map_err(|_| ForeignCheckpoint)?;
-        let line = note.signatures_by(&self.origin, self.hint).next().ok_or(ForeignCheckpoint)?;
+        let line = note
+            .signatures_by(&self.origin, self.hint)
+            .next()
+            .ok_or(ForeignCheckpoint)?;
         let (timestamp, signed) = line.signature.split_first_chunk().ok_or(ForeignCheckpoint)?;
-        Ok(TreeHeadSignature { timestamp: u64::from_be_bytes(*timestamp), digitally_signed: signed.to_vec() })
+        Ok(TreeHeadSignature {
+            timestamp: u64::from_be_bytes(*timestamp),
+            digitally_signed: signed.to_vec(),
+        })
     }
 }
 
@@ -117,7 +130,13 @@ pub(crate) fn entry(
     attachments: Vec<common_engine::Attachment>,
 ) -> Result<Entry, SctError> {
     let body = placeless(&sct::precert_entry(precertificate, issuer_key))?;
-    Ok(Entry { identity: sha256(&[&body]), body: body.into(), aux: beside, terms: Vec::new(), attachments })
+    Ok(Entry {
+        identity: sha256(&[&body]),
+        body: body.into(),
+        aux: beside,
+        terms: Vec::new(),
+        attachments,
+    })
 }
 
 /// The leaf at time 0 without extensions: all that identifies an entry.
@@ -131,16 +150,24 @@ impl Personality for CtPersonality {
             let TimestampedEntry { entry, .. } = TimestampedEntry::from_leaf(&entry.body)?;
             sct::merkle_tree_leaf(time, &entry, &sct::leaf_index_extension(index)?)
         };
-        Ok(Sealed { leaf: seal().map_err(SealError::new)?.into(), extra: entry.aux.clone() })
+        Ok(Sealed {
+            leaf: seal().map_err(SealError::new)?.into(),
+            extra: entry.aux.clone(),
+        })
     }
 
     /// C2SP static-ct-api "Checkpoints": the note signature is the RFC 6962 tree head signature, preceded by its time.
     fn checkpoint(&self, size: u64, root: &Hash, time: u64) -> Result<String, SealError> {
-        let signature = self.signer.sign(&sct::sth_signed_data(time, size, &root.0)).map_err(SealError::new)?;
+        let signature = self
+            .signer
+            .sign(&sct::sth_signed_data(time, size, &root.0))
+            .map_err(SealError::new)?;
         let signed = sct::digitally_signed(self.signer.public_key(), &signature).map_err(SealError::new)?;
-        let mut note = Note::new(Checkpoint::new(&self.origin, size, *root).to_string()).map_err(SealError::new)?;
+        let mut note =
+            Note::new(Checkpoint::new(&self.origin, size, *root).to_string()).map_err(SealError::new)?;
         let signature = [time.to_be_bytes().as_slice(), &signed].concat();
-        note.push(&self.origin, self.hint, signature).map_err(SealError::new)?;
+        note.push(&self.origin, self.hint, signature)
+            .map_err(SealError::new)?;
         Ok(note.to_string())
     }
 

@@ -41,9 +41,10 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Parameter(_) | Self::TreeSize { .. } => StatusCode::BAD_REQUEST,
-            Self::UnknownHash(_) | Self::ProofTreeSize { .. } | Self::UnknownTile(_) | Self::UnknownIssuer => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownHash(_)
+            | Self::ProofTreeSize { .. }
+            | Self::UnknownTile(_)
+            | Self::UnknownIssuer => StatusCode::NOT_FOUND,
             Self::SubmissionDisabled => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,7 +62,9 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             // Sizes and indexes are checked before the engine is asked, against a head that only grows.
-            ReadError::OutOfRange { .. } | ReadError::UnknownLog(_) | ReadError::Store(_) => Self::internal(&error),
+            ReadError::OutOfRange { .. } | ReadError::UnknownLog(_) | ReadError::Store(_) => {
+                Self::internal(&error)
+            }
         }
     }
 }
@@ -71,8 +74,14 @@ impl IntoResponse for ApiError {
         let status = self.status();
         let body = format!("{}\n{self}\n", status.canonical_reason().unwrap_or_default());
         let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("text/plain; charset=utf-8"),
+            ),
+            (
+                header::X_CONTENT_TYPE_OPTIONS,
+                HeaderValue::from_static("nosniff"),
+            ),
             // A refusal can be over with the next entry.
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];

@@ -29,7 +29,10 @@ struct SignedTreeHead {
 /// §4.3. The signature is the checkpoint's own, so both dialects show one and the same tree head.
 pub(crate) async fn get_sth(State(log): State<Arc<CtLog>>) -> Result<Response, ApiError> {
     let head = log.head()?;
-    let signature = log.personality().tree_head_signature(&head.checkpoint).map_err(|error| ApiError::internal(&error))?;
+    let signature = log
+        .personality()
+        .tree_head_signature(&head.checkpoint)
+        .map_err(|error| ApiError::internal(&error))?;
     let body = SignedTreeHead {
         tree_size: head.size,
         timestamp: signature.timestamp,
@@ -51,7 +54,9 @@ pub(crate) async fn get_sth_consistency(
 ) -> Result<Response, ApiError> {
     let (first, second) = (parameters.number("first")?, parameters.number("second")?);
     if second < first {
-        return Err(ApiError::Parameter(format!("invalid first, second params: {first}, {second}: second is smaller")));
+        return Err(ApiError::Parameter(format!(
+            "invalid first, second params: {first}, {second}: second is smaller"
+        )));
     }
     let size = log.head()?.size;
     // ct-go answers before it looks at the tree: everything is consistent with nothing.
@@ -62,7 +67,13 @@ pub(crate) async fn get_sth_consistency(
     } else {
         log.engine().consistency_proof(log.id(), first, second).await?
     };
-    Ok((A_DAY, Json(Consistency { consistency: base64_path(&proof) })).into_response())
+    Ok((
+        A_DAY,
+        Json(Consistency {
+            consistency: base64_path(&proof),
+        }),
+    )
+        .into_response())
 }
 
 #[derive(Serialize)]
@@ -82,9 +93,18 @@ pub(crate) async fn get_proof_by_hash(
         return Err(ApiError::ProofTreeSize { wanted, size });
     }
     let leaf = log.engine().find_leaf(log.id(), &hash).await?;
-    let leaf = leaf.filter(|leaf| leaf.index < wanted).ok_or(ApiError::UnknownHash(wanted))?;
+    let leaf = leaf
+        .filter(|leaf| leaf.index < wanted)
+        .ok_or(ApiError::UnknownHash(wanted))?;
     let proof = log.engine().inclusion_proof(log.id(), leaf.index, wanted).await?;
-    Ok((A_DAY, Json(ProofByHash { leaf_index: leaf.index, audit_path: base64_path(&proof) })).into_response())
+    Ok((
+        A_DAY,
+        Json(ProofByHash {
+            leaf_index: leaf.index,
+            audit_path: base64_path(&proof),
+        }),
+    )
+        .into_response())
 }
 
 #[derive(Serialize)]
@@ -99,14 +119,22 @@ struct Entries {
 }
 
 /// §4.6.
-pub(crate) async fn get_entries(State(log): State<Arc<CtLog>>, parameters: Parameters) -> Result<Response, ApiError> {
+pub(crate) async fn get_entries(
+    State(log): State<Arc<CtLog>>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
     let (start, end) = (parameters.number("start")?, parameters.number("end")?);
     if start > end {
-        return Err(ApiError::Parameter(format!("start ({start}) and end ({end}) is not a valid range")));
+        return Err(ApiError::Parameter(format!(
+            "start ({start}) and end ({end}) is not a valid range"
+        )));
     }
     let size = log.head()?.size;
     if start >= size {
-        return Err(ApiError::TreeSize { wanted: start.saturating_add(1), size });
+        return Err(ApiError::TreeSize {
+            wanted: start.saturating_add(1),
+            size,
+        });
     }
     let wanted = range_length(start, end);
     let leaves = log.engine().leaves(log.id(), start, wanted).await?;
@@ -114,7 +142,11 @@ pub(crate) async fn get_entries(State(log): State<Arc<CtLog>>, parameters: Param
     for leaf in &leaves {
         entries.push(entry(&log, leaf).await?);
     }
-    let cache = if entries.len() as u64 == u64::from(wanted) { A_DAY } else { A_MINUTE };
+    let cache = if entries.len() as u64 == u64::from(wanted) {
+        A_DAY
+    } else {
+        A_MINUTE
+    };
     Ok((cache, Json(Entries { entries })).into_response())
 }
 
@@ -123,7 +155,11 @@ pub(crate) async fn get_entries(State(log): State<Arc<CtLog>>, parameters: Param
 fn range_length(start: u64, end: u64) -> u32 {
     let length = end.saturating_sub(start).saturating_add(1).min(MAX_ENTRIES);
     let beyond = start.saturating_add(length).checked_rem(MAX_ENTRIES).unwrap_or(0);
-    let length = if length == MAX_ENTRIES { length.saturating_sub(beyond) } else { length };
+    let length = if length == MAX_ENTRIES {
+        length.saturating_sub(beyond)
+    } else {
+        length
+    };
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -139,18 +175,38 @@ pub(crate) async fn get_entry_and_proof(
     State(log): State<Arc<CtLog>>,
     parameters: Parameters,
 ) -> Result<Response, ApiError> {
-    let (index, wanted) = (parameters.number("leaf_index")?, positive(&parameters, "tree_size")?);
+    let (index, wanted) = (
+        parameters.number("leaf_index")?,
+        positive(&parameters, "tree_size")?,
+    );
     if index >= wanted {
-        return Err(ApiError::Parameter(format!("leaf_index ({index}) out of range for tree of size {wanted}")));
+        return Err(ApiError::Parameter(format!(
+            "leaf_index ({index}) out of range for tree of size {wanted}"
+        )));
     }
     let size = log.head()?.size;
     if wanted > size {
         return Err(ApiError::TreeSize { wanted, size });
     }
-    let leaf = log.engine().leaf(log.id(), index).await?.ok_or(ApiError::Unreadable)?;
+    let leaf = log
+        .engine()
+        .leaf(log.id(), index)
+        .await?
+        .ok_or(ApiError::Unreadable)?;
     let proof = log.engine().inclusion_proof(log.id(), index, wanted).await?;
-    let Entry { leaf_input, extra_data } = entry(&log, &leaf).await?;
-    Ok((A_DAY, Json(EntryAndProof { leaf_input, extra_data, audit_path: base64_path(&proof) })).into_response())
+    let Entry {
+        leaf_input,
+        extra_data,
+    } = entry(&log, &leaf).await?;
+    Ok((
+        A_DAY,
+        Json(EntryAndProof {
+            leaf_input,
+            extra_data,
+            audit_path: base64_path(&proof),
+        }),
+    )
+        .into_response())
 }
 
 #[derive(Serialize)]
@@ -160,13 +216,23 @@ struct Roots {
 
 /// §4.7.
 pub(crate) async fn get_roots(State(log): State<Arc<CtLog>>) -> Response {
-    let certificates = log.roots().iter().map(|root| STANDARD.encode(root.to_der())).collect();
+    let certificates = log
+        .roots()
+        .iter()
+        .map(|root| STANDARD.encode(root.to_der()))
+        .collect();
     (NOW, Json(Roots { certificates })).into_response()
 }
 
 async fn entry(log: &CtLog, leaf: &StoredLeaf) -> Result<Entry, ApiError> {
-    let extra_data = log.extra_data(leaf).await.map_err(|error| ApiError::internal(&error))?;
-    Ok(Entry { leaf_input: STANDARD.encode(&leaf.data), extra_data: STANDARD.encode(extra_data) })
+    let extra_data = log
+        .extra_data(leaf)
+        .await
+        .map_err(|error| ApiError::internal(&error))?;
+    Ok(Entry {
+        leaf_input: STANDARD.encode(&leaf.data),
+        extra_data: STANDARD.encode(extra_data),
+    })
 }
 
 fn base64_path(proof: &[Hash]) -> Vec<String> {
@@ -175,7 +241,9 @@ fn base64_path(proof: &[Hash]) -> Vec<String> {
 
 fn positive(parameters: &Parameters, name: &'static str) -> Result<u64, ApiError> {
     match parameters.number(name)? {
-        0 => Err(ApiError::Parameter(format!("parameter '{name}' is malformed: expected a decimal number from 1"))),
+        0 => Err(ApiError::Parameter(format!(
+            "parameter '{name}' is malformed: expected a decimal number from 1"
+        ))),
         number => Ok(number),
     }
 }

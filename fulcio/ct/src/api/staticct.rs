@@ -7,8 +7,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use common_engine::StoredLeaf;
-use common_tlog::tile::{FULL_WIDTH, TileKind, TilePath};
 use common_tlog::TileId;
+use common_tlog::tile::{FULL_WIDTH, TileKind, TilePath};
 use http::header;
 use std::sync::Arc;
 
@@ -18,11 +18,19 @@ const MAX_LEVEL: u8 = 5;
 /// `checkpoint`.
 pub(crate) async fn checkpoint(State(log): State<Arc<CtLog>>) -> Result<Response, ApiError> {
     let head = log.head()?;
-    Ok((NOW, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], head.checkpoint.clone()).into_response())
+    Ok((
+        NOW,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        head.checkpoint.clone(),
+    )
+        .into_response())
 }
 
 /// `tile/L/N[.p/W]` and `tile/data/N[.p/W]`.
-pub(crate) async fn tile(State(log): State<Arc<CtLog>>, Path(path): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn tile(
+    State(log): State<Arc<CtLog>>,
+    Path(path): Path<String>,
+) -> Result<Response, ApiError> {
     let size = log.head()?.size;
     let unknown = || ApiError::UnknownTile(size);
     // The numbering is tlog-tiles'; only the name of the entries differs, and theirs is not served here.
@@ -33,12 +41,19 @@ pub(crate) async fn tile(State(log): State<Arc<CtLog>>, Path(path): Path<String>
     };
     let TilePath { kind, index, width } = canonical.parse().map_err(|_| unknown())?;
     let bytes = match kind {
-        TileKind::Hashes { level } if level <= MAX_LEVEL => log.engine().tile(log.id(), level, index, width).await?,
+        TileKind::Hashes { level } if level <= MAX_LEVEL => {
+            log.engine().tile(log.id(), level, index, width).await?
+        }
         TileKind::Hashes { .. } => None,
         TileKind::Entries => data_tile(&log, index, width, size).await?,
     };
     let bytes = bytes.ok_or_else(unknown)?;
-    Ok((FOR_EVER, [(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+    Ok((
+        FOR_EVER,
+        [(header::CONTENT_TYPE, "application/octet-stream")],
+        bytes,
+    )
+        .into_response())
 }
 
 async fn data_tile(log: &CtLog, index: u64, width: u16, size: u64) -> Result<Option<Bytes>, ApiError> {
@@ -47,7 +62,10 @@ async fn data_tile(log: &CtLog, index: u64, width: u16, size: u64) -> Result<Opt
     }
     let start = index.saturating_mul(u64::from(FULL_WIDTH));
     let leaves = log.engine().leaves(log.id(), start, u32::from(width)).await?;
-    let bytes: usize = leaves.iter().map(|leaf| leaf.data.len().saturating_add(leaf.extra.len())).sum();
+    let bytes: usize = leaves
+        .iter()
+        .map(|leaf| leaf.data.len().saturating_add(leaf.extra.len()))
+        .sum();
     let mut out = BytesMut::with_capacity(bytes);
     for StoredLeaf { data, extra, .. } in &leaves {
         // A TileLeaf begins with the TimestampedEntry, which is the MerkleTreeLeaf without version and type.
@@ -58,11 +76,18 @@ async fn data_tile(log: &CtLog, index: u64, width: u16, size: u64) -> Result<Opt
 }
 
 /// `issuer/HEX`.
-pub(crate) async fn issuer(State(log): State<Arc<CtLog>>, Path(fingerprint): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn issuer(
+    State(log): State<Arc<CtLog>>,
+    Path(fingerprint): Path<String>,
+) -> Result<Response, ApiError> {
     let lowercase_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     if fingerprint.len() != 64 || !fingerprint.bytes().all(lowercase_hex) {
         return Err(ApiError::UnknownIssuer);
     }
-    let der = log.engine().attachment(&attachment_key(&fingerprint)).await?.ok_or(ApiError::UnknownIssuer)?;
+    let der = log
+        .engine()
+        .attachment(&attachment_key(&fingerprint))
+        .await?
+        .ok_or(ApiError::UnknownIssuer)?;
     Ok((FOR_EVER, [(header::CONTENT_TYPE, "application/pkix-cert")], der).into_response())
 }
