@@ -1,0 +1,140 @@
+//! Why no certificate was issued, and the one place that says how it is told.
+//!
+//! The first sentence is upstream's (fulcio `pkg/server/error.go`), which clients and their tests match;
+//! after the colon comes the cause. Internal causes are logged and stay inside.
+
+use common_pki::key::{KeyError, SignatureError, WeakKey};
+
+use crate::identity::TokenError;
+
+/// A refused request, or a failure on our side.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request's body cannot be read.
+    #[error("{field}: expected {expected}, got {got}")]
+    Request {
+        /// Where in the request.
+        field: String,
+        /// What would have been right.
+        expected: String,
+        /// What came; never a value of the request, only its kind.
+        got: String,
+    },
+    /// The body is longer than is read.
+    #[error("request body: expected at most {limit} bytes, got more")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The token is missing or refused, or its issuer does not answer.
+    #[error("{}", token_message(.0))]
+    Token(#[from] TokenError),
+    /// The certificate signing request is not one.
+    #[error("The certificate signing request could not be parsed: {0}")]
+    Csr(String),
+    /// The public key is not one.
+    #[error("The public key supplied in the request could not be parsed: {0}")]
+    PublicKey(#[from] KeyError),
+    /// The request has neither a public key nor a certificate signing request.
+    #[error(
+        "The public key supplied in the request could not be parsed: expected publicKeyRequest or certificateSigningRequest, got neither"
+    )]
+    NoKey,
+    /// The public key is weak.
+    #[error("The public key supplied in the request is insecure: {0}")]
+    WeakKey(#[from] WeakKey),
+    /// The proof of possession is not one.
+    #[error("The signature supplied in the request could not be verified: expected {expected}, got {got}")]
+    Possession {
+        /// What must have been signed, and how.
+        expected: String,
+        /// What is wrong.
+        got: String,
+    },
+    /// The key's algorithm is switched off.
+    #[error("signing algorithm not permitted: {got}; permitted: {permitted}")]
+    NotPermitted {
+        /// Algorithm and hash.
+        got: String,
+        /// Those that are.
+        permitted: String,
+    },
+    /// The log refused, or answered what does not verify.
+    #[error("Error entering certificate in CTL")]
+    Log(String),
+    /// The log cannot take more now, or cannot be reached.
+    #[error("Error entering certificate in CTL: the log is not available now; retry shortly")]
+    LogUnavailable(String),
+    /// The certificate could not be built or signed.
+    #[error("error communicating with CA backend")]
+    Backend(String),
+    /// No room for more work.
+    #[error("the certificate authority is at its limit of queued work; retry shortly")]
+    Overloaded(#[from] common_server::cpu::Overloaded),
+}
+
+fn token_message(cause: &TokenError) -> String {
+    match cause {
+        // Upstream finds this only while encoding the certificate, and says so in these words alone.
+        TokenError::NotIa5 { .. } => cause.to_string(),
+        _ => format!("There was an error processing the identity token: {cause}"),
+    }
+}
+
+/// gRPC status codes, which the JSON body repeats as numbers (`google.rpc.Code`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// 3, HTTP 400.
+    InvalidArgument = 3,
+    /// 12, HTTP 501.
+    Unimplemented = 12,
+    /// 13, HTTP 500.
+    Internal = 13,
+    /// 14, HTTP 503.
+    Unavailable = 14,
+}
+
+impl Error {
+    /// How it is told. HTTP and gRPC both follow it.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Token(TokenError::KeysUnavailable { .. }) => Code::Unavailable,
+            Self::Request { .. }
+            | Self::TooLarge { .. }
+            | Self::Token(_)
+            | Self::Csr(_)
+            | Self::PublicKey(_)
+            | Self::NoKey
+            | Self::WeakKey(_)
+            | Self::Possession { .. }
+            | Self::NotPermitted { .. } => Code::InvalidArgument,
+            Self::Log(_) | Self::Backend(_) => Code::Internal,
+            Self::LogUnavailable(_) | Self::Overloaded(_) => Code::Unavailable,
+        }
+    }
+
+    /// Writes the log line: the client's mistakes as warnings, ours as errors with what stays inside.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Log(cause) | Self::LogUnavailable(cause) | Self::Backend(cause) => {
+                tracing::error!(error = %self, %cause, "no certificate issued");
+            }
+            _ => tracing::warn!(error = %self, "no certificate issued"),
+        }
+    }
+}
+
+impl Error {
+    /// A signature that was meant to prove possession and does not.
+    pub(crate) fn possession(message: &str, cause: SignatureError) -> Self {
+        Self::Possession {
+            expected: format!(
+                "a signature by the private half of the key over {}",
+                crate::identity::quote(message)
+            ),
+            got: cause.to_string(),
+        }
+    }
+}

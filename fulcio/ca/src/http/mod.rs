@@ -1,0 +1,116 @@
+//! The REST API, current and legacy, as upstream's gateway serves it (fulcio `cmd/app/http.go`).
+//!
+//! `Accept` is never looked at: sigstore-python and sigstore-rs ask for a PEM chain and parse JSON.
+
+mod json;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use http::{HeaderMap, Method, StatusCode, header};
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::error::{Code, Error};
+use crate::identity::{MAX_TOKEN, TokenError};
+use crate::service::{Ca, CertificateRequest};
+
+/// Longest body that is read, in bytes; also the longest gRPC message.
+pub(crate) const MAX_BODY: usize = 1 << 22;
+
+/// The routes.
+pub(crate) fn router(ca: Arc<Ca>) -> Router {
+    // rs/cors with its defaults: any origin, simple methods.
+    let cors =
+        CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::POST, Method::HEAD]).allow_headers(
+            [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE],
+        );
+    Router::new()
+        .route("/api/v2/signingCert", only(post(create)))
+        .route("/api/v2/trustBundle", only(get(trust_bundle)))
+        .route("/api/v2/configuration", only(get(configuration)))
+        .route("/api/v1/signingCert", only(post(legacy_create)))
+        .route("/api/v1/rootCert", only(get(legacy_root)))
+        .layer(middleware::from_fn(measure))
+        .layer(cors)
+        .with_state(ca)
+}
+
+/// Another method is `UNIMPLEMENTED` to the gateway, so 501 and not 405.
+fn only(routes: MethodRouter<Arc<Ca>>) -> MethodRouter<Arc<Ca>> {
+    routes.fallback(|| async { reply::error(Code::Unimplemented, "Method Not Allowed") })
+}
+
+async fn measure(request: Request, next: Next) -> Response {
+    let (method, start) = (request.method().clone(), Instant::now());
+    let response = next.run(request).await;
+    crate::metrics::answered(response.status(), &method, start.elapsed());
+    response
+}
+
+async fn create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    let body = read(body).await?;
+    let (token, key) = json::signing_certificate(&body)?;
+    let token = match token {
+        Some(token) => token,
+        None => bearer(&headers)?,
+    };
+    let chain = ca.issue(CertificateRequest { token, key }).await?;
+    Ok(reply::signing_certificate(chain))
+}
+
+async fn legacy_create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    let body = read(body).await?;
+    let key = json::legacy_signing_certificate(&body)?;
+    let chain = ca.issue(CertificateRequest { token: bearer(&headers)?, key }).await?;
+    Ok(reply::pem(StatusCode::CREATED, &[chain]))
+}
+
+async fn legacy_root(State(ca): State<Arc<Ca>>) -> Response {
+    reply::pem(StatusCode::OK, &ca.chains())
+}
+
+async fn trust_bundle(State(ca): State<Arc<Ca>>) -> Response {
+    reply::trust_bundle(ca.chains())
+}
+
+async fn configuration(State(ca): State<Arc<Ca>>) -> Response {
+    reply::configuration(&ca.issuer_configs())
+}
+
+async fn read(body: Body) -> Result<Bytes, Error> {
+    // The only failures are the limit and a client that breaks off, and that one reads no answer.
+    axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| Error::TooLarge { limit: MAX_BODY })
+}
+
+/// The token of the `Authorization` header, with or without its scheme, as the gateway's annotator takes it.
+fn bearer(headers: &HeaderMap) -> Result<String, TokenError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Err(TokenError::Missing) };
+    let rest = values.count();
+    if rest > 0 {
+        return Err(TokenError::Ambiguous { header: "Authorization", got: rest.saturating_add(1) });
+    }
+    let bytes = value.as_bytes();
+    let bytes = match bytes.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
+        _ => bytes,
+    };
+    let bytes = bytes.trim_ascii();
+    if bytes.len() > MAX_TOKEN {
+        return Err(TokenError::TooLong { limit: MAX_TOKEN, got: bytes.len() });
+    }
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| TokenError::Encoding { part: "header" })
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        reply::error(self.code(), &self.to_string())
+    }
+}

@@ -1,0 +1,33 @@
+//! Rules that every certificate is checked against before it is signed, grouped by who made them.
+//!
+//! The builder should never break one; that is what is being checked. A broken rule stops the issuance.
+
+mod rfc5280;
+mod sigstore;
+
+use common_pki::cert::{Certificate, TbsCertificate};
+
+/// One rule.
+pub(crate) struct Rule {
+    /// What must hold, with its clause.
+    name: &'static str,
+    holds: fn(&TbsCertificate, &Certificate) -> bool,
+}
+
+/// Checks `tbs`, which `issuer` is about to sign, and names the first rule it breaks.
+pub(crate) fn check(tbs: &TbsCertificate, issuer: &Certificate) -> Result<(), &'static str> {
+    let rules = [rfc5280::RULES, sigstore::RULES];
+    match rules.into_iter().flatten().find(|rule| !(rule.holds)(tbs, issuer)) {
+        None => Ok(()),
+        Some(rule) => Err(rule.name),
+    }
+}
+
+/// The value of an extension, and whether it is critical.
+fn extension<'a>(tbs: &'a TbsCertificate, oid: &der::asn1::ObjectIdentifier) -> Option<(&'a [u8], bool)> {
+    let found = tbs.extensions.iter().find(|extension| extension.oid == *oid)?;
+    Some((&found.value, found.critical))
+}
+
+#[cfg(test)]
+mod tests;

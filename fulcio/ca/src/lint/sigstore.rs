@@ -1,0 +1,73 @@
+//! Fulcio's `docs/certificate-specification.md` and `docs/oid-info.md`.
+
+use common_pki::cert::{Extension, TbsCertificate, empty_name, ext};
+use common_pki::oid;
+use der::Decode as _;
+use x509_cert::ext::pkix::name::GeneralNames;
+
+use super::{Rule, extension};
+use crate::issuance::VALIDITY;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "certificate specification: valid for ten minutes, to the second",
+        holds: |tbs, _| tbs.not_after.checked_sub(tbs.not_before) == Some(VALIDITY.as_secs()),
+    },
+    Rule { name: "certificate specification: the subject is empty", holds: |tbs, _| tbs.subject == empty_name() },
+    Rule {
+        name: "certificate specification: key usage is digitalSignature alone",
+        holds: |tbs, _| tbs.extensions.contains(&ext::digital_signature()),
+    },
+    Rule {
+        name: "certificate specification: extended key usage is codeSigning alone",
+        holds: |tbs, _| tbs.extensions.contains(&ext::extended_key_usage(&oid::CODE_SIGNING, false)),
+    },
+    Rule {
+        name: "certificate specification: the subject key identifier is that of the key",
+        holds: |tbs, _| tbs.extensions.contains(&ext::subject_key_identifier(&tbs.key)),
+    },
+    Rule {
+        name: "certificate specification: not an authority",
+        holds: |tbs, _| extension(tbs, &oid::BASIC_CONSTRAINTS).is_none(),
+    },
+    Rule {
+        name: "certificate specification: exactly one subject alternative name",
+        holds: |tbs, _| {
+            let names = extension(tbs, &oid::SUBJECT_ALT_NAME).map(|(value, _)| GeneralNames::from_der(value));
+            matches!(names, Some(Ok(names)) if names.len() == 1)
+        },
+    },
+    Rule {
+        name: "OID info: the issuer in both its forms, saying the same",
+        holds: |tbs, _| match (fulcio(tbs, 1), fulcio(tbs, 8)) {
+            (Some(bare), Some(encoded)) => {
+                ext::utf8_string(encoded.oid, &String::from_utf8_lossy(&bare.value)) == *encoded
+            }
+            _ => false,
+        },
+    },
+    Rule {
+        name: "OID info: Fulcio's extensions ascend, are not critical and not empty",
+        holds: |tbs, _| {
+            let arcs: Vec<_> = tbs.extensions.iter().filter_map(|one| Some((arc(one)?, one))).collect();
+            arcs.iter().all(|(_, one)| !one.critical && !one.value.is_empty() && one.value != [0x0C, 0])
+                && arcs.is_sorted_by(|(one, _), (other, _)| one < other)
+        },
+    },
+    Rule {
+        name: "RFC 6962 §3.1: poison and timestamps are added later, and last",
+        holds: |tbs, _| {
+            extension(tbs, &oid::CT_POISON).is_none() && extension(tbs, &oid::SCT_LIST).is_none()
+        },
+    },
+];
+
+fn fulcio(tbs: &TbsCertificate, number: u32) -> Option<&Extension> {
+    tbs.extensions.iter().find(|one| arc(one) == Some(number))
+}
+
+/// The last arc of one of Fulcio's extensions.
+fn arc(extension: &Extension) -> Option<u32> {
+    let number = extension.oid.arcs().last()?;
+    (ext::sigstore_oid(number)? == extension.oid).then_some(number)
+}

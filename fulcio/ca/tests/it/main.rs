@@ -1,0 +1,21 @@
+//! The authority through its doors: HTTP and gRPC requests against the real router, with an issuer and a
+//! certificate log made for the test. No network.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod generated;
+mod grpc;
+mod hostile;
+mod keys;
+mod refusals;
+mod support;
+mod vectors;
