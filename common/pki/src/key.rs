@@ -16,6 +16,7 @@ pub use crate::signer::{LocalSigner, PRIVATE_KEY_LABEL, SignError, Signer};
 pub use weak::WeakKey;
 
 use crate::pem::{self, PemError};
+use crate::{asn1, oid};
 
 /// The PEM label of a SubjectPublicKeyInfo (RFC 7468 §13).
 pub const PUBLIC_KEY_LABEL: &str = "PUBLIC KEY";
@@ -272,6 +273,13 @@ impl PublicKey {
             debug_assert_eq!(verifier.as_ref(), key.subject_public_key());
         }
         Ok(key)
+    }
+
+    /// Parses a bare RSAPublicKey (RFC 8017 appendix A.1.1), the form the oldest log keys of trusted roots have
+    /// (`PKCS1_RSA_PKCS1V5` in protobuf-specs). The result has a SubjectPublicKeyInfo like any other key.
+    pub fn from_pkcs1_der(rsa_public_key: &[u8]) -> Result<PublicKey, KeyError> {
+        let algorithm = asn1::sequence(&[&asn1::oid(&oid::RSA_ENCRYPTION), asn1::NULL]);
+        PublicKey::from_spki_der(&asn1::sequence(&[&algorithm, &asn1::bit_string(rsa_public_key)]))
     }
 
     /// Parses one PEM block `PUBLIC KEY`; text before it is allowed, anything but white space after it is not.

@@ -22,4 +22,6 @@ pub mod pem;
 pub mod registry;
 pub mod sct;
 mod signer;
+#[cfg(test)]
+mod testdata;
 pub mod tsp;

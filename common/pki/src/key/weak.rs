@@ -115,7 +115,7 @@ fn fermat_finds_factors(n: &BigUint) -> bool {
             return true;
         }
         // (a+1)² − n = (a² − n) + 2a + 1
-        b_squared = plus(&sum(&b_squared, &(&a << 1_u32)), 1);
+        b_squared = plus(&sum(&b_squared, &sum(&a, &a)), 1);
         a = plus(&a, 1);
     }
     false

@@ -154,7 +154,7 @@ impl TimestampAuthority {
             .and_then(UtcTime::from_date_time)
             .and_then(|time| time.to_der())
             .map_err(|_| BuildError::Time(time))?;
-        let mut attributes = vec![
+        let mut attributes = [
             attribute(&oid::CONTENT_TYPE, &asn1::oid(&oid::TST_INFO)),
             attribute(&oid::MESSAGE_DIGEST, &asn1::octet_string(&self.hash.digest(info))),
             attribute(&oid::SIGNING_TIME, &signing_time),
