@@ -276,21 +276,16 @@ impl Bundle {
     fn check_inclusion(&self) -> Result<(), BundleError> {
         let version = self.media_type.version();
         for entry in &self.tlog_entries {
-            match self.media_type {
-                MediaType::V01 if entry.inclusion_promise.is_none() => {
-                    return Err(BundleError::Missing {
-                        what: "inclusion promise",
-                        version,
-                    });
-                }
-                MediaType::V02 | MediaType::V03 if entry.inclusion_proof.is_none() => {
-                    return Err(BundleError::Missing {
-                        what: "inclusion proof",
-                        version,
-                    });
-                }
-                _ => {}
-            }
+            let missing = match (self.media_type, &entry.inclusion_proof) {
+                (MediaType::V01, _) if entry.inclusion_promise.is_none() => "inclusion promise",
+                (MediaType::V02 | MediaType::V03, None) => "inclusion proof",
+                (MediaType::V02 | MediaType::V03, Some(proof)) if proof.checkpoint.is_empty() => "checkpoint",
+                _ => continue,
+            };
+            return Err(BundleError::Missing {
+                what: missing,
+                version,
+            });
         }
         Ok(())
     }

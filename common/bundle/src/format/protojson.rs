@@ -16,11 +16,19 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// The octets of a proto-JSON `bytes` value.
+/// The octets of a proto-JSON `bytes` value. Line breaks inside are skipped, as Go's decoder skips them: bundles put
+/// together with `base64` from the shell have them.
 ///
 /// # Errors
 /// The text is in neither base64 alphabet.
 pub fn decode_bytes(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    let joined;
+    let text = if text.contains(['\r', '\n']) {
+        joined = text.replace(['\r', '\n'], "");
+        &joined
+    } else {
+        text
+    };
     if text.contains(['-', '_']) {
         URL_SAFE.decode(text)
     } else {

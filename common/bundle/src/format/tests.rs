@@ -129,6 +129,22 @@ fn structure_is_checked_per_version() {
         })
     ));
 
+    let drop_checkpoint = |json: &mut serde_json::Value| {
+        json["verificationMaterial"]["tlogEntries"][0]["inclusionProof"]
+            .as_object_mut()
+            .unwrap()
+            .remove("checkpoint");
+    };
+    assert!(edited(MediaType::V01, drop_checkpoint).is_ok());
+    let missing = edited(MediaType::V03, drop_checkpoint);
+    assert!(matches!(
+        missing,
+        Err(BundleError::Missing {
+            what: "checkpoint",
+            ..
+        })
+    ));
+
     let chain = edited(MediaType::V03, |json| {
         let material = json["verificationMaterial"].as_object_mut().unwrap();
         let certificate = material.remove("certificate").unwrap();
@@ -224,7 +240,7 @@ fn truncation_anywhere_is_an_error_and_never_a_panic() {
 
 #[test]
 fn bytes_are_read_in_both_alphabets_with_or_without_padding() {
-    for text in ["+/8=", "+/8", "-_8=", "-_8"] {
+    for text in ["+/8=", "+/8", "-_8=", "-_8", "+/\r\n8=\n"] {
         assert_eq!(protojson::decode_bytes(text).unwrap(), [0xfb, 0xff]);
     }
     assert!(

@@ -76,16 +76,25 @@ pub struct InclusionProof {
     /// Sibling hashes from the leaf up.
     #[serde(with = "protojson::bytes_list", default)]
     pub hashes: Vec<Vec<u8>>,
-    /// The signed tree head.
+    /// The signed tree head; empty in some version 0.1 bundles, whose proof then proves nothing.
+    #[serde(default, skip_serializing_if = "Checkpoint::is_empty")]
     pub checkpoint: Checkpoint,
 }
 
 /// A signed note (C2SP tlog-checkpoint).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// The note with its signature lines.
     pub envelope: String,
+}
+
+impl Checkpoint {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.envelope.is_empty()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]

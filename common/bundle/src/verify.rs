@@ -1,0 +1,191 @@
+//! Offline verification of a bundle against a trusted root (sigstore client specification, "Verification").
+//!
+//! Everything is judged at the times that were proven, never at the present: there is no clock here. The order is that of
+//! the specification: log entries first, because Rekor v1 entries carry a time; then timestamps; then the signer's
+//! certificate at *each* proven time; last the signature over the artifact. Keys come from the trusted root and the policy,
+//! never from the bundle. [`Verified`] lists what was proven, for people and for stricter policies of a caller's own.
+
+mod artifact;
+mod body;
+mod error;
+mod evidence;
+mod log;
+mod signer;
+mod timestamp;
+
+use common_pki::cert::Certificate;
+use common_pki::key::{HashAlgorithm, PublicKey};
+
+pub use error::VerifyError;
+pub use evidence::{Evidence, ProvenTime, TimeSource};
+
+use crate::format::{Bundle, Content, KeyMaterial};
+use crate::trust::{TrustedRoot, ValidFor};
+
+/// What the caller holds in hand.
+#[derive(Clone, Copy, Debug)]
+pub enum Artifact<'a> {
+    /// The artifact itself.
+    Bytes(&'a [u8]),
+    /// Its digest only.
+    Digest {
+        /// How it was digested.
+        algorithm: HashAlgorithm,
+        /// The digest.
+        value: &'a [u8],
+    },
+}
+
+/// Who must have signed.
+#[derive(Clone, Debug)]
+pub enum Signer {
+    /// Someone with a certificate of a trusted authority that names them.
+    Identity {
+        /// A subject alternative name of the certificate, compared as it is.
+        subject: String,
+        /// URL of the identity provider, compared as it is.
+        issuer: String,
+    },
+    /// The holder of this key.
+    Key {
+        /// The key.
+        key: PublicKey,
+        /// When its signatures count. With a bound, a proven time is needed to compare with it.
+        valid_for: ValidFor,
+    },
+}
+
+/// What must be proven. A count is of different logs or authorities: two promises of one log are one promise.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Who must have signed.
+    pub signer: Signer,
+    /// Certificate logs that must have promised to include the certificate.
+    pub scts: usize,
+    /// Signature logs that must hold the signature.
+    pub log_entries: usize,
+    /// Logs and timestamp authorities that must vouch for the time.
+    pub times: usize,
+}
+
+impl Policy {
+    /// A signature by someone with a certificate: one of each.
+    pub fn identity(subject: impl Into<String>, issuer: impl Into<String>) -> Self {
+        let signer = Signer::Identity {
+            subject: subject.into(),
+            issuer: issuer.into(),
+        };
+        Self {
+            signer,
+            scts: 1,
+            log_entries: 1,
+            times: 1,
+        }
+    }
+
+    /// A signature by a key that has no certificate, and so no SCT; its log entry need not prove a time.
+    #[must_use]
+    pub fn key(key: PublicKey, valid_for: ValidFor) -> Self {
+        Self {
+            signer: Signer::Key { key, valid_for },
+            scts: 0,
+            log_entries: 1,
+            times: 0,
+        }
+    }
+}
+
+/// What was proven about a bundle.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Each check that contributed, in the order they were made.
+    pub evidence: Vec<Evidence>,
+    /// Every proven time of the signature.
+    pub times: Vec<ProvenTime>,
+    /// The signer's certificate, unless a key was asked for.
+    pub certificate: Option<Certificate>,
+}
+
+/// Verifies that `policy`'s signer signed `artifact`, with everything `policy` asks for proven by `root`'s authorities.
+///
+/// # Errors
+/// The first check that fails; see [`VerifyError`].
+pub fn verify(
+    bundle: &Bundle,
+    artifact: Artifact<'_>,
+    root: &TrustedRoot,
+    policy: &Policy,
+) -> Result<Verified, VerifyError> {
+    let (key, certificate) = signing_key(bundle, policy)?;
+    let signed = artifact::Signed::new(bundle, artifact, &key, certificate.as_ref())?;
+    let mut evidence = Vec::new();
+
+    let by_logs = log::verify(
+        &bundle.tlog_entries,
+        &signed,
+        root,
+        policy.log_entries,
+        &mut evidence,
+    )?;
+    let mut times = by_logs.times;
+    let still = policy.times.saturating_sub(by_logs.logs);
+    times.extend(timestamp::verify(
+        &bundle.timestamps,
+        signed.signature,
+        root,
+        still,
+        &mut evidence,
+    )?);
+
+    match &policy.signer {
+        Signer::Identity { subject, issuer } => {
+            let certificate = certificate.as_ref().ok_or(VerifyError::KeyNotCertificate)?;
+            // Without a time there is nothing to judge a certificate of ten minutes by (GHSA-hhfg-fwrw-87w7).
+            if times.is_empty() {
+                return Err(VerifyError::NoTime);
+            }
+            signer::verify(certificate, &times, root, policy.scts, &mut evidence)?;
+            signer::check_identity(certificate, subject, issuer, &mut evidence)?;
+        }
+        Signer::Key { valid_for, .. } => signer::check_key_window(&key, *valid_for, &times, &mut evidence)?,
+    }
+
+    signed.verify(&mut evidence)?;
+    Ok(Verified {
+        evidence,
+        times,
+        certificate,
+    })
+}
+
+/// The key to verify with: the certificate's where an identity is asked for, the caller's otherwise.
+fn signing_key(bundle: &Bundle, policy: &Policy) -> Result<(PublicKey, Option<Certificate>), VerifyError> {
+    match (&bundle.key_material, &policy.signer) {
+        (KeyMaterial::Certificates(chain), Signer::Identity { .. }) => {
+            let certificate = signer::leaf(chain)?;
+            let key = certificate
+                .public_key()
+                .map_err(|cause| VerifyError::Certificate(cause.into()))?
+                .clone();
+            Ok((key, Some(certificate)))
+        }
+        (KeyMaterial::PublicKey { .. }, Signer::Key { key, .. }) => Ok((key.clone(), None)),
+        (KeyMaterial::PublicKey { .. }, Signer::Identity { .. }) => Err(VerifyError::KeyNotCertificate),
+        // Someone who trusts a key did not say that they trust every certificate for it.
+        (KeyMaterial::Certificates(_), Signer::Key { .. }) => Err(VerifyError::CertificateNotKey),
+    }
+}
+
+/// The signature a bundle carries.
+fn signature(content: &Content) -> &[u8] {
+    match content {
+        Content::Message { signature, .. } => signature,
+        Content::Dsse(envelope) => envelope
+            .signatures
+            .first()
+            .map_or(&[], |signature| signature.sig.as_slice()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

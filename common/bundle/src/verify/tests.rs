@@ -1,0 +1,23 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod conformance;
+
+use std::path::PathBuf;
+
+/// Folder of the recorded vectors, where it is beside the repository.
+fn vectors() -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    if path.is_dir() {
+        Some(path)
+    } else {
+        eprintln!("skipped: the recorded vectors are not beside this repository");
+        None
+    }
+}
