@@ -63,7 +63,9 @@ impl CaChain {
         signer: Arc<dyn Signer>,
         time: u64,
     ) -> Result<Self, ChainError> {
-        let Some((root, below)) = certificates.split_last() else { return Err(ChainError::Empty) };
+        let Some((root, below)) = certificates.split_last() else {
+            return Err(ChainError::Empty);
+        };
         let issuer = certificates.first().unwrap_or(root).clone();
         if !issuer.is_ca() {
             return Err(ChainError::NotAuthority);
@@ -79,7 +81,9 @@ impl CaChain {
                 return Err(ChainError::Purpose);
             }
         }
-        let key_identifier = issuer.subject_key_identifier()?.ok_or(ChainError::NoKeyIdentifier)?;
+        let key_identifier = issuer
+            .subject_key_identifier()?
+            .ok_or(ChainError::NoKeyIdentifier)?;
         let options = VerifyOptions {
             intermediates: below.get(1..).unwrap_or_default(),
             roots: std::slice::from_ref(root),
@@ -90,8 +94,18 @@ impl CaChain {
             return Err(ChainError::Order);
         }
         let der = certificates.iter().map(|one| one.to_der().to_vec()).collect();
-        let pem = certificates.iter().map(|one| one.to_pem().trim_end().to_owned()).collect();
-        Ok(Self { issuer, signer, key, key_identifier, der, pem })
+        let pem = certificates
+            .iter()
+            .map(|one| one.to_pem().trim_end().to_owned())
+            .collect();
+        Ok(Self {
+            issuer,
+            signer,
+            key,
+            key_identifier,
+            der,
+            pem,
+        })
     }
 
     /// The issuing certificate.

@@ -31,10 +31,14 @@ pub enum Error {
     #[error("{}", token_message(.0))]
     Token(#[from] TokenError),
     /// The certificate signing request is not one.
-    #[error("The certificate signing request could not be parsed: {0}")]
+    #[error(
+        "The certificate signing request could not be parsed: expected a PKCS#10 request in PEM, got one with this fault: {0}"
+    )]
     Csr(String),
     /// The public key is not one.
-    #[error("The public key supplied in the request could not be parsed: {0}")]
+    #[error(
+        "The public key supplied in the request could not be parsed: expected a SubjectPublicKeyInfo in PEM or DER, got one with this fault: {0}"
+    )]
     PublicKey(#[from] KeyError),
     /// The request has neither a public key nor a certificate signing request.
     #[error(

@@ -56,7 +56,10 @@ impl Precertificate {
             .public_key(&parsed.log_id)
             .ok_or_else(|| Error::Log("timestamp of a log that is not configured".to_owned()))?;
         let scts = [timestamp.to_vec()];
-        let certificate = self.tbs.sign_with_scts(self.chain.signer(), &scts).map_err(backend)?;
+        let certificate = self
+            .tbs
+            .sign_with_scts(self.chain.signer(), &scts)
+            .map_err(backend)?;
         self.check(&certificate, &log_key)?;
         let mut chain = Vec::with_capacity(self.chain.pem().len().saturating_add(1));
         chain.push(certificate.to_pem().trim_end().to_owned());

@@ -52,5 +52,10 @@ pub fn router(ca: Arc<Ca>) -> Router {
 
 /// Chains one after the other, without a final line feed, as the legacy API has them.
 fn join_chains(chains: &[Vec<String>]) -> String {
-    chains.iter().flatten().map(String::as_str).collect::<Vec<_>>().join("\n")
+    chains
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("\n")
 }

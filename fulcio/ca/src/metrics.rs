@@ -10,7 +10,11 @@ const GRPC_HANDLED: &str = "grpc_server_handled_total";
 /// Says what each figure means.
 pub(crate) fn describe() {
     metrics::describe_counter!(NEW_CERTS, "Certificates issued");
-    metrics::describe_histogram!(LATENCY, metrics::Unit::Milliseconds, "Time to answer, by code and method");
+    metrics::describe_histogram!(
+        LATENCY,
+        metrics::Unit::Milliseconds,
+        "Time to answer, by code and method"
+    );
     metrics::describe_counter!(REQUESTS, "HTTP requests answered, by code and method");
     metrics::describe_counter!(GRPC_HANDLED, "gRPC calls answered, by service, method and code");
 }
@@ -30,7 +34,10 @@ pub(crate) fn answered(status: http::StatusCode, method: &http::Method, took: Du
         "POST" => "post",
         _ => "unknown",
     };
-    let labels = [("code", status.as_str().to_owned()), ("method", method.to_owned())];
+    let labels = [
+        ("code", status.as_str().to_owned()),
+        ("method", method.to_owned()),
+    ];
     metrics::histogram!(LATENCY, &labels).record(took.as_secs_f64() * 1_000.0);
     metrics::counter!(REQUESTS, &labels).increment(1);
 }

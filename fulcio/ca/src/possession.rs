@@ -29,12 +29,14 @@ impl KeyRequest {
                 let key = parse_key(content)?;
                 key.check_strength()?;
                 let hash = key.default_hash();
-                key.verify(hash, name.as_bytes(), proof).map_err(|cause| Error::possession(name, cause))?;
+                key.verify(hash, name.as_bytes(), proof)
+                    .map_err(|cause| Error::possession(name, cause))?;
                 permit(&key, SignatureAlgorithm::of_key(&key).hash(), permitted)?;
                 Ok(key)
             }
             Self::Csr(pem) => {
-                let csr = CertificationRequest::from_pem(pem).map_err(|cause| Error::Csr(cause.to_string()))?;
+                let csr =
+                    CertificationRequest::from_pem(pem).map_err(|cause| Error::Csr(cause.to_string()))?;
                 let key = csr.public_key().clone();
                 key.check_strength()?;
                 csr.verify().map_err(|cause| Error::Possession {
@@ -42,7 +44,11 @@ impl KeyRequest {
                     got: cause.to_string(),
                 })?;
                 // The hash is the one the request was signed with, so that P-384 with SHA-256 is refused.
-                permit(&key, csr.signature_algorithm().and_then(SignatureAlgorithm::hash), permitted)?;
+                permit(
+                    &key,
+                    csr.signature_algorithm().and_then(SignatureAlgorithm::hash),
+                    permitted,
+                )?;
                 Ok(key)
             }
         }
@@ -59,11 +65,22 @@ fn parse_key(content: &[u8]) -> Result<PublicKey, Error> {
 
 /// Whether that pair of key and hash (none for pure Ed25519) is on the list.
 fn permit(key: &PublicKey, hash: Option<HashAlgorithm>, permitted: &[SigningAlgorithm]) -> Result<(), Error> {
-    if permitted.iter().any(|one| one.key_algorithm() == key.algorithm() && one.hash() == hash) {
+    if permitted
+        .iter()
+        .any(|one| one.key_algorithm() == key.algorithm() && one.hash() == hash)
+    {
         return Ok(());
     }
     Err(Error::NotPermitted {
-        got: format!("{}, {}", key.algorithm(), hash.map_or("no hash", HashAlgorithm::name)),
-        permitted: permitted.iter().map(|one| one.flag_name()).collect::<Vec<_>>().join(", "),
+        got: format!(
+            "{}, {}",
+            key.algorithm(),
+            hash.map_or("no hash", HashAlgorithm::name)
+        ),
+        permitted: permitted
+            .iter()
+            .map(|one| one.flag_name())
+            .collect::<Vec<_>>()
+            .join(", "),
     })
 }

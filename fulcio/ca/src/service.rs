@@ -51,7 +51,15 @@ impl CaConfig {
             SigningAlgorithm::RsaPkcs1v15_4096Sha256,
             SigningAlgorithm::Ed25519,
         ];
-        Self { chain, ct, issuers, fetch, key_cache: KeyCache::default(), permitted, clock }
+        Self {
+            chain,
+            ct,
+            issuers,
+            fetch,
+            key_cache: KeyCache::default(),
+            permitted,
+            clock,
+        }
     }
 }
 

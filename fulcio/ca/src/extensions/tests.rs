@@ -22,7 +22,10 @@ fn order_and_encoding_follow_the_arc() {
         shown,
         [
             ("1.3.6.1.4.1.57264.1.1".to_owned(), b"https://issuer".to_vec()),
-            ("1.3.6.1.4.1.57264.1.6".to_owned(), "refs/heads/ä".as_bytes().to_vec()),
+            (
+                "1.3.6.1.4.1.57264.1.6".to_owned(),
+                "refs/heads/ä".as_bytes().to_vec()
+            ),
             ("1.3.6.1.4.1.57264.1.8".to_owned(), utf8("https://issuer")),
             ("1.3.6.1.4.1.57264.1.24".to_owned(), utf8("sub")),
         ]
@@ -66,7 +69,11 @@ fn every_arc_makes_an_extension() {
     ];
     let mut set = Extensions::default();
     all.iter().for_each(|one| set.set(*one, "x"));
-    let arcs: Vec<_> = set.encode().iter().map(|one| one.oid.arcs().last().unwrap()).collect();
+    let arcs: Vec<_> = set
+        .encode()
+        .iter()
+        .map(|one| one.oid.arcs().last().unwrap())
+        .collect();
     let expected: Vec<_> = (1..=24).filter(|arc| *arc != 7).collect();
     assert_eq!(arcs, expected);
 }

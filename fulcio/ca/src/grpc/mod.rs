@@ -79,7 +79,9 @@ impl Service for Doors {
             let certificates = self.0.issue(CertificateRequest { token, key }).await?;
             let chain = Some(CertificateChain { certificates });
             let embedded = SigningCertificateEmbeddedSct { chain };
-            Ok(SigningCertificate { certificate: Some(Certificate::SignedCertificateEmbeddedSct(embedded)) })
+            Ok(SigningCertificate {
+                certificate: Some(Certificate::SignedCertificateEmbeddedSct(embedded)),
+            })
         };
         finish(SERVICE, "CreateSigningCertificate", answer.await)
     }
@@ -88,8 +90,12 @@ impl Service for Doors {
         &self,
         _: Request<GetTrustBundleRequest>,
     ) -> Result<Response<TrustBundle>, Status> {
-        let chains =
-            self.0.chains().into_iter().map(|certificates| CertificateChain { certificates }).collect();
+        let chains = self
+            .0
+            .chains()
+            .into_iter()
+            .map(|certificates| CertificateChain { certificates })
+            .collect();
         finish(SERVICE, "GetTrustBundle", Ok(TrustBundle { chains }))
     }
 
@@ -102,7 +108,7 @@ impl Service for Doors {
             .issuer_configs()
             .into_iter()
             .map(|issuer| OidcIssuer {
-                issuer: Some(Issuer::IssuerUrl(issuer.issuer_url.clone())),
+                issuer: Some(Issuer::IssuerUrl(issuer.issuer_url().to_owned())),
                 audience: issuer.audiences.first().cloned().unwrap_or_default(),
                 challenge_claim: issuer.identity_type.challenge_claim().to_owned(),
                 issuer_type: issuer.identity_type.name().to_owned(),
@@ -149,7 +155,13 @@ impl LegacyService for Doors {
 #[tonic::async_trait]
 impl Health for Doors {
     async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
-        finish(HEALTH, "Check", Ok(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+        finish(
+            HEALTH,
+            "Check",
+            Ok(HealthCheckResponse {
+                status: ServingStatus::Serving.into(),
+            }),
+        )
     }
 }
 
@@ -163,15 +175,27 @@ fn pem(chains: &[PemChain]) -> HttpBody {
 /// The token where upstream's interceptor looks for it: exactly one `oidcidentitytoken`.
 fn token(metadata: &MetadataMap) -> Result<String, TokenError> {
     let mut values = metadata.get_all("oidcidentitytoken").iter();
-    let Some(value) = values.next() else { return Err(TokenError::Missing) };
+    let Some(value) = values.next() else {
+        return Err(TokenError::Missing);
+    };
     let rest = values.count();
     if rest > 0 {
-        return Err(TokenError::Ambiguous { header: "oidcidentitytoken", got: rest.saturating_add(1) });
+        return Err(TokenError::Ambiguous {
+            header: "oidcidentitytoken",
+            got: rest.saturating_add(1),
+        });
     }
-    value.to_str().map(str::to_owned).map_err(|_| TokenError::Encoding { part: "header" })
+    value
+        .to_str()
+        .map(str::to_owned)
+        .map_err(|_| TokenError::Encoding { part: "header" })
 }
 
-fn finish<T>(service: &'static str, method: &'static str, answer: Result<T, Error>) -> Result<Response<T>, Status> {
+fn finish<T>(
+    service: &'static str,
+    method: &'static str,
+    answer: Result<T, Error>,
+) -> Result<Response<T>, Status> {
     let answer = answer.map(Response::new).map_err(|error| {
         let code = match error.code() {
             Code::InvalidArgument => tonic::Code::InvalidArgument,
@@ -181,6 +205,10 @@ fn finish<T>(service: &'static str, method: &'static str, answer: Result<T, Erro
         };
         Status::new(code, error.to_string())
     });
-    metrics::called(service, method, answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok));
+    metrics::called(
+        service,
+        method,
+        answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok),
+    );
     answer
 }

@@ -22,7 +22,10 @@ impl Object {
     /// The request's body. Empty means an empty message, as the gateway has it.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
         if body.trim_ascii().is_empty() {
-            return Ok(Self { path: String::new(), members: Map::new() });
+            return Ok(Self {
+                path: String::new(),
+                members: Map::new(),
+            });
         }
         // The parser's message may repeat input; its position does not.
         let value: Value = serde_json::from_slice(body).map_err(|cause| Error::Request {
@@ -35,23 +38,39 @@ impl Object {
 
     fn from_value(field: String, value: Value, path: &str) -> Result<Self, Error> {
         match value {
-            Value::Object(members) => Ok(Self { path: path.to_owned(), members }),
+            Value::Object(members) => Ok(Self {
+                path: path.to_owned(),
+                members,
+            }),
             other => Err(unexpected(field, "an object", &other)),
         }
     }
 
     fn field(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     /// Takes a member under its camelCase or its snake_case name.
     fn take(&mut self, name: &str) -> Result<Option<Value>, Error> {
         let snake: String = name
             .chars()
-            .flat_map(|c| c.is_ascii_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]))
+            .flat_map(|c| {
+                c.is_ascii_uppercase()
+                    .then_some('_')
+                    .into_iter()
+                    .chain([c.to_ascii_lowercase()])
+            })
             .collect();
         let camel = self.members.remove(name);
-        let other = if snake == name { None } else { self.members.remove(&snake) };
+        let other = if snake == name {
+            None
+        } else {
+            self.members.remove(&snake)
+        };
         if camel.is_some() && other.is_some() {
             return Err(Error::Request {
                 field: self.field(name),
@@ -65,7 +84,9 @@ impl Object {
     /// A message, empty if absent; and whether it was there.
     fn message(&mut self, name: &str) -> Result<Option<Self>, Error> {
         let field = self.field(name);
-        self.take(name)?.map(|value| Self::from_value(field.clone(), value, &field)).transpose()
+        self.take(name)?
+            .map(|value| Self::from_value(field.clone(), value, &field))
+            .transpose()
     }
 
     fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
@@ -77,8 +98,14 @@ impl Object {
     }
 
     fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        let engine = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let engine = if text.contains(['-', '_']) {
+            &URL_SAFE
+        } else {
+            &STANDARD
+        };
         engine.decode(text).map(Some).map_err(|_| Error::Request {
             field: self.field(name),
             expected: "base64".to_owned(),
@@ -110,7 +137,11 @@ fn unexpected(field: String, expected: &str, got: &Value) -> Error {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Error::Request { field, expected: expected.to_owned(), got: got.to_owned() }
+    Error::Request {
+        field,
+        expected: expected.to_owned(),
+        got: got.to_owned(),
+    }
 }
 
 /// `CreateSigningCertificateRequest` of `dev.sigstore.fulcio.v2`: its token, if the body has one, and its key.
@@ -166,6 +197,9 @@ pub(super) fn legacy_signing_certificate(body: &[u8]) -> Result<KeyRequest, Erro
     Ok(match content {
         _ if !csr.is_empty() => KeyRequest::Csr(csr),
         None => KeyRequest::None,
-        Some(content) => KeyRequest::PublicKey { content, proof: proof.unwrap_or_default() },
+        Some(content) => KeyRequest::PublicKey {
+            content,
+            proof: proof.unwrap_or_default(),
+        },
     })
 }

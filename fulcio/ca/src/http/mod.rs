@@ -27,10 +27,10 @@ pub(crate) const MAX_BODY: usize = 1 << 22;
 /// The routes.
 pub(crate) fn router(ca: Arc<Ca>) -> Router {
     // rs/cors with its defaults: any origin, simple methods.
-    let cors =
-        CorsLayer::new().allow_origin(Any).allow_methods([Method::GET, Method::POST, Method::HEAD]).allow_headers(
-            [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE],
-        );
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::HEAD])
+        .allow_headers([header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE]);
     Router::new()
         .route("/api/v2/signingCert", only(post(create)))
         .route("/api/v2/trustBundle", only(get(trust_bundle)))
@@ -68,7 +68,12 @@ async fn create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Re
 async fn legacy_create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
     let body = read(body).await?;
     let key = json::legacy_signing_certificate(&body)?;
-    let chain = ca.issue(CertificateRequest { token: bearer(&headers)?, key }).await?;
+    let chain = ca
+        .issue(CertificateRequest {
+            token: bearer(&headers)?,
+            key,
+        })
+        .await?;
     Ok(reply::pem(StatusCode::CREATED, &[chain]))
 }
 
@@ -86,16 +91,23 @@ async fn configuration(State(ca): State<Arc<Ca>>) -> Response {
 
 async fn read(body: Body) -> Result<Bytes, Error> {
     // The only failures are the limit and a client that breaks off, and that one reads no answer.
-    axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| Error::TooLarge { limit: MAX_BODY })
+    axum::body::to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| Error::TooLarge { limit: MAX_BODY })
 }
 
 /// The token of the `Authorization` header, with or without its scheme, as the gateway's annotator takes it.
 fn bearer(headers: &HeaderMap) -> Result<String, TokenError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Err(TokenError::Missing) };
+    let Some(value) = values.next() else {
+        return Err(TokenError::Missing);
+    };
     let rest = values.count();
     if rest > 0 {
-        return Err(TokenError::Ambiguous { header: "Authorization", got: rest.saturating_add(1) });
+        return Err(TokenError::Ambiguous {
+            header: "Authorization",
+            got: rest.saturating_add(1),
+        });
     }
     let bytes = value.as_bytes();
     let bytes = match bytes.split_at_checked(7) {
@@ -104,9 +116,14 @@ fn bearer(headers: &HeaderMap) -> Result<String, TokenError> {
     };
     let bytes = bytes.trim_ascii();
     if bytes.len() > MAX_TOKEN {
-        return Err(TokenError::TooLong { limit: MAX_TOKEN, got: bytes.len() });
+        return Err(TokenError::TooLong {
+            limit: MAX_TOKEN,
+            got: bytes.len(),
+        });
     }
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| TokenError::Encoding { part: "header" })
+    std::str::from_utf8(bytes)
+        .map(str::to_owned)
+        .map_err(|_| TokenError::Encoding { part: "header" })
 }
 
 impl IntoResponse for Error {

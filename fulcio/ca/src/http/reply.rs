@@ -58,12 +58,18 @@ struct Status<'a> {
 /// `SigningCertificate`. 200, which sigstore-go and sigstore-java demand.
 pub(super) fn signing_certificate(certificates: PemChain) -> Response {
     let chain = CertificateChain { certificates };
-    Json(SigningCertificate { signed_certificate_embedded_sct: EmbeddedSct { chain } }).into_response()
+    Json(SigningCertificate {
+        signed_certificate_embedded_sct: EmbeddedSct { chain },
+    })
+    .into_response()
 }
 
 /// `TrustBundle`.
 pub(super) fn trust_bundle(chains: Vec<PemChain>) -> Response {
-    let chains = chains.into_iter().map(|certificates| CertificateChain { certificates }).collect();
+    let chains = chains
+        .into_iter()
+        .map(|certificates| CertificateChain { certificates })
+        .collect();
     Json(TrustBundle { chains }).into_response()
 }
 
@@ -72,7 +78,7 @@ pub(super) fn configuration(issuers: &[&IssuerConfig]) -> Response {
     let issuers = issuers
         .iter()
         .map(|issuer| Issuer {
-            issuer_url: &issuer.issuer_url,
+            issuer_url: issuer.issuer_url(),
             audience: issuer.audiences.first().map_or("", String::as_str),
             challenge_claim: issuer.identity_type.challenge_claim(),
             spiffe_trust_domain: "",
@@ -92,9 +98,19 @@ pub(super) fn error(code: Code, message: &str) -> Response {
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let mut response = (status, Json(Status { code: code as i32, message, details: [] })).into_response();
+    let mut response = (
+        status,
+        Json(Status {
+            code: code as i32,
+            message,
+            details: [],
+        }),
+    )
+        .into_response();
     if code == Code::Unavailable {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }

@@ -24,7 +24,9 @@ impl Claims {
     /// The value at `path`, one member name a step.
     pub(crate) fn at<'a>(&'a self, path: &[impl AsRef<str>]) -> Option<&'a Value> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.0.get(first.as_ref())?, |value, step| value.get(step.as_ref()))
+        rest.iter().try_fold(self.0.get(first.as_ref())?, |value, step| {
+            value.get(step.as_ref())
+        })
     }
 
     /// A claim that, if it is there, is a string.
@@ -38,7 +40,9 @@ impl Claims {
 
     /// A claim that is there, is a string and is not empty.
     pub(crate) fn required(&self, name: &str) -> Result<&str, TokenError> {
-        self.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| missing(name, "a string"))
+        self.text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| missing(name, "a string"))
     }
 
     /// `email_verified`: a boolean, or the same in words (some providers send a string).
@@ -54,8 +58,18 @@ impl Claims {
 
     /// `aud` is a string or an array of strings (RFC 7519 §4.1.3) and must hold one of `accepted`.
     pub(crate) fn check_audience(&self, accepted: &[String]) -> Result<(), TokenError> {
-        let ours = |value: &Value| value.as_str().is_some_and(|text| accepted.iter().any(|one| one == text));
-        let expected = || accepted.iter().map(|one| quote(one)).collect::<Vec<_>>().join(" or ");
+        let ours = |value: &Value| {
+            value
+                .as_str()
+                .is_some_and(|text| accepted.iter().any(|one| one == text))
+        };
+        let expected = || {
+            accepted
+                .iter()
+                .map(|one| quote(one))
+                .collect::<Vec<_>>()
+                .join(" or ")
+        };
         match self.0.get("aud") {
             Some(value @ Value::String(_)) if ours(value) => Ok(()),
             Some(Value::Array(values)) if values.iter().any(ours) => Ok(()),
@@ -67,15 +81,21 @@ impl Claims {
     /// `exp` must lie ahead, `nbf` not more than the leeway. RFC 7519 §4.1.4: *on or after* `exp` is too late.
     pub(crate) fn check_time(&self, now: SystemTime) -> Result<(), TokenError> {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let exp = self.seconds("exp")?.ok_or_else(|| missing("exp", "a time in seconds since 1970"))?;
+        let exp = self
+            .seconds("exp")?
+            .ok_or_else(|| missing("exp", "a time in seconds since 1970"))?;
         if seconds >= exp {
-            return Err(TokenError::Expired { exp: rfc3339(exp), now: rfc3339(seconds) });
+            return Err(TokenError::Expired {
+                exp: rfc3339(exp),
+                now: rfc3339(seconds),
+            });
         }
         let latest = seconds + NBF_LEEWAY.as_secs_f64();
         match self.seconds("nbf")? {
-            Some(nbf) if nbf > latest => {
-                Err(TokenError::NotYetValid { nbf: rfc3339(nbf), latest: rfc3339(latest) })
-            }
+            Some(nbf) if nbf > latest => Err(TokenError::NotYetValid {
+                nbf: rfc3339(nbf),
+                latest: rfc3339(latest),
+            }),
             _ => Ok(()),
         }
     }
@@ -94,7 +114,11 @@ impl Claims {
 
 /// A claim that should have been there.
 pub(crate) fn missing(claim: &str, expected: &str) -> TokenError {
-    TokenError::Claim { claim: claim.to_owned(), expected: expected.to_owned(), got: "none".to_owned() }
+    TokenError::Claim {
+        claim: claim.to_owned(),
+        expected: expected.to_owned(),
+        got: "none".to_owned(),
+    }
 }
 
 /// A claim of another type or value.
@@ -102,7 +126,12 @@ pub(crate) fn mismatch(claim: &str, expected: &str, got: &Value) -> TokenError {
     let got = match got {
         Value::String(text) => quote(text),
         Value::Array(values) if values.iter().all(Value::is_string) => {
-            let shown: Vec<_> = values.iter().take(4).filter_map(Value::as_str).map(quote).collect();
+            let shown: Vec<_> = values
+                .iter()
+                .take(4)
+                .filter_map(Value::as_str)
+                .map(quote)
+                .collect();
             let more = if values.len() > shown.len() { ", …" } else { "" };
             format!("[{}{more}]", shown.join(", "))
         }
@@ -112,10 +141,17 @@ pub(crate) fn mismatch(claim: &str, expected: &str, got: &Value) -> TokenError {
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     };
-    TokenError::Claim { claim: claim.to_owned(), expected: expected.to_owned(), got }
+    TokenError::Claim {
+        claim: claim.to_owned(),
+        expected: expected.to_owned(),
+        got,
+    }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float-to-integer cast saturates"
+)]
 fn rfc3339(seconds: f64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds.floor() as i64)
         .ok()

@@ -39,10 +39,13 @@ impl std::str::FromStr for IdentityType {
     type Err = ConfigError;
 
     fn from_str(name: &str) -> Result<Self, ConfigError> {
-        Self::ALL.into_iter().find(|one| one.name() == name).ok_or_else(|| ConfigError::Type {
-            expected: Self::ALL.map(Self::name).join(", "),
-            got: name.to_owned(),
-        })
+        Self::ALL
+            .into_iter()
+            .find(|one| one.name() == name)
+            .ok_or_else(|| ConfigError::Type {
+                expected: Self::ALL.map(Self::name).join(", "),
+                got: name.to_owned(),
+            })
     }
 }
 
@@ -72,12 +75,16 @@ impl std::str::FromStr for ClaimPath {
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let word = |step: &str| {
-            !step.is_empty() && step.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '/'))
+            !step.is_empty()
+                && step
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '/'))
         };
         match text.strip_prefix("$.") {
-            Some(rest) if rest.split('.').all(word) => {
-                Ok(Self { text: text.to_owned(), steps: rest.split('.').map(str::to_owned).collect() })
-            }
+            Some(rest) if rest.split('.').all(word) => Ok(Self {
+                text: text.to_owned(),
+                steps: rest.split('.').map(str::to_owned).collect(),
+            }),
             _ => Err(ConfigError::ClaimPath { got: text.to_owned() }),
         }
     }
@@ -87,8 +94,7 @@ impl std::str::FromStr for ClaimPath {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IssuerConfig {
-    /// Exactly what `iss` and the discovery document must say.
-    pub issuer_url: String,
+    issuer_url: String,
     /// One of these must be in `aud`. Never empty.
     pub audiences: Vec<String>,
     /// What its subjects are.
@@ -100,7 +106,7 @@ pub struct IssuerConfig {
     /// For people.
     pub description: String,
     /// `issuer_url`, parsed.
-    pub(crate) url: Url,
+    url: Url,
 }
 
 impl IssuerConfig {
@@ -109,16 +115,26 @@ impl IssuerConfig {
     /// # Errors
     /// If the URL is not https (or http on loopback), or carries a query, a fragment or a user; if `client_id` is empty.
     pub fn new(issuer_url: &str, client_id: &str, identity_type: IdentityType) -> Result<Self, ConfigError> {
-        let url = Url::parse(issuer_url)
-            .map_err(|cause| ConfigError::Url { got: issuer_url.to_owned(), cause: cause.to_string() })?;
-        check_origin(&url).map_err(|cause| ConfigError::Url { got: issuer_url.to_owned(), cause })?;
+        let url = Url::parse(issuer_url).map_err(|cause| ConfigError::Url {
+            got: issuer_url.to_owned(),
+            cause: cause.to_string(),
+        })?;
+        check_origin(&url).map_err(|cause| ConfigError::Url {
+            got: issuer_url.to_owned(),
+            cause,
+        })?;
         // OpenID Connect Discovery §3: "no query or fragment component".
         if url.query().is_some() || url.fragment().is_some() {
             let cause = "expected no query and no fragment".to_owned();
-            return Err(ConfigError::Url { got: issuer_url.to_owned(), cause });
+            return Err(ConfigError::Url {
+                got: issuer_url.to_owned(),
+                cause,
+            });
         }
         if client_id.is_empty() {
-            return Err(ConfigError::Audience { issuer: issuer_url.to_owned() });
+            return Err(ConfigError::Audience {
+                issuer: issuer_url.to_owned(),
+            });
         }
         Ok(Self {
             issuer_url: issuer_url.to_owned(),
@@ -129,6 +145,17 @@ impl IssuerConfig {
             description: String::new(),
             url,
         })
+    }
+
+    /// Exactly what `iss` and the discovery document must say.
+    #[must_use]
+    pub fn issuer_url(&self) -> &str {
+        &self.issuer_url
+    }
+
+    /// The same, parsed.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 }
 

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::config::{IssuerConfig, check_origin, is_loopback};
+use super::error::quote;
 use super::fetch::{FETCH_TIMEOUT, Fetch, FetchError};
 use super::jwk::Jwks;
-use super::error::quote;
 use super::token::algorithm;
 
 /// Keys kept of one issuer; more are a mistake or an attack.
@@ -79,23 +79,24 @@ const KEY_SET: &str = "key set";
 
 /// Reads the issuer's discovery document and key set.
 pub(crate) async fn discover(fetch: &dyn Fetch, issuer: &IssuerConfig) -> Result<Published, DiscoveryError> {
-    let base = issuer.issuer_url.trim_end_matches('/');
+    let base = issuer.issuer_url().trim_end_matches('/');
     let url = Url::parse(&format!("{base}/.well-known/openid-configuration"))
         .map_err(|_| DiscoveryError::Json { document: DISCOVERY })?;
     let document = get(fetch, &url, DISCOVERY).await?;
     let metadata: Metadata =
         serde_json::from_slice(&document).map_err(|_| DiscoveryError::Json { document: DISCOVERY })?;
-    if metadata.issuer != issuer.issuer_url {
+    if metadata.issuer != issuer.issuer_url() {
         return Err(DiscoveryError::Issuer {
-            expected: quote(&issuer.issuer_url),
+            expected: quote(issuer.issuer_url()),
             got: quote(&metadata.issuer),
         });
     }
 
-    let keys_url = Url::parse(&metadata.jwks_uri)
-        .map_err(|_| DiscoveryError::KeysUrl { cause: "expected a URL, got something else".to_owned() })?;
+    let keys_url = Url::parse(&metadata.jwks_uri).map_err(|_| DiscoveryError::KeysUrl {
+        cause: "expected a URL, got something else".to_owned(),
+    })?;
     check_origin(&keys_url).map_err(|cause| DiscoveryError::KeysUrl { cause })?;
-    if is_loopback(&keys_url) && !is_loopback(&issuer.url) {
+    if is_loopback(&keys_url) && !is_loopback(issuer.url()) {
         // A public issuer must not point this server at itself or its neighbours.
         let cause = "expected a public host, got a loopback one".to_owned();
         return Err(DiscoveryError::KeysUrl { cause });
@@ -111,7 +112,11 @@ pub(crate) async fn discover(fetch: &dyn Fetch, issuer: &IssuerConfig) -> Result
     }
     // OpenID Connect Discovery §3 wants RS256 in every list; go-oidc assumes it where there is no list.
     let algorithms = match metadata.id_token_signing_alg_values_supported {
-        Some(names) => names.iter().take(MAX_KEYS).filter_map(|name| algorithm(name)).collect(),
+        Some(names) => names
+            .iter()
+            .take(MAX_KEYS)
+            .filter_map(|name| algorithm(name))
+            .collect(),
         None => vec![CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256],
     };
     Ok(Published { keys, algorithms })
@@ -121,6 +126,9 @@ async fn get(fetch: &dyn Fetch, url: &Url, document: &'static str) -> Result<Vec
     match tokio::time::timeout(FETCH_TIMEOUT, fetch.get(url)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(cause)) => Err(DiscoveryError::Fetch { document, cause }),
-        Err(_) => Err(DiscoveryError::Fetch { document, cause: FetchError::Timeout }),
+        Err(_) => Err(DiscoveryError::Fetch {
+            document,
+            cause: FetchError::Timeout,
+        }),
     }
 }

@@ -6,7 +6,7 @@ use common_pki::cert::SubjectAltName;
 
 use crate::extensions::{Extension, Extensions};
 
-use super::claims::{Claims, missing, mismatch};
+use super::claims::{Claims, mismatch, missing};
 use super::config::IssuerConfig;
 use super::error::{TokenError, quote};
 use super::principal::Principal;
@@ -38,7 +38,7 @@ pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Princi
         });
     }
     let issuer = match &config.issuer_claim {
-        None => config.issuer_url.as_str(),
+        None => config.issuer_url(),
         Some(path) => match claims.at(path.steps()) {
             Some(serde_json::Value::String(issuer)) if !issuer.is_empty() => issuer,
             Some(other) => return Err(mismatch(path.as_str(), "a string", other)),
@@ -59,13 +59,18 @@ pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Princi
 /// govalidator's `IsEmail` accepts (fulcio checks with it), without its quoted local parts, which may hold
 /// spaces and controls. `letter_or_digit` says which characters count beside punctuation.
 fn is_address(text: &str, letter_or_digit: fn(char) -> bool) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
     if text.len() > MAX_ADDRESS || local.len() > MAX_LOCAL {
         return false;
     }
     // RFC 5322 §3.2.3 atext.
     let atom = |atom: &str| {
-        !atom.is_empty() && atom.chars().all(|c| letter_or_digit(c) || "!#$%&'*+-/=?^_`{|}~".contains(c))
+        !atom.is_empty()
+            && atom
+                .chars()
+                .all(|c| letter_or_digit(c) || "!#$%&'*+-/=?^_`{|}~".contains(c))
     };
     let label = |label: &str| {
         !label.is_empty()

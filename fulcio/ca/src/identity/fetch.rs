@@ -86,7 +86,10 @@ impl HttpFetcher {
 #[async_trait]
 impl Fetch for HttpFetcher {
     async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
-        let request = self.0.get(url.clone()).header(http::header::ACCEPT, "application/json");
+        let request = self
+            .0
+            .get(url.clone())
+            .header(http::header::ACCEPT, "application/json");
         let mut response = request.send().await.map_err(|cause| classify(&cause))?;
         if response.status() != http::StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));

@@ -91,7 +91,13 @@ impl TryFrom<Members> for Jwk {
         if verifiers.is_empty() {
             return Err("alg does not fit the key's family");
         }
-        Ok(Self { id: members.kid.clone().map(JsonWebKeyId::new), family, usage, verifiers, members })
+        Ok(Self {
+            id: members.kid.clone().map(JsonWebKeyId::new),
+            family,
+            usage,
+            verifiers,
+            members,
+        })
     }
 }
 
@@ -103,12 +109,22 @@ impl From<Jwk> for Members {
 
 fn member(text: Option<&String>) -> Result<Vec<u8>, &'static str> {
     let text = text.ok_or("a member of the key is missing")?;
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member of the key is not base64url")
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| "a member of the key is not base64url")
 }
 
 fn rsa(members: &Members, named: Option<&Jws>) -> Result<Vec<(Jws, ParsedPublicKey)>, &'static str> {
-    let trimmed = |bytes: Vec<u8>| bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
-    let (n, e) = (trimmed(member(members.n.as_ref())?), trimmed(member(members.e.as_ref())?));
+    let trimmed = |bytes: Vec<u8>| {
+        bytes
+            .into_iter()
+            .skip_while(|byte| *byte == 0)
+            .collect::<Vec<u8>>()
+    };
+    let (n, e) = (
+        trimmed(member(members.n.as_ref())?),
+        trimmed(member(members.e.as_ref())?),
+    );
     // RFC 7518 §3.3 sets the lower bound; the upper one bounds the work of a verification.
     if !(2048 / 8..=8192 / 8).contains(&n.len()) || e.len() > 8 {
         return Err("an RSA key must have 2048 to 8192 bits");
@@ -117,7 +133,9 @@ fn rsa(members: &Members, named: Option<&Jws>) -> Result<Vec<(Jws, ParsedPublicK
     RSA.iter()
         .filter(|(one, _)| named.is_none_or(|named| named == one))
         .map(|(one, parameters)| {
-            let key = components.to_parsed_public_key(parameters).map_err(|_| "not an RSA public key")?;
+            let key = components
+                .to_parsed_public_key(parameters)
+                .map_err(|_| "not an RSA public key")?;
             Ok((one.clone(), key))
         })
         .collect()
@@ -177,7 +195,10 @@ impl JsonWebKey for Jwk {
     /// The trait wants one; a shared secret verifies nothing here (RFC 8725 §2.1).
     fn new_symmetric(_key: Vec<u8>) -> Self {
         Self {
-            members: Members { kty: "oct".to_owned(), ..Members::default() },
+            members: Members {
+                kty: "oct".to_owned(),
+                ..Members::default()
+            },
             id: None,
             family: CoreJsonWebKeyType::Symmetric,
             usage: None,
@@ -191,9 +212,13 @@ impl JsonWebKey for Jwk {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), SignatureVerificationError> {
-        let (_, key) = self.verifiers.iter().find(|(one, _)| one == algorithm).ok_or_else(|| {
-            SignatureVerificationError::InvalidKey("the key does not serve this algorithm".to_owned())
-        })?;
+        let (_, key) = self
+            .verifiers
+            .iter()
+            .find(|(one, _)| one == algorithm)
+            .ok_or_else(|| {
+                SignatureVerificationError::InvalidKey("the key does not serve this algorithm".to_owned())
+            })?;
         key.verify_sig(message, signature)
             .map_err(|_| SignatureVerificationError::CryptoError("the signature does not verify".to_owned()))
     }

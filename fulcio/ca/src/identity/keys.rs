@@ -61,7 +61,14 @@ struct Attempt {
 
 impl KeySource {
     pub(crate) fn new(config: IssuerConfig, cache: KeyCache, fetch: Arc<dyn Fetch>, clock: Clock) -> Self {
-        Self { config, cache, fetch, clock, current: ArcSwapOption::empty(), last: Mutex::new(None) }
+        Self {
+            config,
+            cache,
+            fetch,
+            clock,
+            current: ArcSwapOption::empty(),
+            last: Mutex::new(None),
+        }
     }
 
     pub(crate) fn config(&self) -> &IssuerConfig {
@@ -120,13 +127,19 @@ impl KeySource {
         match discover(self.fetch.as_ref(), &self.config).await {
             Ok(published) => {
                 *last = Some(Attempt { at, failure: None });
-                let set = Arc::new(KeySet { published, read_at: at });
+                let set = Arc::new(KeySet {
+                    published,
+                    read_at: at,
+                });
                 self.current.store(Some(Arc::clone(&set)));
                 Ok(set)
             }
             Err(cause) => {
-                tracing::warn!(issuer = %self.config.issuer_url, %cause, "keys cannot be read");
-                *last = Some(Attempt { at, failure: Some(cause.clone()) });
+                tracing::warn!(issuer = %self.config.issuer_url(), %cause, "keys cannot be read");
+                *last = Some(Attempt {
+                    at,
+                    failure: Some(cause.clone()),
+                });
                 Err(cause)
             }
         }

@@ -53,19 +53,22 @@ impl Issuers {
     ) -> Result<Self, ConfigError> {
         let mut by_url = HashMap::new();
         for config in configs {
-            let url = config.issuer_url.clone();
+            let url = config.issuer_url().to_owned();
             let source = KeySource::new(config, cache, Arc::clone(fetch), Arc::clone(clock));
             if by_url.insert(url.clone(), Arc::new(source)).is_some() {
                 return Err(ConfigError::Duplicate { issuer: url });
             }
         }
-        Ok(Self { clock: Arc::clone(clock), by_url })
+        Ok(Self {
+            clock: Arc::clone(clock),
+            by_url,
+        })
     }
 
     /// Every configuration, by URL.
     pub(crate) fn configs(&self) -> Vec<&IssuerConfig> {
         let mut configs: Vec<_> = self.by_url.values().map(|source| source.config()).collect();
-        configs.sort_by(|one, other| one.issuer_url.cmp(&other.issuer_url));
+        configs.sort_by(|one, other| one.issuer_url().cmp(other.issuer_url()));
         configs
     }
 
@@ -73,15 +76,24 @@ impl Issuers {
     pub(crate) async fn open(&self, token: &str) -> Result<Opened, TokenError> {
         let token = Token::parse(token)?;
         let issuer = token.claims.required("iss")?;
-        let source =
-            self.by_url.get(issuer).ok_or_else(|| TokenError::UnknownIssuer { got: quote(issuer) })?;
+        let source = self
+            .by_url
+            .get(issuer)
+            .ok_or_else(|| TokenError::UnknownIssuer { got: quote(issuer) })?;
         token.claims.check_audience(&source.config().audiences)?;
         token.claims.check_time((self.clock)())?;
-        let keys = source.current().await.map_err(|cause| TokenError::KeysUnavailable {
-            issuer: source.config().issuer_url.clone(),
-            cause: cause.to_string(),
-        })?;
-        Ok(Opened { token, source: Arc::clone(source), keys })
+        let keys = source
+            .current()
+            .await
+            .map_err(|cause| TokenError::KeysUnavailable {
+                issuer: source.config().issuer_url().to_owned(),
+                cause: cause.to_string(),
+            })?;
+        Ok(Opened {
+            token,
+            source: Arc::clone(source),
+            keys,
+        })
     }
 }
 
@@ -96,7 +108,9 @@ impl Opened {
     /// Checks the signature and makes the principal. Heavy: call it on the CPU pool.
     pub(crate) fn verify(&self) -> Result<Principal, TokenError> {
         let config = self.source.config();
-        let Token { algorithm, key_id, .. } = &self.token;
+        let Token {
+            algorithm, key_id, ..
+        } = &self.token;
         let published = &self.keys.published;
         if !published.algorithms.contains(algorithm) {
             let names: Vec<_> = published.algorithms.iter().map(token::algorithm_name).collect();
@@ -108,13 +122,16 @@ impl Opened {
         let mut tried = false;
         for key in jwk::candidates(&published.keys, key_id.as_deref(), algorithm, MAX_CANDIDATES) {
             tried = true;
-            if key.verify_signature(algorithm, self.token.signed(), self.token.signature()).is_ok() {
+            if key
+                .verify_signature(algorithm, self.token.signed(), self.token.signature())
+                .is_ok()
+            {
                 return match config.identity_type {
                     IdentityType::Email => email::principal(config, &self.token.claims),
                 };
             }
         }
-        let issuer = config.issuer_url.clone();
+        let issuer = config.issuer_url().to_owned();
         Err(match tried {
             true => TokenError::Signature { issuer },
             false => TokenError::UnknownKey {

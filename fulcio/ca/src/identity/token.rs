@@ -41,11 +41,16 @@ impl Token {
             return Err(TokenError::Missing);
         }
         if raw.len() > MAX_TOKEN {
-            return Err(TokenError::TooLong { limit: MAX_TOKEN, got: raw.len() });
+            return Err(TokenError::TooLong {
+                limit: MAX_TOKEN,
+                got: raw.len(),
+            });
         }
         let dots = raw.bytes().filter(|byte| *byte == b'.').count();
         if dots != 2 {
-            return Err(TokenError::Segments { got: dots.saturating_add(1) });
+            return Err(TokenError::Segments {
+                got: dots.saturating_add(1),
+            });
         }
         let (signed, signature) = raw.rsplit_once('.').unwrap_or((raw, ""));
         let (header, payload) = signed.split_once('.').unwrap_or((signed, ""));
@@ -55,8 +60,10 @@ impl Token {
             // RFC 7515 §4.1.11: an extension we do not understand makes the token invalid.
             return Err(TokenError::Critical);
         }
-        let algorithm = algorithm(&header.alg)
-            .ok_or_else(|| TokenError::Algorithm { expected: SUPPORTED.join(", "), got: quote(&header.alg) })?;
+        let algorithm = algorithm(&header.alg).ok_or_else(|| TokenError::Algorithm {
+            expected: SUPPORTED.join(", "),
+            got: quote(&header.alg),
+        })?;
         Ok(Self {
             signed: signed.len(),
             signature: decode(signature, "signature")?,
@@ -79,8 +86,9 @@ impl Token {
 
 /// The names of RFC 7518 §3.1 and RFC 8037 §3.1 that are verified here. `none` and the HMAC family
 /// are not: a public key must never serve as a shared secret (RFC 8725 §2.1).
-pub(crate) const SUPPORTED: [&str; 10] =
-    ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"];
+pub(crate) const SUPPORTED: [&str; 10] = [
+    "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA",
+];
 
 /// The algorithm of that name, if it is one that is verified here.
 pub(crate) fn algorithm(name: &str) -> Option<CoreJwsSigningAlgorithm> {
@@ -108,7 +116,9 @@ pub(crate) fn algorithm_name(algorithm: &CoreJwsSigningAlgorithm) -> &'static st
 }
 
 fn decode(segment: &str, part: &'static str) -> Result<Vec<u8>, TokenError> {
-    URL_SAFE_NO_PAD.decode(segment).map_err(|_| TokenError::Encoding { part })
+    URL_SAFE_NO_PAD
+        .decode(segment)
+        .map_err(|_| TokenError::Encoding { part })
 }
 
 fn json<T: for<'de> Deserialize<'de>>(segment: &str, part: &'static str) -> Result<T, TokenError> {

@@ -17,7 +17,11 @@ pub(crate) struct Rule {
 /// Checks `tbs`, which `issuer` is about to sign, and names the first rule it breaks.
 pub(crate) fn check(tbs: &TbsCertificate, issuer: &Certificate) -> Result<(), &'static str> {
     let rules = [rfc5280::RULES, sigstore::RULES];
-    match rules.into_iter().flatten().find(|rule| !(rule.holds)(tbs, issuer)) {
+    match rules
+        .into_iter()
+        .flatten()
+        .find(|rule| !(rule.holds)(tbs, issuer))
+    {
         None => Ok(()),
         Some(rule) => Err(rule.name),
     }

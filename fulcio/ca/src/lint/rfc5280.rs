@@ -36,7 +36,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "RFC 5280 §4.2.1.1: the authority key identifier is the issuing certificate's",
         holds: |tbs, issuer| {
-            let Ok(Some(identifier)) = issuer.subject_key_identifier() else { return false };
+            let Ok(Some(identifier)) = issuer.subject_key_identifier() else {
+                return false;
+            };
             let expected: cert::Extension = ext::authority_key_identifier(&identifier);
             extension(tbs, &oid::AUTHORITY_KEY_IDENTIFIER) == Some((&expected.value, false))
         },

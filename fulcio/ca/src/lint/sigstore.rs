@@ -13,14 +13,20 @@ pub(super) const RULES: &[Rule] = &[
         name: "certificate specification: valid for ten minutes, to the second",
         holds: |tbs, _| tbs.not_after.checked_sub(tbs.not_before) == Some(VALIDITY.as_secs()),
     },
-    Rule { name: "certificate specification: the subject is empty", holds: |tbs, _| tbs.subject == empty_name() },
+    Rule {
+        name: "certificate specification: the subject is empty",
+        holds: |tbs, _| tbs.subject == empty_name(),
+    },
     Rule {
         name: "certificate specification: key usage is digitalSignature alone",
         holds: |tbs, _| tbs.extensions.contains(&ext::digital_signature()),
     },
     Rule {
         name: "certificate specification: extended key usage is codeSigning alone",
-        holds: |tbs, _| tbs.extensions.contains(&ext::extended_key_usage(&oid::CODE_SIGNING, false)),
+        holds: |tbs, _| {
+            tbs.extensions
+                .contains(&ext::extended_key_usage(&oid::CODE_SIGNING, false))
+        },
     },
     Rule {
         name: "certificate specification: the subject key identifier is that of the key",
@@ -33,7 +39,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "certificate specification: exactly one subject alternative name",
         holds: |tbs, _| {
-            let names = extension(tbs, &oid::SUBJECT_ALT_NAME).map(|(value, _)| GeneralNames::from_der(value));
+            let names =
+                extension(tbs, &oid::SUBJECT_ALT_NAME).map(|(value, _)| GeneralNames::from_der(value));
             matches!(names, Some(Ok(names)) if names.len() == 1)
         },
     },
@@ -49,16 +56,19 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "OID info: Fulcio's extensions ascend, are not critical and not empty",
         holds: |tbs, _| {
-            let arcs: Vec<_> = tbs.extensions.iter().filter_map(|one| Some((arc(one)?, one))).collect();
-            arcs.iter().all(|(_, one)| !one.critical && !one.value.is_empty() && one.value != [0x0C, 0])
+            let arcs: Vec<_> = tbs
+                .extensions
+                .iter()
+                .filter_map(|one| Some((arc(one)?, one)))
+                .collect();
+            arcs.iter()
+                .all(|(_, one)| !one.critical && !one.value.is_empty() && one.value != [0x0C, 0])
                 && arcs.is_sorted_by(|(one, _), (other, _)| one < other)
         },
     },
     Rule {
         name: "RFC 6962 §3.1: poison and timestamps are added later, and last",
-        holds: |tbs, _| {
-            extension(tbs, &oid::CT_POISON).is_none() && extension(tbs, &oid::SCT_LIST).is_none()
-        },
+        holds: |tbs, _| extension(tbs, &oid::CT_POISON).is_none() && extension(tbs, &oid::SCT_LIST).is_none(),
     },
 ];
 

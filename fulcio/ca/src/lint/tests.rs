@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use common_pki::cert::{CaProfile, Serial, SubjectAltName, distinguished_name, empty_name, ext, intermediate, self_signed_root};
+use common_pki::cert::{
+    CaProfile, Serial, SubjectAltName, distinguished_name, empty_name, ext, intermediate, self_signed_root,
+};
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
 use common_pki::oid;
 
@@ -20,8 +22,14 @@ fn sound() -> (TbsCertificate, Certificate) {
         not_after: NOW + 700,
     };
     let root = self_signed_root(profile("root"), &root_key).unwrap();
-    let issuer =
-        intermediate(profile("issuer"), issuer_key.public_key(), &oid::CODE_SIGNING, &root, &root_key).unwrap();
+    let issuer = intermediate(
+        profile("issuer"),
+        issuer_key.public_key(),
+        &oid::CODE_SIGNING,
+        &root,
+        &root_key,
+    )
+    .unwrap();
     let mut fulcio = Extensions::default();
     fulcio.set_issuer("https://issuer.example");
     fulcio.set(Extension::Subject, "sub");
@@ -30,7 +38,9 @@ fn sound() -> (TbsCertificate, Certificate) {
         ext::extended_key_usage(&oid::CODE_SIGNING, false),
         ext::subject_key_identifier(leaf_key.public_key()),
         ext::authority_key_identifier(&issuer.subject_key_identifier().unwrap().unwrap()),
-        SubjectAltName::Email("a@b.example".to_owned()).to_extension().unwrap(),
+        SubjectAltName::Email("a@b.example".to_owned())
+            .to_extension()
+            .unwrap(),
     ];
     extensions.extend(fulcio.encode());
     let tbs = TbsCertificate {
@@ -66,12 +76,16 @@ fn drop_kind(tbs: &mut TbsCertificate, kind: der::asn1::ObjectIdentifier) {
 
 #[test]
 fn rfc5280_rules_notice() {
-    broken("§4.1.2.4", |tbs| tbs.issuer = distinguished_name("test", "other"));
+    broken("§4.1.2.4", |tbs| {
+        tbs.issuer = distinguished_name("test", "other")
+    });
     broken("§4.1.2.4", |tbs| tbs.issuer = empty_name());
     broken("§4.1.2.5", |tbs| tbs.not_after = tbs.not_before);
     broken("§6.1.3", |tbs| tbs.not_after = NOW + 701);
     broken("§6.1.3", |tbs| tbs.not_before = NOW - 11);
-    broken("§4.2: no extension twice", |tbs| tbs.extensions.push(ext::digital_signature()));
+    broken("§4.2: no extension twice", |tbs| {
+        tbs.extensions.push(ext::digital_signature())
+    });
     broken("§4.2.1.1", |tbs| drop_kind(tbs, oid::AUTHORITY_KEY_IDENTIFIER));
     broken("§4.2.1.1", |tbs| {
         drop_kind(tbs, oid::AUTHORITY_KEY_IDENTIFIER);
@@ -79,37 +93,56 @@ fn rfc5280_rules_notice() {
     });
     broken("§4.2.1.3", |tbs| drop_kind(tbs, oid::KEY_USAGE));
     broken("§4.2.1.6", |tbs| drop_kind(tbs, oid::SUBJECT_ALT_NAME));
-    broken("§4.2.1.6", |tbs| tbs.extensions.iter_mut().for_each(|one| one.critical &= one.oid == oid::KEY_USAGE));
+    broken("§4.2.1.6", |tbs| {
+        tbs.extensions
+            .iter_mut()
+            .for_each(|one| one.critical &= one.oid == oid::KEY_USAGE)
+    });
 }
 
 #[test]
 fn sigstore_rules_notice() {
     broken("ten minutes", |tbs| tbs.not_after += 1);
     broken("ten minutes", |tbs| tbs.not_after -= 1);
-    broken("the subject is empty", |tbs| tbs.subject = distinguished_name("test", "leaf"));
+    broken("the subject is empty", |tbs| {
+        tbs.subject = distinguished_name("test", "leaf")
+    });
     broken("key usage is digitalSignature alone", |tbs| {
         drop_kind(tbs, oid::KEY_USAGE);
         tbs.extensions.push(ext::certificate_signing());
     });
-    broken("extended key usage", |tbs| drop_kind(tbs, oid::EXTENDED_KEY_USAGE));
+    broken("extended key usage", |tbs| {
+        drop_kind(tbs, oid::EXTENDED_KEY_USAGE)
+    });
     broken("extended key usage", |tbs| {
         drop_kind(tbs, oid::EXTENDED_KEY_USAGE);
-        tbs.extensions.push(ext::extended_key_usage(&oid::TIME_STAMPING, false));
+        tbs.extensions
+            .push(ext::extended_key_usage(&oid::TIME_STAMPING, false));
     });
     broken("subject key identifier", |tbs| {
-        tbs.key = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap().0.public_key().clone();
+        tbs.key = LocalSigner::generate(KeyAlgorithm::EcdsaP256)
+            .unwrap()
+            .0
+            .public_key()
+            .clone();
     });
-    broken("not an authority", |tbs| tbs.extensions.push(ext::certificate_authority(None)));
+    broken("not an authority", |tbs| {
+        tbs.extensions.push(ext::certificate_authority(None))
+    });
     broken("exactly one", |tbs| {
         drop_kind(tbs, oid::SUBJECT_ALT_NAME);
-        tbs.extensions.push(cert_extension(oid::SUBJECT_ALT_NAME, true, &[0x30, 0]));
+        tbs.extensions
+            .push(cert_extension(oid::SUBJECT_ALT_NAME, true, &[0x30, 0]));
     });
     broken("exactly one", |tbs| {
         drop_kind(tbs, oid::SUBJECT_ALT_NAME);
         let two = [0x30, 6, 0x81, 1, b'a', 0x81, 1, b'b'];
-        tbs.extensions.push(cert_extension(oid::SUBJECT_ALT_NAME, true, &two));
+        tbs.extensions
+            .push(cert_extension(oid::SUBJECT_ALT_NAME, true, &two));
     });
-    broken("both its forms", |tbs| drop_kind(tbs, ext::sigstore_oid(1).unwrap()));
+    broken("both its forms", |tbs| {
+        drop_kind(tbs, ext::sigstore_oid(1).unwrap())
+    });
     broken("both its forms", |tbs| {
         let kind = ext::sigstore_oid(1).unwrap();
         drop_kind(tbs, kind);
@@ -119,11 +152,25 @@ fn sigstore_rules_notice() {
         let kind = ext::sigstore_oid(9).unwrap();
         tbs.extensions.push(ext::utf8_string(kind, "late"));
     });
-    broken("not critical", |tbs| tbs.extensions.push(cert_extension(ext::sigstore_oid(25).unwrap(), true, b"x")));
-    broken("not empty", |tbs| tbs.extensions.push(ext::utf8_string(ext::sigstore_oid(25).unwrap(), "")));
+    broken("not critical", |tbs| {
+        tbs.extensions
+            .push(cert_extension(ext::sigstore_oid(25).unwrap(), true, b"x"))
+    });
+    broken("not empty", |tbs| {
+        tbs.extensions
+            .push(ext::utf8_string(ext::sigstore_oid(25).unwrap(), ""))
+    });
     broken("added later", |tbs| tbs.extensions.push(ext::poison()));
 }
 
-fn cert_extension(kind: der::asn1::ObjectIdentifier, critical: bool, value: &[u8]) -> common_pki::cert::Extension {
-    common_pki::cert::Extension { oid: kind, critical, value: value.to_vec() }
+fn cert_extension(
+    kind: der::asn1::ObjectIdentifier,
+    critical: bool,
+    value: &[u8],
+) -> common_pki::cert::Extension {
+    common_pki::cert::Extension {
+        oid: kind,
+        critical,
+        value: value.to_vec(),
+    }
 }

@@ -2,7 +2,12 @@
 //! and this test makes it again from `proto/` and compares. `SIGBOX_REGENERATE=1` writes it instead.
 use std::path::Path;
 
-const FILES: [&str; 4] = ["fulcio.proto", "fulcio_legacy.proto", "httpbody.proto", "health.proto"];
+const FILES: [&str; 4] = [
+    "fulcio.proto",
+    "fulcio_legacy.proto",
+    "httpbody.proto",
+    "health.proto",
+];
 
 fn generate(into: &Path) {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
@@ -30,7 +35,10 @@ fn generated_code_is_current() {
         let name = entry.file_name();
         let want = std::fs::read_to_string(entry.path()).unwrap();
         let have = std::fs::read_to_string(committed.join(&name)).unwrap_or_default();
-        assert!(want == have, "{name:?} is stale: run this test with SIGBOX_REGENERATE=1");
+        assert!(
+            want == have,
+            "{name:?} is stale: run this test with SIGBOX_REGENERATE=1"
+        );
         compared += 1;
     }
     assert_eq!(compared, FILES.len());

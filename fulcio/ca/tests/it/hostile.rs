@@ -14,7 +14,9 @@ const ISSUER: &str = "http://127.0.0.1:1/email";
 /// What an answer says when the issuer's documents are these.
 async fn answered(discovery: impl Into<Vec<u8>>, keys: impl Into<Vec<u8>>) -> Answered {
     let stack = Stack::new();
-    stack.web.put(&format!("{ISSUER}/.well-known/openid-configuration"), discovery);
+    stack
+        .web
+        .put(&format!("{ISSUER}/.well-known/openid-configuration"), discovery);
     stack.web.put(&format!("{ISSUER}/keys"), keys);
     let token = stack.token(&stack.claims());
     let answer = stack.sign_in(&token, "dev@example.com").await;
@@ -29,8 +31,17 @@ fn discovery() -> Value {
 
 async fn unavailable(discovery: impl Into<Vec<u8>>, keys: impl Into<Vec<u8>>, part: &str) {
     let answer = answered(discovery, keys).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
-    assert!(answer.message().contains(part), "expected {part:?} in {}", answer.text());
+    assert_eq!(
+        answer.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        answer.text()
+    );
+    assert!(
+        answer.message().contains(part),
+        "expected {part:?} in {}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
@@ -38,18 +49,44 @@ async fn discovery_documents() {
     let keys = || json!({"keys": []}).to_string();
     unavailable("", keys(), "discovery document: expected JSON").await;
     unavailable("[]", keys(), "discovery document: expected JSON").await;
-    unavailable(json!({"issuer": 1, "jwks_uri": []}).to_string(), keys(), "discovery document: expected JSON").await;
+    unavailable(
+        json!({"issuer": 1, "jwks_uri": []}).to_string(),
+        keys(),
+        "discovery document: expected JSON",
+    )
+    .await;
     unavailable("[".repeat(1 << 20), keys(), "discovery document: expected JSON").await;
-    for other in ["http://127.0.0.1:1/email/", "http://127.0.0.1:1/Email", "https://evil.example"] {
+    for other in [
+        "http://127.0.0.1:1/email/",
+        "http://127.0.0.1:1/Email",
+        "https://evil.example",
+    ] {
         let mut document = discovery();
         document["issuer"] = json!(other);
-        unavailable(document.to_string(), keys(), &format!("expected issuer \"{ISSUER}\", got {other:?}")).await;
+        unavailable(
+            document.to_string(),
+            keys(),
+            &format!("expected issuer \"{ISSUER}\", got {other:?}"),
+        )
+        .await;
     }
     for (uri, part) in [
-        ("file:///etc/passwd", "expected https, or http on loopback, got file"),
-        ("http://169.254.169.254/keys", "expected https, or http on loopback, got http"),
-        ("http://10.0.0.1/keys", "expected https, or http on loopback, got http"),
-        ("https://user:secret@keys.example/", "expected no user or password"),
+        (
+            "file:///etc/passwd",
+            "expected https, or http on loopback, got file",
+        ),
+        (
+            "http://169.254.169.254/keys",
+            "expected https, or http on loopback, got http",
+        ),
+        (
+            "http://10.0.0.1/keys",
+            "expected https, or http on loopback, got http",
+        ),
+        (
+            "https://user:secret@keys.example/",
+            "expected no user or password",
+        ),
         ("keys", "expected a URL"),
         ("", "expected a URL"),
     ] {
@@ -63,15 +100,27 @@ async fn discovery_documents() {
 async fn a_public_issuer_may_not_point_inside() {
     let issuer = "https://issuer.example";
     let stack = Stack::with(vec![email_issuer(issuer)], Default::default());
-    for inside in ["http://127.0.0.1:8080/keys", "http://localhost/keys", "http://[::1]/keys", "https://127.0.0.1/"] {
+    for inside in [
+        "http://127.0.0.1:8080/keys",
+        "http://localhost/keys",
+        "http://[::1]/keys",
+        "https://127.0.0.1/",
+    ] {
         let fresh = Stack::with(vec![email_issuer(issuer)], Default::default());
         let document = json!({"issuer": issuer, "jwks_uri": inside});
-        fresh.web.put(&format!("{issuer}/.well-known/openid-configuration"), document.to_string());
+        fresh.web.put(
+            &format!("{issuer}/.well-known/openid-configuration"),
+            document.to_string(),
+        );
         let mut claims = fresh.claims();
         claims["iss"] = json!(issuer);
         let answer = fresh.sign_in(&fresh.token(&claims), "dev@example.com").await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert!(answer.message().contains("expected a public host"), "{}", answer.text());
+        assert!(
+            answer.message().contains("expected a public host"),
+            "{}",
+            answer.text()
+        );
         assert_eq!(fresh.web.reads(), 1, "nothing inside was read");
     }
     drop(stack);
@@ -84,12 +133,24 @@ async fn key_sets() {
     unavailable(document(), "{\"keys\":7}", "key set: expected JSON").await;
     unavailable(document(), "{}", "key set: expected JSON").await;
     unavailable(document(), "[".repeat(1 << 20), "key set: expected JSON").await;
-    unavailable(document(), json!({"keys": []}).to_string(), "at least one usable signature key").await;
+    unavailable(
+        document(),
+        json!({"keys": []}).to_string(),
+        "at least one usable signature key",
+    )
+    .await;
     let key = TokenKey::rsa().jwk("k1");
     let hostile = [
-        json!(7), json!(null), json!([]), json!({}), json!({"kty": "RSA"}), json!({"kty": "RSA", "n": 1, "e": []}),
-        json!({"kty": "RSA", "n": "AQ", "e": "AQAB"}), json!({"kty": "RSA", "n": "A".repeat(100_000), "e": "AQAB"}),
-        json!({"kty": "RSA", "n": key["n"], "e": ""}), json!({"kty": "RSA", "n": "!", "e": "AQAB"}),
+        json!(7),
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({"kty": "RSA"}),
+        json!({"kty": "RSA", "n": 1, "e": []}),
+        json!({"kty": "RSA", "n": "AQ", "e": "AQAB"}),
+        json!({"kty": "RSA", "n": "A".repeat(100_000), "e": "AQAB"}),
+        json!({"kty": "RSA", "n": key["n"], "e": ""}),
+        json!({"kty": "RSA", "n": "!", "e": "AQAB"}),
         json!({"kty": "oct", "k": "c2VjcmV0", "kid": "k1", "alg": "HS256"}),
         json!({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
         json!({"kty": "EC", "crv": "P-256", "x": "A".repeat(43), "y": "A".repeat(43)}),
@@ -97,19 +158,43 @@ async fn key_sets() {
         json!({"kty": "OKP", "crv": "X25519", "x": "A".repeat(43)}),
         json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"}),
     ];
-    unavailable(document(), json!({"keys": hostile}).to_string(), "at least one usable signature key").await;
+    unavailable(
+        document(),
+        json!({"keys": hostile}).to_string(),
+        "at least one usable signature key",
+    )
+    .await;
     let mut encryption = key.clone();
     encryption["use"] = json!("enc");
-    unavailable(document(), json!({"keys": [encryption]}).to_string(), "at least one usable signature key").await;
+    unavailable(
+        document(),
+        json!({"keys": [encryption]}).to_string(),
+        "at least one usable signature key",
+    )
+    .await;
     let mut wrap = key.clone();
     wrap["alg"] = json!("RSA-OAEP");
-    unavailable(document(), json!({"keys": [wrap]}).to_string(), "at least one usable signature key").await;
+    unavailable(
+        document(),
+        json!({"keys": [wrap]}).to_string(),
+        "at least one usable signature key",
+    )
+    .await;
     let many: Vec<_> = (0..101).map(|n| TokenKey::ed().jwk(&n.to_string())).collect();
-    unavailable(document(), json!({"keys": many}).to_string(), "expected at most 100 keys, got 101").await;
+    unavailable(
+        document(),
+        json!({"keys": many}).to_string(),
+        "expected at most 100 keys, got 101",
+    )
+    .await;
     // One bad key does not spoil the others: this set is readable, and the token's key is not in it.
     let answer = answered(document(), json!({"keys": [{}, key]}).to_string()).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
-    assert!(answer.message().contains("signature: expected one by a key of"), "{}", answer.text());
+    assert!(
+        answer.message().contains("signature: expected one by a key of"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,18 +204,37 @@ async fn a_slow_issuer_is_given_up() {
     let token = stack.token(&stack.claims());
     let answer = stack.sign_in(&token, "dev@example.com").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.message().contains("no answer within 10 s"), "{}", answer.text());
+    assert!(
+        answer.message().contains("no answer within 10 s"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[test]
 fn issuer_urls() {
     for bad in [
-        "", "issuer", "ftp://issuer.example", "http://issuer.example", "http://10.0.0.1", "https://u@issuer.example",
-        "https://issuer.example?x", "https://issuer.example#x", "http://localhost.evil.example",
+        "",
+        "issuer",
+        "ftp://issuer.example",
+        "http://issuer.example",
+        "http://10.0.0.1",
+        "https://u@issuer.example",
+        "https://issuer.example?x",
+        "https://issuer.example#x",
+        "http://localhost.evil.example",
     ] {
-        assert!(IssuerConfig::new(bad, "sigstore", IdentityType::Email).is_err(), "{bad}");
+        assert!(
+            IssuerConfig::new(bad, "sigstore", IdentityType::Email).is_err(),
+            "{bad}"
+        );
     }
-    for good in ["https://issuer.example/a", "http://localhost:3000/oidc", "http://[::1]:1", "http://127.9.9.9/"] {
+    for good in [
+        "https://issuer.example/a",
+        "http://localhost:3000/oidc",
+        "http://[::1]:1",
+        "http://127.9.9.9/",
+    ] {
         IssuerConfig::new(good, "sigstore", IdentityType::Email).unwrap();
     }
     assert!(IssuerConfig::new("https://issuer.example", "", IdentityType::Email).is_err());
@@ -164,7 +268,8 @@ async fn serve(router: axum::Router) -> u16 {
             let service = hyper_util::service::TowerToHyperService::new(router.clone());
             let io = hyper_util::rt::TokioIo::new(stream);
             tokio::spawn(async move {
-                let builder = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+                let builder =
+                    hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
                 let _ = builder.serve_connection(io, service).await;
             });
         }
@@ -192,7 +297,10 @@ async fn the_network_fetcher_keeps_its_limits() {
     .await;
     let fetcher = HttpFetcher::new().unwrap();
     let get = |path: &str| {
-        let (fetcher, url) = (fetcher.clone(), format!("http://127.0.0.1:{port}{path}").parse().unwrap());
+        let (fetcher, url) = (
+            fetcher.clone(),
+            format!("http://127.0.0.1:{port}{path}").parse().unwrap(),
+        );
         async move { fetcher.get(&url).await }
     };
     assert_eq!(get("/ok").await.unwrap(), b"body");

@@ -29,7 +29,9 @@ fn stack() -> Stack {
 fn long_token(stack: &Stack, key: &TokenKey, kid: &str) -> String {
     let mut claims = stack.claims();
     claims["exp"] = json!(START + 100_000);
-    sign_token(&json!({"alg": "RS256", "kid": kid}), &claims, |message| key.sign("RS256", message))
+    sign_token(&json!({"alg": "RS256", "kid": kid}), &claims, |message| {
+        key.sign("RS256", message)
+    })
 }
 
 #[tokio::test]
@@ -47,19 +49,31 @@ async fn one_fetch_for_many_requests() {
 async fn unknown_keys_cannot_make_it_hammer_the_issuer() {
     let stack = stack();
     let good = long_token(&stack, &stack.token_key, "k1");
-    assert_eq!(stack.sign_in(&good, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&good, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     let stranger = TokenKey::rsa();
     for n in 0..30 {
         let bad = long_token(&stack, &stranger, &format!("invented-{n}"));
         let answer = stack.sign_in(&bad, "dev@example.com").await;
-        assert_refused(&answer, &bad, "There was an error", &["kid: expected a key that", &format!("got \"invented-{n}\"")]);
+        assert_refused(
+            &answer,
+            &bad,
+            "There was an error",
+            &["kid: expected a key that", &format!("got \"invented-{n}\"")],
+        );
     }
     assert_eq!(stack.web.reads(), 2);
     // After the interval one more look is allowed, for all of them together.
     stack.clock.advance(Duration::from_secs(11));
     let bad = long_token(&stack, &stranger, "invented");
     let answers = futures_join((0..20).map(|_| stack.sign_in(&bad, "dev@example.com"))).await;
-    assert!(answers.iter().all(|answer| answer.status == StatusCode::BAD_REQUEST));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == StatusCode::BAD_REQUEST)
+    );
     assert_eq!(stack.web.reads(), 4);
     assert_eq!(stack.log.calls(), 1);
 }
@@ -68,52 +82,100 @@ async fn unknown_keys_cannot_make_it_hammer_the_issuer() {
 async fn a_rotated_key_is_found() {
     let stack = stack();
     let old = long_token(&stack, &stack.token_key, "k1");
-    assert_eq!(stack.sign_in(&old, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&old, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     let next = TokenKey::rsa();
-    stack.web.publish(&issuer(), &json!([stack.token_key.jwk("k1"), next.jwk("k2")]), &["RS256"]);
+    stack.web.publish(
+        &issuer(),
+        &json!([stack.token_key.jwk("k1"), next.jwk("k2")]),
+        &["RS256"],
+    );
     let new = long_token(&stack, &next, "k2");
-    assert_eq!(stack.sign_in(&new, "dev@example.com").await.status, StatusCode::BAD_REQUEST, "cooldown");
+    assert_eq!(
+        stack.sign_in(&new, "dev@example.com").await.status,
+        StatusCode::BAD_REQUEST,
+        "cooldown"
+    );
     stack.clock.advance(Duration::from_secs(11));
-    assert_eq!(stack.sign_in(&new, "dev@example.com").await.status, StatusCode::OK);
-    assert_eq!(stack.sign_in(&old, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&new, "dev@example.com").await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        stack.sign_in(&old, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     // A key under the same identifier replaced by another: the failed signature asks once more.
     stack.clock.advance(Duration::from_secs(11));
     stack.web.publish(&issuer(), &json!([next.jwk("k1")]), &["RS256"]);
     let swapped = long_token(&stack, &next, "k1");
-    assert_eq!(stack.sign_in(&swapped, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&swapped, "dev@example.com").await.status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn a_withdrawn_key_is_forgotten_when_the_set_ages() {
     let stack = stack();
     let old = long_token(&stack, &stack.token_key, "k1");
-    assert_eq!(stack.sign_in(&old, "dev@example.com").await.status, StatusCode::OK);
-    stack.web.publish(&issuer(), &json!([TokenKey::rsa().jwk("k9")]), &["RS256"]);
+    assert_eq!(
+        stack.sign_in(&old, "dev@example.com").await.status,
+        StatusCode::OK
+    );
+    stack
+        .web
+        .publish(&issuer(), &json!([TokenKey::rsa().jwk("k9")]), &["RS256"]);
     stack.clock.advance(Duration::from_secs(99));
-    assert_eq!(stack.sign_in(&old, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&old, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     stack.clock.advance(Duration::from_secs(1));
-    assert_refused(&stack.sign_in(&old, "dev@example.com").await, &old, "There was an error", &["kid"]);
+    assert_refused(
+        &stack.sign_in(&old, "dev@example.com").await,
+        &old,
+        "There was an error",
+        &["kid"],
+    );
 }
 
 #[tokio::test]
 async fn stale_keys_serve_while_the_issuer_is_silent_and_no_longer() {
     let stack = stack();
     let token = long_token(&stack, &stack.token_key, "k1");
-    assert_eq!(stack.sign_in(&token, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&token, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     let down = format!("{}/.well-known/openid-configuration", issuer());
     stack.web.answer(&down, Arc::new(|| Err(FetchError::Connect)));
     stack.clock.advance(Duration::from_secs(500));
     let before = stack.web.reads();
     for _ in 0..10 {
-        assert_eq!(stack.sign_in(&token, "dev@example.com").await.status, StatusCode::OK);
+        assert_eq!(
+            stack.sign_in(&token, "dev@example.com").await.status,
+            StatusCode::OK
+        );
     }
     assert_eq!(stack.web.reads(), before + 1, "one attempt an interval");
     stack.clock.advance(Duration::from_secs(500));
     let answer = stack.sign_in(&token, "dev@example.com").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
+    assert_eq!(
+        answer.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        answer.text()
+    );
     assert_eq!(answer.json()["code"], 14);
     assert_eq!(answer.headers["retry-after"], "1");
-    assert!(answer.message().contains("discovery document: no connection"), "{}", answer.text());
+    assert!(
+        answer.message().contains("discovery document: no connection"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
@@ -122,9 +184,16 @@ async fn a_client_that_leaves_does_not_stop_the_others() {
     *stack.web.delay.lock().unwrap() = Duration::from_millis(50);
     let token = long_token(&stack, &stack.token_key, "k1");
     // The first request starts the fetch and is dropped in the middle of it.
-    let left = tokio::time::timeout(Duration::from_millis(20), stack.sign_in(&token, "dev@example.com")).await;
+    let left = tokio::time::timeout(
+        Duration::from_millis(20),
+        stack.sign_in(&token, "dev@example.com"),
+    )
+    .await;
     assert!(left.is_err());
-    assert_eq!(stack.sign_in(&token, "dev@example.com").await.status, StatusCode::OK);
+    assert_eq!(
+        stack.sign_in(&token, "dev@example.com").await.status,
+        StatusCode::OK
+    );
     assert_eq!(stack.web.reads(), 2);
 }
 
@@ -141,7 +210,11 @@ async fn futures_join<F: Future<Output = Answered>>(futures: impl Iterator<Item 
                 }
             }
         }
-        if waiting { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        if waiting {
+            std::task::Poll::Pending
+        } else {
+            std::task::Poll::Ready(())
+        }
     })
     .await;
     done.into_iter().map(Option::unwrap).collect()

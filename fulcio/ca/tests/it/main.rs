@@ -12,10 +12,12 @@
     reason = "tests"
 )]
 
+mod authority;
 mod generated;
 mod grpc;
 mod hostile;
 mod keys;
 mod refusals;
+mod shapes;
 mod support;
 mod vectors;

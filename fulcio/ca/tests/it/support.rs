@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_lc_rs::encoding::AsDer as _;
@@ -14,8 +14,8 @@ use axum::Router;
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
 use common_pki::cert::{self, CaProfile, Certificate, Serial, distinguished_name};
+use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
 use common_pki::{oid, sct};
 use fulcio_ca::{
     Ca, CaChain, CaConfig, CtError, CtLog, Fetch, FetchError, IdentityType, IssuerConfig, KeyCache,
@@ -161,7 +161,10 @@ impl Web {
         let discovery = json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
             "id_token_signing_alg_values_supported": algorithms});
         let base = issuer.trim_end_matches('/');
-        self.put(&format!("{base}/.well-known/openid-configuration"), discovery.to_string());
+        self.put(
+            &format!("{base}/.well-known/openid-configuration"),
+            discovery.to_string(),
+        );
         self.put(&format!("{issuer}/keys"), json!({"keys": keys}).to_string());
     }
 }
@@ -203,7 +206,12 @@ pub struct TestLog {
 impl TestLog {
     pub fn new() -> Self {
         let key = || LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap().0;
-        Self { signer: key(), other: key(), mood: Mutex::new(LogMood::Honest), submissions: Mutex::default() }
+        Self {
+            signer: key(),
+            other: key(),
+            mood: Mutex::new(LogMood::Honest),
+            submissions: Mutex::default(),
+        }
     }
 
     pub fn calls(&self) -> usize {
@@ -229,18 +237,26 @@ impl Stack {
     pub fn new() -> Self {
         let mut dex = email_issuer(&format!("{BASE}/dex"));
         dex.issuer_claim = Some("$.federated_claims.connector_id".parse().unwrap());
-        Self::with(vec![email_issuer(&format!("{BASE}/email")), dex], KeyCache::default())
+        Self::with(
+            vec![email_issuer(&format!("{BASE}/email")), dex],
+            KeyCache::default(),
+        )
     }
 
     pub fn with(issuers: Vec<IssuerConfig>, key_cache: KeyCache) -> Self {
+        Self::with_authority(issuers, key_cache, Duration::from_secs(3 * 365 * 86_400))
+    }
+
+    /// With an intermediate that is valid for `length` from now.
+    pub fn with_authority(issuers: Vec<IssuerConfig>, key_cache: KeyCache, length: Duration) -> Self {
         let clock = TestClock(Arc::new(AtomicU64::new(START)));
         let web = Arc::new(Web::default());
         let token_key = TokenKey::rsa();
         for issuer in &issuers {
-            web.publish(&issuer.issuer_url, &json!([token_key.jwk("k1")]), &["RS256"]);
+            web.publish(issuer.issuer_url(), &json!([token_key.jwk("k1")]), &["RS256"]);
         }
         let log = Arc::new(TestLog::new());
-        let chain = Arc::new(chain(clock.seconds(), Duration::from_secs(3 * 365 * 86_400)));
+        let chain = Arc::new(chain(clock.seconds(), length));
         let mut config = CaConfig::new(
             Arc::clone(&chain),
             Arc::clone(&log) as Arc<dyn CtLog>,
@@ -250,7 +266,14 @@ impl Stack {
         );
         config.key_cache = key_cache;
         let router = fulcio_ca::router(Arc::new(Ca::new(config).unwrap()));
-        Self { router, web, log, clock, chain, token_key }
+        Self {
+            router,
+            web,
+            log,
+            clock,
+            chain,
+            token_key,
+        }
     }
 
     /// Claims that pass at the email issuer.
@@ -282,13 +305,18 @@ impl Stack {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1 << 24).await.unwrap().to_vec();
-        Answered { status: parts.status, headers: parts.headers, body }
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     /// A v2 request with a fresh P-256 key that proves possession over `signed`.
     pub async fn sign_in(&self, token: &str, signed: &str) -> Answered {
         let client = Client::new(KeyAlgorithm::EcdsaP256);
-        self.post("/api/v2/signingCert", &[], client.body(token, signed).to_string()).await
+        self.post("/api/v2/signingCert", &[], client.body(token, signed).to_string())
+            .await
     }
 }
 
@@ -316,7 +344,12 @@ impl Answered {
     pub fn certificates(&self) -> Vec<String> {
         let json = self.json();
         let chain = &json["signedCertificateEmbeddedSct"]["chain"]["certificates"];
-        chain.as_array().unwrap_or_else(|| panic!("{json}")).iter().map(|pem| pem.as_str().unwrap().to_owned()).collect()
+        chain
+            .as_array()
+            .unwrap_or_else(|| panic!("{json}"))
+            .iter()
+            .map(|pem| pem.as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -353,10 +386,6 @@ pub fn assert_refused(answer: &Answered, token: &str, first: &str, parts: &[&str
     for secret in token.split('.').filter(|segment| segment.len() > 12) {
         assert!(!text.contains(secret), "token text in {text}");
     }
-}
-
-pub fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 #[async_trait]

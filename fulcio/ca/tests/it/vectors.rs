@@ -33,9 +33,16 @@ fn types_that_are_missing_are_refused_by_name() {
 }
 
 fn recorded() -> Option<Vec<Value>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/fulcio/issuances.jsonl");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../shared/vectors/fulcio/issuances.jsonl"
+    );
     match std::fs::read_to_string(path) {
-        Ok(text) => Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()),
+        Ok(text) => Some(
+            text.lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
+        ),
         Err(cause) => {
             eprintln!("skipped: {path}: {cause}");
             None
@@ -59,14 +66,22 @@ async fn issuances_as_recorded() {
         }
         let name = line["name"].as_str().unwrap();
         let answer = replay(&line).await;
-        assert_eq!(u64::from(answer.status.as_u16()), line["status"], "{name}: {}", answer.text());
+        assert_eq!(
+            u64::from(answer.status.as_u16()),
+            line["status"],
+            "{name}: {}",
+            answer.text()
+        );
         if answer.status.is_success() {
             compare(name, &line, &answer);
         } else {
             let recorded: Value = serde_json::from_str(line["response"].as_str().unwrap()).unwrap();
             let first = recorded["message"].as_str().unwrap();
             assert!(answer.message().starts_with(first), "{name}: {}", answer.text());
-            assert!(answer.message().len() > first.len() || first.starts_with("x509"), "{name} says no cause");
+            assert!(
+                answer.message().len() > first.len() || first.starts_with("x509"),
+                "{name} says no cause"
+            );
             assert_eq!(answer.json()["code"], recorded["code"], "{name}");
         }
         compared += 1;
@@ -79,7 +94,10 @@ async fn replay(line: &Value) -> Answered {
     let stack = Stack::new();
     let now = stack.clock.seconds();
     let mut claims = stack.claims();
-    claims.as_object_mut().unwrap().retain(|name, _| ["iss", "aud", "iat", "exp"].contains(&name.as_str()));
+    claims
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, _| ["iss", "aud", "iat", "exp"].contains(&name.as_str()));
     claims["iss"] = json!(format!("{BASE}/{}", line["issuer"].as_str().unwrap()));
     for (name, value) in line["claims"].as_object().unwrap() {
         claims[name] = match name.as_str() {
@@ -109,7 +127,8 @@ async fn replay(line: &Value) -> Answered {
     let mut body = client.body(&token, signed);
     if name == "pop by another key" {
         let other = Client::new(algorithm);
-        body["publicKeyRequest"]["proofOfPossession"] = other.body(&token, signed)["publicKeyRequest"]["proofOfPossession"].clone();
+        body["publicKeyRequest"]["proofOfPossession"] =
+            other.body(&token, signed)["publicKeyRequest"]["proofOfPossession"].clone();
     }
     if name == "key rsa1024" {
         body["publicKeyRequest"]["publicKey"]["content"] = json!(RSA_1024);
@@ -127,15 +146,22 @@ async fn replay(line: &Value) -> Answered {
             "signedEmailAddress": key["proofOfPossession"],
         });
         let bearer = format!("Bearer {token}");
-        return stack.post(path, &[("authorization", &bearer)], body.to_string()).await;
+        return stack
+            .post(path, &[("authorization", &bearer)], body.to_string())
+            .await;
     }
     stack.post(path, &[], body.to_string()).await
 }
 
 /// A request for a P-256 key with an empty subject, as sigstore-python sends it: base64 of PEM.
 pub fn csr() -> String {
+    csr_with(&rcgen::PKCS_ECDSA_P256_SHA256)
+}
+
+/// The same with another key and hash.
+pub fn csr_with(algorithm: &'static rcgen::SignatureAlgorithm) -> String {
     use base64::Engine as _;
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     let pem = params.serialize_request(&key).unwrap().pem().unwrap();
@@ -146,9 +172,16 @@ fn compare(name: &str, line: &Value, answer: &Answered) {
     let recorded = &line["certificate"];
     let pems = match answer.status {
         StatusCode::CREATED => {
-            assert_eq!(answer.headers["content-type"], "application/pem-certificate-chain");
+            assert_eq!(
+                answer.headers["content-type"],
+                "application/pem-certificate-chain"
+            );
             assert!(!answer.text().ends_with('\n'));
-            let mut pems: Vec<_> = answer.text().split_inclusive("-----END CERTIFICATE-----").map(str::to_owned).collect();
+            let mut pems: Vec<_> = answer
+                .text()
+                .split_inclusive("-----END CERTIFICATE-----")
+                .map(str::to_owned)
+                .collect();
             pems.retain(|pem| !pem.trim().is_empty());
             pems
         }
@@ -160,16 +193,29 @@ fn compare(name: &str, line: &Value, answer: &Answered) {
     let issuer = Certificate::from_pem(&pems[1]).unwrap();
 
     assert_eq!(leaf.not_before(), START, "{name}: no backdating");
-    assert_eq!(leaf.not_after() - leaf.not_before(), recorded["validity_s"], "{name}");
+    assert_eq!(
+        leaf.not_after() - leaf.not_before(),
+        recorded["validity_s"],
+        "{name}"
+    );
     assert_eq!(leaf.subject_text(), recorded["subject"], "{name}");
-    assert_eq!(leaf.signature_algorithm().unwrap().oid(), oid::ECDSA_SHA256, "{name}: {}", recorded["signature"]);
+    assert_eq!(
+        leaf.signature_algorithm().unwrap().oid(),
+        oid::ECDSA_SHA256,
+        "{name}: {}",
+        recorded["signature"]
+    );
     assert_eq!(leaf.issuer_der(), issuer.subject_der(), "{name}");
     leaf.verify_signature(issuer.public_key().unwrap()).unwrap();
 
     // The recording had no log: ours has one extension more, the last.
     let (last, extensions) = leaf.extensions().split_last().unwrap();
     assert_eq!((last.oid, last.critical), (oid::SCT_LIST, false), "{name}");
-    assert_eq!(sct::embedded_scts(&leaf).unwrap().len(), 1, "{name}: exactly one timestamp");
+    assert_eq!(
+        sct::embedded_scts(&leaf).unwrap().len(),
+        1,
+        "{name}: exactly one timestamp"
+    );
     let wanted = recorded["extensions"].as_array().unwrap();
     assert_eq!(extensions.len(), wanted.len(), "{name}");
     for (ours, wanted) in extensions.iter().zip(wanted) {
@@ -188,7 +234,11 @@ fn compare(name: &str, line: &Value, answer: &Answered) {
                 }
                 "names" => {
                     let email = value[0]["RFC822Name"].as_str().unwrap().to_owned();
-                    assert_eq!(leaf.subject_alt_names().unwrap(), [SubjectAltName::Email(email)], "{name}");
+                    assert_eq!(
+                        leaf.subject_alt_names().unwrap(),
+                        [SubjectAltName::Email(email)],
+                        "{name}"
+                    );
                 }
                 other => panic!("{name}: {other} is not compared"),
             }
