@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use bytes::{Bytes, BytesMut};
 use axum::body::HttpBody as _;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -41,7 +41,10 @@ pub(crate) enum BodyError {
 impl Reader {
     /// A reader of bodies of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Reader { limit, slots: Arc::new(Semaphore::new(SLOTS)) }
+        Reader {
+            limit,
+            slots: Arc::new(Semaphore::new(SLOTS)),
+        }
     }
 
     pub(crate) async fn read(&self, mut body: Body) -> Result<Read, BodyError> {
@@ -55,13 +58,19 @@ impl Reader {
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| BodyError::Unreadable)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| BodyError::Unreadable)?.into_data() else {
+                continue;
+            };
             let total = first.len().saturating_add(rest.len()).saturating_add(data.len());
             if total > self.limit {
                 return Err(too_large);
             }
             if total > SMALL && slot.is_none() {
-                slot = Some(Arc::clone(&self.slots).try_acquire_owned().map_err(|_| BodyError::Overloaded)?);
+                slot = Some(
+                    Arc::clone(&self.slots)
+                        .try_acquire_owned()
+                        .map_err(|_| BodyError::Overloaded)?,
+                );
             }
             // Nearly every body is one frame: it is passed on as it came.
             if first.is_empty() && rest.is_empty() {

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common_tlog::Hash;
 
-/// Lower-case hex digits.
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+/// Longest error message sent, in bytes: a parser's complaint can quote a member of any length.
+const MAX_MESSAGE: usize = 2_048;
 
 /// Appends a JSON string with the escapes RFC 8259 §7 requires and no others.
 pub(crate) fn string(out: &mut String, text: &str) {
@@ -39,6 +39,15 @@ pub(crate) fn string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends the text of an error as a JSON string, cut to a length worth reading.
+pub(crate) fn message(out: &mut String, text: &str) {
+    string(
+        out,
+        text.get(..text.floor_char_boundary(MAX_MESSAGE))
+            .unwrap_or_default(),
+    );
+}
+
 /// Appends `bytes` as a JSON string of padded standard base64 (RFC 4648 §4).
 pub(crate) fn base64(out: &mut String, bytes: &[u8]) {
     out.push('"');
@@ -48,9 +57,14 @@ pub(crate) fn base64(out: &mut String, bytes: &[u8]) {
 
 /// Appends `bytes` as lower-case hex without quotes.
 pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 0x0f] {
-            out.push(HEX.get(usize::from(nibble)).copied().unwrap_or('0'));
+    let mut digits = [0; 64];
+    for part in bytes.chunks(32) {
+        // 32 bytes or fewer always fit, and hex is ASCII.
+        let Some(digits) = digits.get_mut(..part.len().saturating_mul(2)) else {
+            continue;
+        };
+        if hex::encode_to_slice(part, digits).is_ok() {
+            out.push_str(std::str::from_utf8(digits).unwrap_or_default());
         }
     }
 }

@@ -5,8 +5,8 @@ mod v2;
 
 pub use v1::RekorV1;
 pub(crate) use v1::{Extra, attestation_key, integrated_time};
-pub use v2::{NotEd25519, RekorV2};
 pub(crate) use v2::log_id;
+pub use v2::{NotEd25519, RekorV2};
 
 use common_pki::key::{SignError, Signer};
 use common_tlog::Hash;
@@ -25,7 +25,14 @@ enum Cause {
 }
 
 /// The checkpoint of a tree head (C2SP tlog-checkpoint) as a note with one signature line.
-fn signed_head(signer: &dyn Signer, origin: &str, name: &str, hint: KeyHint, size: u64, root: Hash) -> Result<String, Cause> {
+fn signed_head(
+    signer: &dyn Signer,
+    origin: &str,
+    name: &str,
+    hint: KeyHint,
+    size: u64,
+    root: Hash,
+) -> Result<String, Cause> {
     let mut note = Note::new(Checkpoint::new(origin, size, root).to_string())?;
     let signature = signer.sign(note.text().as_bytes())?;
     note.push(name, hint, signature)?;

@@ -39,9 +39,26 @@ fn clock() -> Clock {
     Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)))
 }
 
-pub(crate) fn config(id: LogId, kind: LogKind, origin: String, tree_id: u64, personality: Arc<dyn Personality>) -> LogConfig {
-    let spec = LogSpec { kind, origin, tree_id, key_id: format!("key-{id}"), leaf_limit: 65_535, created: 0 };
-    LogConfig { id, spec, personality }
+pub(crate) fn config(
+    id: LogId,
+    kind: LogKind,
+    origin: String,
+    tree_id: u64,
+    personality: Arc<dyn Personality>,
+) -> LogConfig {
+    let spec = LogSpec {
+        kind,
+        origin,
+        tree_id,
+        key_id: format!("key-{id}"),
+        leaf_limit: 65_535,
+        created: 0,
+    };
+    LogConfig {
+        id,
+        spec,
+        personality,
+    }
 }
 
 pub(crate) async fn engine(logs: Vec<LogConfig>) -> Engine {
@@ -49,7 +66,9 @@ pub(crate) async fn engine(logs: Vec<LogConfig>) -> Engine {
 }
 
 pub(crate) async fn open(storage: Arc<MemoryStorage>, logs: Vec<LogConfig>) -> Engine {
-    Engine::open(storage, logs, Arc::new(NoAnchor), clock(), Options::default()).await.unwrap()
+    Engine::open(storage, logs, Arc::new(NoAnchor), clock(), Options::default())
+        .await
+        .unwrap()
 }
 
 /// One v1 shard and one v2 log, as `sigbox up` runs them.
@@ -62,7 +81,11 @@ pub(crate) struct Stack {
 }
 
 pub(crate) fn shard(tree: u64, first_index: u64, signer: &Arc<dyn Signer>) -> (Shard, Arc<RekorV1>) {
-    let shard = Shard::new(TreeId::new(tree).unwrap(), first_index, signer.public_key().clone());
+    let shard = Shard::new(
+        TreeId::new(tree).unwrap(),
+        first_index,
+        signer.public_key().clone(),
+    );
     let personality = Arc::new(RekorV1::new(shard.clone(), HOST, Arc::clone(signer)));
     (shard, personality)
 }
@@ -78,13 +101,39 @@ impl Stack {
         let v2_key = v2_signer.public_key().clone();
         let v2_personality = Arc::new(RekorV2::new(HOST, v2_signer).unwrap());
         let engine = engine(vec![
-            config(NEW, LogKind::RekorV1, shard.origin(HOST), shard.tree().get(), v1_personality),
+            config(
+                NEW,
+                LogKind::RekorV1,
+                shard.origin(HOST),
+                shard.tree().get(),
+                v1_personality,
+            ),
             config(TILES, LogKind::RekorV2, HOST.to_owned(), 0, v2_personality),
         ])
         .await;
-        let one = v1::Service::new(engine.clone(), vec![(NEW, shard.clone())], v1::Policy::default(), v1_limits).unwrap();
-        let two = v2::Service::new(engine.clone(), TILES, HOST, &v2_key, v2::Policy::default(), v2_limits).unwrap();
-        Stack { engine, shard, v2_key, v1: v1::router(Arc::new(one)), v2: v2::router(Arc::new(two)) }
+        let one = v1::Service::new(
+            engine.clone(),
+            vec![(NEW, shard.clone())],
+            v1::Policy::default(),
+            v1_limits,
+        )
+        .unwrap();
+        let two = v2::Service::new(
+            engine.clone(),
+            TILES,
+            HOST,
+            &v2_key,
+            v2::Policy::default(),
+            v2_limits,
+        )
+        .unwrap();
+        Stack {
+            engine,
+            shard,
+            v2_key,
+            v1: v1::router(Arc::new(one)),
+            v2: v2::router(Arc::new(two)),
+        }
     }
 
     pub(crate) fn size(&self, log: LogId) -> u64 {
@@ -117,7 +166,11 @@ impl Reply {
 
 pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
     let (parts, body) = router.clone().oneshot(request).await.unwrap().into_parts();
-    Reply { status: parts.status, headers: parts.headers, body: axum::body::to_bytes(body, usize::MAX).await.unwrap() }
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
+    }
 }
 
 pub(crate) async fn get(router: &Router, path: &str) -> Reply {
@@ -125,16 +178,25 @@ pub(crate) async fn get(router: &Router, path: &str) -> Reply {
 }
 
 pub(crate) async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Reply {
-    let request = Request::post(path).header("content-type", "application/json").body(body.into()).unwrap();
+    let request = Request::post(path)
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap();
     send(router, request).await
 }
 
 pub(crate) fn unbase64(value: &Value) -> Vec<u8> {
-    STANDARD.decode(value.as_str().unwrap_or_else(|| panic!("not a string: {value}"))).unwrap()
+    STANDARD
+        .decode(value.as_str().unwrap_or_else(|| panic!("not a string: {value}")))
+        .unwrap()
 }
 
 fn message(answer: &Value) -> String {
-    answer.get("message").and_then(Value::as_str).unwrap_or_default().to_owned()
+    answer
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// One recorded request and upstream's answer to it.
@@ -163,7 +225,11 @@ impl Exchange {
 
     /// Upstream's answer, null where it was no JSON.
     pub(crate) fn recorded_answer(&self) -> Value {
-        let response = self.recorded.get("response").and_then(Value::as_str).unwrap_or_default();
+        let response = self
+            .recorded
+            .get("response")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         serde_json::from_str(response).unwrap_or_default()
     }
 
@@ -173,17 +239,34 @@ impl Exchange {
 }
 
 /// The recorded exchanges of one server, or `None` with a printed reason where they are not at hand.
-#[allow(clippy::print_stderr, reason = "tells why a test did nothing")]
 pub(crate) fn exchanges(server: &str) -> Option<Vec<Exchange>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors").join(server).join("exchanges.jsonl");
+    recorded(&format!("{server}/exchanges.jsonl"))
+}
+
+/// The same from one file.
+#[allow(clippy::print_stderr, reason = "tells why a test did nothing")]
+pub(crate) fn recorded(file: &str) -> Option<Vec<Exchange>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/vectors")
+        .join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("skipped: the recorded exchanges of {server} are not here");
+        eprintln!("skipped: the recorded exchanges {file} are not here");
         return None;
     };
-    let text_of = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text_of = |value: &Value, name: &str| {
+        value
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let exchanges = text.lines().map(|line| {
         let recorded: Value = serde_json::from_str(line).unwrap();
-        let content_type = recorded.get("content_type").and_then(Value::as_str).unwrap_or("application/json").to_owned();
+        let content_type = recorded
+            .get("content_type")
+            .and_then(Value::as_str)
+            .unwrap_or("application/json")
+            .to_owned();
         Exchange {
             name: text_of(&recorded, "name"),
             method: text_of(&recorded, "method").parse().unwrap(),
@@ -199,8 +282,14 @@ pub(crate) fn exchanges(server: &str) -> Option<Vec<Exchange>> {
 
 /// The request of a recorded exchange.
 pub(crate) fn recorded_request(server: &str, name: &str) -> Option<String> {
-    let found = exchanges(server)?.into_iter().find(|exchange| exchange.name == name);
-    Some(found.unwrap_or_else(|| panic!("no exchange named {name}")).request)
+    let found = exchanges(server)?
+        .into_iter()
+        .find(|exchange| exchange.name == name);
+    Some(
+        found
+            .unwrap_or_else(|| panic!("no exchange named {name}"))
+            .request,
+    )
 }
 
 /// Every document that differs from `valid` in one place: the member or item gone, null, emptied, or of every other type.
@@ -210,7 +299,18 @@ pub(crate) fn mutations(valid: &Value) -> Vec<(String, Value)> {
     collect(valid, String::new(), &mut places);
     let mut out = Vec::new();
     for place in places {
-        let others = [json!(null), json!(""), json!({}), json!([]), json!(7), json!(-1.5), json!(true), json!("zzz"), json!([[]]), json!({"a": 1})];
+        let others = [
+            json!(null),
+            json!(""),
+            json!({}),
+            json!([]),
+            json!(7),
+            json!(-1.5),
+            json!(true),
+            json!("zzz"),
+            json!([[]]),
+            json!({"a": 1}),
+        ];
         for other in others {
             let mut mutated = valid.clone();
             let target = mutated.pointer_mut(&place).unwrap();
@@ -234,8 +334,13 @@ pub(crate) fn mutations(valid: &Value) -> Vec<(String, Value)> {
 
 fn collect(value: &Value, place: String, out: &mut Vec<String>) {
     match value {
-        Value::Object(members) => members.iter().for_each(|(name, member)| collect(member, format!("{place}/{name}"), out)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(at, item)| collect(item, format!("{place}/{at}"), out)),
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(name, member)| collect(member, format!("{place}/{name}"), out)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(at, item)| collect(item, format!("{place}/{at}"), out)),
         _ => {}
     }
     out.push(place);

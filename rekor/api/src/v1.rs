@@ -48,7 +48,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { body: 32_792_576, search_results: 10_000 }
+        Limits {
+            body: 32_792_576,
+            search_results: 10_000,
+        }
     }
 }
 
@@ -66,9 +69,20 @@ impl Service {
     ///
     /// # Errors
     /// When the shards do not make one log.
-    pub fn new(engine: Engine, shards: Vec<(LogId, Shard)>, policy: Policy, limits: Limits) -> Result<Self, ShardsError> {
+    pub fn new(
+        engine: Engine,
+        shards: Vec<(LogId, Shard)>,
+        policy: Policy,
+        limits: Limits,
+    ) -> Result<Self, ShardsError> {
         let shards = Shards::new(&engine, shards)?;
-        Ok(Service { engine, shards, policy: Arc::new(policy), limits, bodies: Reader::new(limits.body) })
+        Ok(Service {
+            engine,
+            shards,
+            policy: Arc::new(policy),
+            limits,
+            bodies: Reader::new(limits.body),
+        })
     }
 }
 
@@ -76,9 +90,17 @@ impl Service {
 /// paths of their own there override by registering them.
 pub fn router(service: Arc<Service>) -> Router {
     let routes: [(&str, &'static [&'static str], MethodRouter<Arc<Service>>); 7] = [
-        (ENTRIES, &["GET", "POST"], get(read::get_by_index).post(create::create)),
+        (
+            ENTRIES,
+            &["GET", "POST"],
+            get(read::get_by_index).post(create::create),
+        ),
         ("/api/v1/log/entries/{uuid}", &["GET"], get(read::get_by_uuid)),
-        ("/api/v1/log/entries/retrieve", &["POST"], post(retrieve::retrieve)),
+        (
+            "/api/v1/log/entries/retrieve",
+            &["POST"],
+            post(retrieve::retrieve),
+        ),
         ("/api/v1/log", &["GET"], get(log::info)),
         ("/api/v1/log/publicKey", &["GET"], get(log::public_key)),
         ("/api/v1/log/proof", &["GET"], get(log::proof)),
@@ -88,7 +110,9 @@ pub fn router(service: Arc<Service>) -> Router {
     for (path, allowed, methods) in routes {
         let methods = methods.fallback(async move |got: Method| ApiError::Method { got, allowed });
         // go-openapi cleans paths before it routes them, and sigstore-python posts to `…/retrieve/`.
-        router = router.route(&format!("{path}/"), methods.clone()).route(path, methods);
+        router = router
+            .route(&format!("{path}/"), methods.clone())
+            .route(path, methods);
     }
     router
         .route("/api/v1/{*path}", any(unknown_path))
@@ -121,7 +145,10 @@ async fn uncached(mut response: Response) -> Response {
         HeaderValue::from_static("no-cache, no-store, no-transform, must-revalidate, private, max-age=0"),
     );
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    headers.insert(HeaderName::from_static("x-accel-expires"), HeaderValue::from_static("0"));
+    headers.insert(
+        HeaderName::from_static("x-accel-expires"),
+        HeaderValue::from_static("0"),
+    );
     headers.insert(EXPIRES, HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"));
     response
 }

@@ -12,12 +12,13 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use common_engine::{Engine, LogId};
+use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
 use crate::body::Reader;
@@ -49,14 +50,52 @@ pub struct Service {
     bodies: Reader,
 }
 
+/// Why a service was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The key cannot sign such a log.
+    #[error(transparent)]
+    Key(#[from] NotEd25519),
+    /// The engine does not run this log, or it is of another kind or origin.
+    #[error("engine log {log} is not the Rekor v2 log {hostname}")]
+    UnknownLog {
+        /// The engine's number.
+        log: LogId,
+        /// The origin it should have.
+        hostname: String,
+    },
+}
+
 impl Service {
     /// The engine runs `log` with a [`crate::RekorV2`] of the same hostname and key.
     ///
     /// # Errors
-    /// When the key is not Ed25519.
-    pub fn new(engine: Engine, log: LogId, hostname: &str, key: &PublicKey, policy: Policy, limits: Limits) -> Result<Self, NotEd25519> {
+    /// When the key is not Ed25519, or `log` is not that log.
+    pub fn new(
+        engine: Engine,
+        log: LogId,
+        hostname: &str,
+        key: &PublicKey,
+        policy: Policy,
+        limits: Limits,
+    ) -> Result<Self, ServiceError> {
+        if engine
+            .log(log)
+            .is_none_or(|info| info.spec.kind != LogKind::RekorV2 || info.spec.origin != hostname)
+        {
+            return Err(ServiceError::UnknownLog {
+                log,
+                hostname: hostname.to_owned(),
+            });
+        }
         let key_id = log_id(hostname, key)?.to_base64();
-        Ok(Service { engine, log, key_id, policy: Arc::new(policy), bodies: Reader::new(limits.body) })
+        Ok(Service {
+            engine,
+            log,
+            key_id,
+            policy: Arc::new(policy),
+            bodies: Reader::new(limits.body),
+        })
     }
 }
 
@@ -69,10 +108,25 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/v2/{*path}", any(async || ApiError::NotFound));
     for prefix in ["/api/v2", ""] {
         router = router
-            .route(&format!("{prefix}/checkpoint"), get(tiles::checkpoint).fallback(wrong_method))
-            .route(&format!("{prefix}/tile/{{*path}}"), get(tiles::tile).fallback(wrong_method));
+            .route(
+                &format!("{prefix}/checkpoint"),
+                get(tiles::checkpoint).fallback(wrong_method),
+            )
+            .route(
+                &format!("{prefix}/tile/{{*path}}"),
+                get(tiles::tile).fallback(wrong_method),
+            );
     }
-    router.layer(axum::middleware::map_response(uncached_by_default)).with_state(service)
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(axum::middleware::map_response(uncached_by_default))
+        .with_state(service)
+}
+
+/// A panic is an internal error like any other, in this API's shape.
+fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    metrics::counter!("http_panics_total").increment(1);
+    ApiError::Internal.into_response()
 }
 
 /// The gateway answers a wrong method with 501, not 405 (grpc-gateway `runtime/errors.go`, DefaultRoutingErrorHandler).
@@ -82,6 +136,9 @@ async fn wrong_method() -> ApiError {
 
 /// Only what a handler marks as final may be kept by a cache; a tile that is not there yet will be.
 async fn uncached_by_default(mut response: Response) -> Response {
-    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

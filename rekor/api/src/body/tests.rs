@@ -19,8 +19,15 @@ impl axum::body::HttpBody for Frames {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.next().map(|frame| Ok(Frame::data(Bytes::from_static(frame)))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(
+            self.0
+                .next()
+                .map(|frame| Ok(Frame::data(Bytes::from_static(frame)))),
+        )
     }
 }
 

@@ -51,18 +51,33 @@ fn a_v2_head_is_signed_by_its_host_under_the_note_key_id() {
     let signer = signer(KeyAlgorithm::Ed25519);
     let personality = RekorV2::new("log2.example.com", Arc::clone(&signer)).unwrap();
     let note = Note::parse(personality.checkpoint(0, &empty_root(), 0).unwrap().as_bytes()).unwrap();
-    assert_eq!(note.text(), format!("log2.example.com\n0\n{}\n", empty_root().to_base64()));
-    let [line] = note.signatures() else { panic!("one signature line") };
+    assert_eq!(
+        note.text(),
+        format!("log2.example.com\n0\n{}\n", empty_root().to_base64())
+    );
+    let [line] = note.signatures() else {
+        panic!("one signature line")
+    };
     assert_eq!(line.name, "log2.example.com");
-    assert_eq!(line.hint.0, log_id("log2.example.com", signer.public_key()).unwrap().0[..4]);
+    assert_eq!(
+        line.hint.0,
+        log_id("log2.example.com", signer.public_key()).unwrap().0[..4]
+    );
     let key = signer.public_key();
-    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature).unwrap();
+    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature)
+        .unwrap();
 }
 
 #[test]
 fn only_ed25519_signs_a_v2_log() {
-    let refused = RekorV2::new("log2.example.com", signer(KeyAlgorithm::EcdsaP256)).err().unwrap();
-    assert!(refused.to_string().starts_with("a Rekor v2 log is signed with an Ed25519 key, not "));
+    let refused = RekorV2::new("log2.example.com", signer(KeyAlgorithm::EcdsaP256))
+        .err()
+        .unwrap();
+    assert!(
+        refused
+            .to_string()
+            .starts_with("a Rekor v2 log is signed with an Ed25519 key, not ")
+    );
 }
 
 #[test]
@@ -70,7 +85,9 @@ fn the_published_log_id_of_the_public_instance_is_rebuilt() {
     // rekor-tiles 2025-1: SPKI and log ID as in the public instance's trusted root.
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let raw = STANDARD.decode("t8rlp1knGwjfbcXAYPYAkn0XiLz1x8O4t0YkEhie244=").unwrap();
+    let raw = STANDARD
+        .decode("t8rlp1knGwjfbcXAYPYAkn0XiLz1x8O4t0YkEhie244=")
+        .unwrap();
     let spki = [&hex::decode("302a300506032b6570032100").unwrap()[..], &raw].concat();
     let key = common_pki::key::PublicKey::from_spki_der(&spki).unwrap();
     let id = log_id("log2025-1.rekor.sigstore.dev", &key).unwrap();

@@ -28,7 +28,13 @@ impl RekorV1 {
     pub fn new(shard: Shard, hostname: &str, signer: Arc<dyn Signer>) -> Self {
         // Every key type has the same hint here, not the one of C2SP signed-note (rekor `pkg/util/signed_note.go`, getPublicKeyHash).
         let [a, b, c, d, ..] = *shard.key_digest();
-        RekorV1 { origin: shard.origin(hostname), hint: KeyHint([a, b, c, d]), hostname: hostname.to_owned(), shard, signer }
+        RekorV1 {
+            origin: shard.origin(hostname),
+            hint: KeyHint([a, b, c, d]),
+            hostname: hostname.to_owned(),
+            shard,
+            signer,
+        }
     }
 
     /// The bytes a signed entry timestamp signs: the canonical JSON (RFC 8785) of body, time, log and virtual index
@@ -55,14 +61,34 @@ pub(crate) fn integrated_time(millis: u64) -> u64 {
 
 impl Personality for RekorV1 {
     fn seal(&self, entry: &Entry, index: u64, time: u64) -> Result<Sealed, SealError> {
-        let set = self.signer.sign(self.timestamped(&entry.body, index, time).as_bytes()).map_err(Cause::Signer).map_err(SealError::new)?;
-        let extra = Extra { set: &set, attestation: &entry.aux }.encode().map_err(SealError::new)?;
-        Ok(Sealed { leaf: entry.body.clone(), extra })
+        let set = self
+            .signer
+            .sign(self.timestamped(&entry.body, index, time).as_bytes())
+            .map_err(Cause::Signer)
+            .map_err(SealError::new)?;
+        let extra = Extra {
+            set: &set,
+            attestation: &entry.aux,
+        }
+        .encode()
+        .map_err(SealError::new)?;
+        Ok(Sealed {
+            leaf: entry.body.clone(),
+            extra,
+        })
     }
 
     /// One signature line and no more: official v1 verifiers refuse a note with any other hint in it (rekor `pkg/util/signed_note.go`, Verify).
     fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {
-        signed_head(&*self.signer, &self.origin, &self.hostname, self.hint, size, *root).map_err(SealError::new)
+        signed_head(
+            &*self.signer,
+            &self.origin,
+            &self.hostname,
+            self.hint,
+            size,
+            *root,
+        )
+        .map_err(SealError::new)
     }
 }
 
@@ -82,7 +108,12 @@ impl<'a> Extra<'a> {
 
     fn encode(&self) -> Result<Bytes, Cause> {
         let length = u16::try_from(self.set.len()).map_err(|_| Cause::Oversize(self.set.len()))?;
-        let mut out = Vec::with_capacity(self.set.len().saturating_add(self.attestation.len()).saturating_add(3));
+        let mut out = Vec::with_capacity(
+            self.set
+                .len()
+                .saturating_add(self.attestation.len())
+                .saturating_add(3),
+        );
         out.push(Self::VERSION);
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(self.set);

@@ -30,7 +30,11 @@ impl RekorV2 {
     /// When the key is not Ed25519: C2SP tlog-tiles "Checkpoints" wants one such signature, and witnesses know no other.
     pub fn new(hostname: &str, signer: Arc<dyn Signer>) -> Result<Self, NotEd25519> {
         let hint = note_key(signer.public_key())?.hint(hostname);
-        Ok(RekorV2 { origin: hostname.to_owned(), hint, signer })
+        Ok(RekorV2 {
+            origin: hostname.to_owned(),
+            hint,
+            signer,
+        })
     }
 }
 
@@ -48,7 +52,10 @@ pub(crate) fn log_id(hostname: &str, key: &PublicKey) -> Result<Hash, NotEd25519
 
 impl Personality for RekorV2 {
     fn seal(&self, entry: &Entry, _index: u64, _time: u64) -> Result<Sealed, SealError> {
-        Ok(Sealed { leaf: entry.body.clone(), extra: Bytes::new() })
+        Ok(Sealed {
+            leaf: entry.body.clone(),
+            extra: Bytes::new(),
+        })
     }
 
     fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {

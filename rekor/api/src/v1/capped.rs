@@ -14,7 +14,10 @@ pub(crate) struct Capped<T, const MAX: usize> {
 
 impl<T, const MAX: usize> Default for Capped<T, MAX> {
     fn default() -> Self {
-        Capped { items: Vec::new(), more: false }
+        Capped {
+            items: Vec::new(),
+            more: false,
+        }
     }
 }
 

@@ -23,39 +23,70 @@ use crate::personality::attestation_key;
 
 /// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash.
 fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
-    let canonical = ProposedEntry::parse(body).and_then(|entry| entry.canonicalize(policy)).map_err(ApiError::Entry)?;
+    let canonical = ProposedEntry::parse(body)
+        .and_then(|entry| entry.canonicalize(policy))
+        .map_err(ApiError::Entry)?;
     let (aux, attachments) = match canonical.attachment {
         Some((name, data)) => {
-            let attachment = Attachment { key: attestation_key(&name), data: data.into() };
+            let attachment = Attachment {
+                key: attestation_key(&name),
+                data: data.into(),
+            };
             (Bytes::from(name), vec![attachment])
         }
         None => (Bytes::new(), Vec::new()),
     };
     let terms = canonical.index_keys.iter().map(|key| index_term(key)).collect();
     let body = Bytes::from(canonical.body);
-    Ok(Entry { identity: leaf_hash(&body), body, aux, terms, attachments })
+    Ok(Entry {
+        identity: leaf_hash(&body),
+        body,
+        aux,
+        terms,
+        attachments,
+    })
 }
 
 /// 201 with the entry, or 409 with the place of the one that is there already.
-pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn create(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (parts, body) = json_body(request, "proposedEntry", &service.bodies).await?;
     let policy = Arc::clone(&service.policy);
     let entry = cpu::run(move || prepare(&body.bytes, &policy)).await??;
 
     let (log, shard) = service.shards.active();
-    let id = EntryId { tree: shard.tree(), leaf: entry.identity };
+    let id = EntryId {
+        tree: shard.tree(),
+        leaf: entry.identity,
+    };
     match service.engine.submit(*log, entry).await? {
         Outcome::Sequenced(receipt) => created(&parts.uri, shard, id, &receipt),
-        Outcome::Duplicate(_) => Err(ApiError::Duplicate { id, location: location(&parts.uri, &id) }),
+        Outcome::Duplicate(_) => Err(ApiError::Duplicate {
+            id,
+            location: location(&parts.uri, &id),
+        }),
     }
 }
 
 fn created(uri: &Uri, shard: &Shard, id: EntryId, receipt: &Receipt) -> Result<Response, ApiError> {
-    let Receipt { leaf, proof, head, .. } = receipt;
+    let Receipt {
+        leaf, proof, head, ..
+    } = receipt;
     let set = extra(leaf)?.set;
     let mut out = String::new();
     // A stored attestation is shown by reads only (rekor `pkg/api/entries.go`, createLogEntry).
-    EntryView { shard, id, leaf, set, proof, head, attestation: None }.write(&mut out);
+    EntryView {
+        shard,
+        id,
+        leaf,
+        set,
+        proof,
+        head,
+        attestation: None,
+    }
+    .write(&mut out);
     out.push('\n');
     let mut response = json_response(StatusCode::CREATED, out);
     response.headers_mut().insert(LOCATION, location(uri, &id));
@@ -71,10 +102,14 @@ fn location(uri: &Uri, id: &EntryId) -> HeaderValue {
     text.push_str(ENTRIES);
     text.push('/');
     id.write(&mut text);
-    let kept = uri.query().into_iter().flat_map(|query| query.split('&')).filter(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        !name.is_empty() && name != "apiKey"
-    });
+    let kept = uri
+        .query()
+        .into_iter()
+        .flat_map(|query| query.split('&'))
+        .filter(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            !name.is_empty() && name != "apiKey"
+        });
     for (at, pair) in kept.enumerate() {
         text.push(if at == 0 { '?' } else { '&' });
         text.push_str(pair);

@@ -84,9 +84,13 @@ impl EntryRef {
         match text.len() {
             64 => Ok(hash(text).map(EntryRef::Bare)),
             80 => {
-                let Some((tree, leaf)) = text.split_at_checked(16) else { return Ok(None) };
+                let Some((tree, leaf)) = text.split_at_checked(16) else {
+                    return Ok(None);
+                };
                 let mut id = [0; 8];
-                let (Ok(()), Some(leaf)) = (hex::decode_to_slice(tree, &mut id), hash(leaf)) else { return Ok(None) };
+                let (Ok(()), Some(leaf)) = (hex::decode_to_slice(tree, &mut id), hash(leaf)) else {
+                    return Ok(None);
+                };
                 match TreeId::new(u64::from_be_bytes(id)) {
                     Some(tree) => Ok(Some(EntryRef::Full { tree, leaf })),
                     None => Err(ApiError::BadTreeIdPart(tree.to_owned())),

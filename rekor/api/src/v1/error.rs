@@ -26,7 +26,10 @@ pub(crate) enum ApiError {
     UnknownPath(String),
     /// A route, but not for this method.
     #[error("method {got} is not allowed, but [{}] are", .allowed.join(","))]
-    Method { got: Method, allowed: &'static [&'static str] },
+    Method {
+        got: Method,
+        allowed: &'static [&'static str],
+    },
     /// The body is declared as something that is not JSON.
     #[error("unsupported media type \"{0}\", only [application/json] are allowed")]
     ContentType(String),
@@ -52,7 +55,9 @@ pub(crate) enum ApiError {
     #[error("{}{}", if Refusal::of(.0) == Refusal::Content { "" } else { "parsing entry body from \"\" failed, because " }, .0)]
     Lookup(EntryError),
     /// The canonical form is larger than a leaf of this log may be.
-    #[error("error processing entry: the canonical entry has {got} bytes, a leaf of this log at most {limit}")]
+    #[error(
+        "error processing entry: the canonical entry has {got} bytes, a leaf of this log at most {limit}"
+    )]
     LeafTooLarge { limit: u64, got: u64 },
     /// The same leaf is in the active shard already.
     #[error("an equivalent entry already exists in the transparency log with UUID {id}")]
@@ -121,7 +126,9 @@ impl Refusal {
             EntryError::Json(_) => Refusal::Json,
             EntryError::Schema(field) => Refusal::Schema(field.code()),
             EntryError::UnknownKind(_) => Refusal::Schema(StatusCode::UNPROCESSABLE_ENTITY.as_u16()),
-            EntryError::KindNotEnabled(_) | EntryError::UnknownVersion { .. } | EntryError::Invalid(_) => Refusal::Content,
+            EntryError::KindNotEnabled(_) | EntryError::UnknownVersion { .. } | EntryError::Invalid(_) => {
+                Refusal::Content
+            }
         }
     }
 
@@ -166,7 +173,11 @@ pub(crate) enum Rule {
 
 impl Violation {
     pub(crate) fn new(name: impl Into<String>, place: Place, rule: Rule) -> Self {
-        Violation { name: name.into(), place, rule }
+        Violation {
+            name: name.into(),
+            place,
+            rule,
+        }
     }
 
     /// The number go-openapi/errors `schema.go` gives this rule.
@@ -313,7 +324,7 @@ impl IntoResponse for ApiError {
         body.push_str("{\"code\":");
         json::number(&mut body, u64::from(code));
         body.push_str(",\"message\":");
-        json::string(&mut body, &self.to_string());
+        json::message(&mut body, &self.to_string());
         body.push_str("}\n");
         *response.body_mut() = Bytes::from(body).into();
         response

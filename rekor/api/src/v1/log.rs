@@ -33,15 +33,22 @@ impl Service {
 
     /// The shard a `treeID` parameter names, the active one without it.
     fn shard_of(&self, tree: Option<&str>) -> Result<&(LogId, Shard), ApiError> {
-        let Some(text) = tree else { return Ok(self.shards.active()) };
+        let Some(text) = tree else {
+            return Ok(self.shards.active());
+        };
         let number: i64 = text.parse().map_err(|_| ApiError::BadTreeId(text.to_owned()))?;
         let number = u64::try_from(number).map_err(|_| ApiError::BadTreeId(text.to_owned()))?;
-        TreeId::new(number).and_then(|tree| self.shards.by_tree(tree)).ok_or(ApiError::UnknownTree(number))
+        TreeId::new(number)
+            .and_then(|tree| self.shards.by_tree(tree))
+            .ok_or(ApiError::UnknownTree(number))
     }
 }
 
 /// GET `/api/v1/log`. `stable` and other parameters are ignored, as upstream does since stable checkpoints were removed.
-pub(super) async fn info(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn info(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
     let mut out = String::with_capacity(512);
     out.push_str("{\"inactiveShards\":");
@@ -65,7 +72,11 @@ pub(super) async fn info(State(service): State<Arc<Service>>, headers: HeaderMap
 /// GET `/api/v1/log/proof`: consistency (RFC 6962 §2.1.2) from `firstSize` (1 when absent) to `lastSize`.
 ///
 /// `rootHash` is the root at the time of the answer, not at `lastSize` (rekor `openapi.yaml`, ConsistencyProof).
-pub(super) async fn proof(State(service): State<Arc<Service>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn proof(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
     let params = Params::of(&uri);
     let first = params.integer("firstSize", 1)?.unwrap_or(1);
@@ -77,9 +88,16 @@ pub(super) async fn proof(State(service): State<Arc<Service>>, headers: HeaderMa
     let (log, _) = service.shard_of(tree)?;
     let head = service.engine.head(*log).ok_or(ApiError::Internal)?;
     if last > head.size {
-        return Err(ApiError::SizeAhead { requested: last, size: head.size });
+        return Err(ApiError::SizeAhead {
+            requested: last,
+            size: head.size,
+        });
     }
-    let proof = if first == last { Vec::new() } else { service.engine.consistency_proof(*log, first, last).await? };
+    let proof = if first == last {
+        Vec::new()
+    } else {
+        service.engine.consistency_proof(*log, first, last).await?
+    };
     let mut out = String::with_capacity(2_048);
     out.push_str("{\"hashes\":");
     json::hashes(&mut out, &proof, quoted_hex);
@@ -90,10 +108,16 @@ pub(super) async fn proof(State(service): State<Arc<Service>>, headers: HeaderMa
 }
 
 /// GET `/api/v1/log/publicKey`
-pub(super) async fn public_key(State(service): State<Arc<Service>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn public_key(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     accepts(&headers, PEM)?;
     let params = Params::of(&uri);
     // rekor `pkg/api/public_key.go` tells no cause here.
-    let (_, shard) = service.shard_of(params.tree_id()?).map_err(|_| ApiError::UnknownTreeKey)?;
+    let (_, shard) = service
+        .shard_of(params.tree_id()?)
+        .map_err(|_| ApiError::UnknownTreeKey)?;
     Ok(([(CONTENT_TYPE, PEM)], shard.public_key().to_pem()).into_response())
 }

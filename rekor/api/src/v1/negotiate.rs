@@ -17,7 +17,11 @@ pub(crate) const PEM: &str = "application/x-pem-file";
 /// Checks a request for an operation that reads and writes JSON and takes its body.
 ///
 /// `parameter` is the name under which the schema knows the body.
-pub(crate) async fn json_body(request: Request, parameter: &str, bodies: &Reader) -> Result<(request::Parts, Read), ApiError> {
+pub(crate) async fn json_body(
+    request: Request,
+    parameter: &str,
+    bodies: &Reader,
+) -> Result<(request::Parts, Read), ApiError> {
     let (parts, body) = request.into_parts();
     let empty = HttpBody::is_end_stream(&body);
     if !empty {
@@ -33,9 +37,17 @@ pub(crate) async fn json_body(request: Request, parameter: &str, bodies: &Reader
 
 fn content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     // RFC 9110 §8.3: what is not declared is octets (go-openapi/runtime `headers.go`).
-    let declared = headers.get(CONTENT_TYPE).map_or("application/octet-stream", |value| value.to_str().unwrap_or_default());
+    let declared = headers
+        .get(CONTENT_TYPE)
+        .map_or("application/octet-stream", |value| {
+            value.to_str().unwrap_or_default()
+        });
     let media = declared.split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case(JSON) { Ok(()) } else { Err(ApiError::ContentType(media.to_owned())) }
+    if media.eq_ignore_ascii_case(JSON) {
+        Ok(())
+    } else {
+        Err(ApiError::ContentType(media.to_owned()))
+    }
 }
 
 /// Refuses a client that takes none of the forms of `offer` (RFC 9110 §12.5.1); no `Accept` means anything.
@@ -54,14 +66,21 @@ pub(crate) fn accepts(headers: &HeaderMap, offer: &'static str) -> Result<(), Ap
         let media = parts.next().unwrap_or_default();
         let refused = parts.any(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|quality| quality <= 0.0)
+            name.trim().eq_ignore_ascii_case("q")
+                && value.trim().parse::<f32>().is_ok_and(|quality| quality <= 0.0)
         });
         let matches = media.eq_ignore_ascii_case(offer)
             || media == "*/*"
-            || media.strip_suffix("/*").is_some_and(|given| given.eq_ignore_ascii_case(family));
+            || media
+                .strip_suffix("/*")
+                .is_some_and(|given| given.eq_ignore_ascii_case(family));
         matches && !refused
     };
-    if ranges.peek().is_none() || ranges.any(takes) { Ok(()) } else { Err(ApiError::NotAcceptable(offer)) }
+    if ranges.peek().is_none() || ranges.any(takes) {
+        Ok(())
+    } else {
+        Err(ApiError::NotAcceptable(offer))
+    }
 }
 
 /// The query of a request. Of a repeated parameter the last one counts (go-openapi/runtime `values.go`), others are ignored.
@@ -69,19 +88,35 @@ pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(crate) fn of(uri: &Uri) -> Self {
-        Params(Query::try_from_uri(uri).map(|Query(pairs)| pairs).unwrap_or_default())
+        Params(
+            Query::try_from_uri(uri)
+                .map(|Query(pairs)| pairs)
+                .unwrap_or_default(),
+        )
     }
 
     /// An absent parameter and an empty one are the same.
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// An `int64` parameter of at least `minimum`.
     pub(crate) fn integer(&self, name: &str, minimum: u64) -> Result<Option<u64>, ApiError> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
         let broken = |rule| ApiError::from(Violation::new(name, Place::Query, rule));
-        let value: i64 = text.parse().map_err(|_| broken(Rule::Type { expected: "int64", got: text.to_owned() }))?;
+        let value: i64 = text.parse().map_err(|_| {
+            broken(Rule::Type {
+                expected: "int64",
+                got: text.to_owned(),
+            })
+        })?;
         match u64::try_from(value) {
             Ok(value) if value >= minimum => Ok(Some(value)),
             _ => Err(broken(Rule::AtLeast(minimum))),
@@ -90,7 +125,8 @@ impl Params {
 
     /// The same, for a parameter without which there is nothing to answer.
     pub(crate) fn required_integer(&self, name: &str, minimum: u64) -> Result<u64, ApiError> {
-        self.integer(name, minimum)?.ok_or_else(|| Violation::new(name, Place::Query, Rule::Required).into())
+        self.integer(name, minimum)?
+            .ok_or_else(|| Violation::new(name, Place::Query, Rule::Required).into())
     }
 
     /// `treeID`, decimal digits; rekor-cli sends it empty when unset.

@@ -32,7 +32,10 @@ impl Found<'_> {
     pub(crate) fn write(&self, out: &mut String) -> Result<(), ApiError> {
         let view = EntryView {
             shard: self.shard,
-            id: EntryId { tree: self.shard.tree(), leaf: self.hash },
+            id: EntryId {
+                tree: self.shard.tree(),
+                leaf: self.hash,
+            },
             leaf: &self.leaf,
             set: extra(&self.leaf)?.set,
             proof: &self.proof,
@@ -47,7 +50,10 @@ impl Found<'_> {
 /// The record beside a v1 leaf. That it cannot be read means that another kind of log wrote it.
 pub(crate) fn extra(leaf: &StoredLeaf) -> Result<Extra<'_>, ApiError> {
     Extra::decode(&leaf.extra).ok_or_else(|| {
-        tracing::error!(index = leaf.index, "a leaf of a Rekor v1 log has no signed entry timestamp beside it");
+        tracing::error!(
+            index = leaf.index,
+            "a leaf of a Rekor v1 log has no signed entry timestamp beside it"
+        );
         ApiError::Internal
     })
 }
@@ -55,8 +61,12 @@ pub(crate) fn extra(leaf: &StoredLeaf) -> Result<Extra<'_>, ApiError> {
 impl Service {
     /// The entry at a virtual index, if the log reaches that far.
     pub(crate) async fn by_index(&self, index: u64) -> Result<Option<Found<'_>>, ApiError> {
-        let Some((shard, index)) = self.shards.locate(index) else { return Ok(None) };
-        let Some(head) = self.engine.head(shard.0) else { return Ok(None) };
+        let Some((shard, index)) = self.shards.locate(index) else {
+            return Ok(None);
+        };
+        let Some(head) = self.engine.head(shard.0) else {
+            return Ok(None);
+        };
         if index >= head.size {
             return Ok(None);
         }
@@ -70,22 +80,40 @@ impl Service {
     }
 
     /// The entry of this leaf hash in one shard.
-    pub(crate) async fn in_shard<'a>(&'a self, shard: &'a (LogId, Shard), hash: Hash) -> Result<Option<Found<'a>>, ApiError> {
+    pub(crate) async fn in_shard<'a>(
+        &'a self,
+        shard: &'a (LogId, Shard),
+        hash: Hash,
+    ) -> Result<Option<Found<'a>>, ApiError> {
         match self.engine.find_leaf(shard.0, &hash).await? {
             Some(leaf) => self.complete(shard, leaf, hash).await,
             None => Ok(None),
         }
     }
 
-    async fn complete<'a>(&'a self, (log, shard): &'a (LogId, Shard), leaf: StoredLeaf, hash: Hash) -> Result<Option<Found<'a>>, ApiError> {
-        let Some(head) = self.engine.head(*log) else { return Ok(None) };
+    async fn complete<'a>(
+        &'a self,
+        (log, shard): &'a (LogId, Shard),
+        leaf: StoredLeaf,
+        hash: Hash,
+    ) -> Result<Option<Found<'a>>, ApiError> {
+        let Some(head) = self.engine.head(*log) else {
+            return Ok(None);
+        };
         let proof = self.engine.inclusion_proof(*log, leaf.index, head.size).await?;
         let name = extra(&leaf)?.attestation;
         let attestation = match std::str::from_utf8(name) {
             Ok(name) if !name.is_empty() => self.engine.attachment(&attestation_key(name)).await?,
             _ => None,
         };
-        Ok(Some(Found { shard, leaf, hash, proof, head, attestation }))
+        Ok(Some(Found {
+            shard,
+            leaf,
+            hash,
+            proof,
+            head,
+            attestation,
+        }))
     }
 }
 
@@ -97,7 +125,11 @@ fn answer(found: Option<Found<'_>>) -> Result<Response, ApiError> {
 }
 
 /// GET `/api/v1/log/entries?logIndex=`
-pub(super) async fn get_by_index(State(service): State<Arc<Service>>, headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn get_by_index(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
     let index = Params::of(&uri).required_integer("logIndex", 0)?;
     answer(service.by_index(index).await?)
@@ -110,8 +142,8 @@ pub(super) async fn get_by_uuid(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
-    let reference =
-        EntryRef::parse(&uuid)?.ok_or_else(|| Violation::new("entryUUID", Place::Path, Rule::Pattern(PATTERN)))?;
+    let reference = EntryRef::parse(&uuid)?
+        .ok_or_else(|| Violation::new("entryUUID", Place::Path, Rule::Pattern(PATTERN)))?;
     answer(match reference {
         EntryRef::Full { tree, leaf } => match service.shards.by_tree(tree) {
             Some(shard) => service.in_shard(shard, leaf).await?,

@@ -53,15 +53,25 @@ impl Lookups {
         for (at, index) in list(query.log_indexes, "logIndexes")?.into_iter().enumerate() {
             indexes.push(u64::try_from(index).map_err(|_| item("logIndexes", at, Rule::AtLeast(0)))?);
         }
-        if proposed.len().saturating_add(references.len()).saturating_add(indexes.len()) > MAX {
+        if proposed
+            .len()
+            .saturating_add(references.len())
+            .saturating_add(indexes.len())
+            > MAX
+        {
             return Err(ApiError::TooManyLookups { max: MAX });
         }
         let mut leaves = Vec::with_capacity(proposed.len());
         for entry in proposed {
-            let body = ProposedEntry::parse(entry.get().as_bytes()).and_then(|entry| entry.canonicalize_committed());
+            let body =
+                ProposedEntry::parse(entry.get().as_bytes()).and_then(|entry| entry.canonicalize_committed());
             leaves.push(leaf_hash(&body.map_err(ApiError::Lookup)?));
         }
-        Ok(Lookups { references, leaves, indexes })
+        Ok(Lookups {
+            references,
+            leaves,
+            indexes,
+        })
     }
 }
 
@@ -71,7 +81,9 @@ fn item(name: &str, at: usize, rule: Rule) -> ApiError {
 
 /// The items of a list between one and ten long, if it is there at all.
 fn list<T>(list: Option<Capped<T, MAX>>, name: &str) -> Result<Vec<T>, ApiError> {
-    let Some(Capped { items, more }) = list else { return Ok(Vec::new()) };
+    let Some(Capped { items, more }) = list else {
+        return Ok(Vec::new());
+    };
     let broken = |rule| Err(Violation::new(name, Place::Body, rule).into());
     if more {
         return broken(Rule::AtMostItems(MAX));
@@ -83,13 +95,23 @@ fn list<T>(list: Option<Capped<T, MAX>>, name: &str) -> Result<Vec<T>, ApiError>
 }
 
 /// Entries that are not there are left out; one asked for twice is there twice.
-pub(super) async fn retrieve(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn retrieve(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (_, body) = json_body(request, "entry", &service.bodies).await?;
     let lookups = cpu::run(move || Lookups::parse(&body.bytes)).await??;
 
-    let (full, bare): (Vec<_>, Vec<_>) = lookups.references.into_iter().partition(|one| matches!(one, EntryRef::Full { .. }));
+    let (full, bare): (Vec<_>, Vec<_>) = lookups
+        .references
+        .into_iter()
+        .partition(|one| matches!(one, EntryRef::Full { .. }));
     let mut found = Vec::new();
-    for reference in full.into_iter().chain(bare).chain(lookups.leaves.into_iter().map(EntryRef::Bare)) {
+    for reference in full
+        .into_iter()
+        .chain(bare)
+        .chain(lookups.leaves.into_iter().map(EntryRef::Bare))
+    {
         match reference {
             EntryRef::Full { tree, leaf } => {
                 if let Some(shard) = service.shards.by_tree(tree) {

@@ -20,8 +20,7 @@ use super::negotiate::json_body;
 use super::{Service, index_term, json_response};
 
 /// The hash forms accepted. `sha384` is not in upstream's pattern although upstream indexes such digests.
-const HASH_PATTERN: &str =
-    "^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$";
+const HASH_PATTERN: &str = "^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$";
 /// Longest `subject`, in characters (rekor `openapi.yaml`, SearchIndex).
 const MAX_SUBJECT: usize = 512;
 /// Longest `email`, in octets (RFC 5321 §4.5.3.1).
@@ -74,7 +73,10 @@ impl Search {
         }
         let subject = given(query.subject).map(subject_term).transpose()?;
         let public_key = query.public_key.as_ref().map(key_term).transpose()?;
-        Ok(Search { terms: [hash, public_key, email, subject].into_iter().flatten().collect(), operator })
+        Ok(Search {
+            terms: [hash, public_key, email, subject].into_iter().flatten().collect(),
+            operator,
+        })
     }
 }
 
@@ -85,10 +87,18 @@ fn violation(name: &str, rule: Rule) -> ApiError {
 fn email_term(email: String) -> Result<String, ApiError> {
     let well_formed = email.len() <= MAX_EMAIL
         && !email.chars().any(|c| c.is_whitespace() || c.is_control())
-        && email.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        && email
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     match well_formed {
         true => Ok(email.to_lowercase()),
-        false => Err(violation("email", Rule::Type { expected: "email", got: email.chars().take(MAX_EMAIL).collect() })),
+        false => Err(violation(
+            "email",
+            Rule::Type {
+                expected: "email",
+                got: email.chars().take(MAX_EMAIL).collect(),
+            },
+        )),
     }
 }
 
@@ -133,12 +143,19 @@ fn key_term(key: &PublicKeyQuery) -> Result<String, ApiError> {
     if key.format.as_deref() != Some("x509") {
         return Err(ApiError::KeyFormat);
     }
-    let content = STANDARD.decode(key.content.as_deref().unwrap_or_default()).map_err(|_| ApiError::UnparsableKey)?;
-    Verifier::from_pem(&content).map(|key| key.key_hash()).map_err(|_| ApiError::UnparsableKey)
+    let content = STANDARD
+        .decode(key.content.as_deref().unwrap_or_default())
+        .map_err(|_| ApiError::UnparsableKey)?;
+    Verifier::from_pem(&content)
+        .map(|key| key.key_hash())
+        .map_err(|_| ApiError::UnparsableKey)
 }
 
 /// Entry IDs without repetition, shard by shard, newest first.
-pub(super) async fn retrieve(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn retrieve(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (_, body) = json_body(request, "query", &service.bodies).await?;
     let search = cpu::run(move || Search::parse(&body.bytes)).await??;
 
@@ -146,11 +163,17 @@ pub(super) async fn retrieve(State(service): State<Arc<Service>>, request: Reque
     let mut hits: Option<BTreeSet<(LogId, u64)>> = None;
     for term in &search.terms {
         // One more than may be answered tells whether there are more.
-        let places = service.engine.search(&index_term(term), limit.saturating_add(1)).await?;
+        let places = service
+            .engine
+            .search(&index_term(term), limit.saturating_add(1))
+            .await?;
         if places.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
             return Err(ApiError::TooManyMatches { limit });
         }
-        let places: BTreeSet<_> = places.into_iter().filter(|(log, _)| service.shards.by_log(*log).is_some()).collect();
+        let places: BTreeSet<_> = places
+            .into_iter()
+            .filter(|(log, _)| service.shards.by_log(*log).is_some())
+            .collect();
         hits = Some(match (hits, search.operator) {
             (None, _) => places,
             (Some(all), Operator::Or) => all.into_iter().chain(places).collect(),
@@ -176,19 +199,34 @@ impl Service {
     async fn entry_ids(&self, places: BTreeSet<(LogId, u64)>) -> Result<Vec<EntryId>, ApiError> {
         let mut by_tile: BTreeMap<(LogId, u64), Vec<u64>> = BTreeMap::new();
         for (log, index) in places {
-            by_tile.entry((log, index.div_euclid(256))).or_default().push(index.rem_euclid(256));
+            by_tile
+                .entry((log, index.div_euclid(256)))
+                .or_default()
+                .push(index.rem_euclid(256));
         }
         let mut ids = Vec::new();
         for ((log, number), offsets) in by_tile.into_iter().rev() {
-            let (Some(shard), Some(head)) = (self.shards.by_log(log), self.engine.head(log)) else { continue };
-            let tile = common_tlog::TileId { level: 0, index: number };
-            let hashes = self.engine.tile(log, tile.level, tile.index, tile.width(head.size)).await?.unwrap_or_default();
+            let (Some(shard), Some(head)) = (self.shards.by_log(log), self.engine.head(log)) else {
+                continue;
+            };
+            let tile = common_tlog::TileId {
+                level: 0,
+                index: number,
+            };
+            let hashes = self
+                .engine
+                .tile(log, tile.level, tile.index, tile.width(head.size))
+                .await?
+                .unwrap_or_default();
             for offset in offsets.into_iter().rev() {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).saturating_mul(32);
                 let hash = hashes.get(start..).and_then(<[u8]>::first_chunk::<32>);
                 // A place beyond the head that was read is not published yet.
                 if let Some(hash) = hash {
-                    ids.push(EntryId { tree: shard.tree(), leaf: Hash(*hash) });
+                    ids.push(EntryId {
+                        tree: shard.tree(),
+                        leaf: Hash(*hash),
+                    });
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! To its users the log is one sequence: the *virtual* index of an entry is its index in its own tree plus the lengths of all trees before
 //! it. The first virtual index of a shard is fixed when the shard before it stops growing, hence stored and given, never computed.
 
-use common_engine::{Engine, LogId};
+use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
 
 use super::entry_id::TreeId;
@@ -26,7 +26,13 @@ impl Shard {
         let key_digest = public_key.fingerprint();
         let mut log_id = String::with_capacity(64);
         json::hex(&mut log_id, &key_digest);
-        Shard { tree, first_index, public_key, key_digest, log_id }
+        Shard {
+            tree,
+            first_index,
+            public_key,
+            key_digest,
+            log_id,
+        }
     }
 
     /// The tree ID, part of every entry ID and of the checkpoint origin.
@@ -75,8 +81,8 @@ pub enum ShardsError {
     /// Two shards share a tree ID, so an entry ID would be ambiguous.
     #[error("tree ID {0} is used by two shards")]
     SameTree(TreeId),
-    /// The engine does not run this log.
-    #[error("shard {tree} is engine log {log}, which the engine does not run")]
+    /// The engine does not run this log, or it is not this tree.
+    #[error("engine log {log} is not the Rekor v1 tree {tree}")]
     Unknown {
         /// Its tree ID.
         tree: TreeId,
@@ -84,7 +90,9 @@ pub enum ShardsError {
         log: LogId,
     },
     /// A shard does not begin where the one before it ended.
-    #[error("shard {tree} begins at virtual index {got}, expected {expected}: the sum of the sizes of the shards before it")]
+    #[error(
+        "shard {tree} begins at virtual index {got}, expected {expected}: the sum of the sizes of the shards before it"
+    )]
     Gap {
         /// Its tree ID.
         tree: TreeId,
@@ -107,12 +115,29 @@ impl Shards {
     pub(crate) fn new(engine: &Engine, shards: Vec<(LogId, Shard)>) -> Result<Self, ShardsError> {
         let mut next = 0_u64;
         for (at, (log, shard)) in shards.iter().enumerate() {
-            if shards.iter().take(at).any(|(_, earlier)| earlier.tree == shard.tree) {
+            if shards
+                .iter()
+                .take(at)
+                .any(|(_, earlier)| earlier.tree == shard.tree)
+            {
                 return Err(ShardsError::SameTree(shard.tree));
             }
-            let head = engine.head(*log).ok_or(ShardsError::Unknown { tree: shard.tree, log: *log })?;
+            let unknown = ShardsError::Unknown {
+                tree: shard.tree,
+                log: *log,
+            };
+            let (Some(info), Some(head)) = (engine.log(*log), engine.head(*log)) else {
+                return Err(unknown);
+            };
+            if info.spec.kind != LogKind::RekorV1 || info.spec.tree_id != shard.tree.get() {
+                return Err(unknown);
+            }
             if shard.first_index != next {
-                return Err(ShardsError::Gap { tree: shard.tree, expected: next, got: shard.first_index });
+                return Err(ShardsError::Gap {
+                    tree: shard.tree,
+                    expected: next,
+                    got: shard.first_index,
+                });
             }
             next = next.saturating_add(head.size);
         }
@@ -140,7 +165,9 @@ impl Shards {
     }
 
     pub(crate) fn by_log(&self, log: LogId) -> Option<&Shard> {
-        self.lookup_order().find(|(other, _)| *other == log).map(|(_, shard)| shard)
+        self.lookup_order()
+            .find(|(other, _)| *other == log)
+            .map(|(_, shard)| shard)
     }
 
     /// The shard a virtual index falls into, and the index in its tree. An index beyond the end falls into the active shard.

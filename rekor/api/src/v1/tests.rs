@@ -1,6 +1,13 @@
 //! The v1 API through its router, on the engine's in-memory storage.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 mod headers;
 mod hostile;
@@ -33,30 +40,46 @@ fn verify_entry(answer: &Value, shard: &Shard) -> String {
     let signed = serde_json_canonicalizer::to_vec(&signed).unwrap();
     let set = unbase64(&entry["verification"]["signedEntryTimestamp"]);
     let key = shard.public_key();
-    key.verify(key.default_hash(), &signed, &set).expect("the timestamp verifies");
+    key.verify(key.default_hash(), &signed, &set)
+        .expect("the timestamp verifies");
 
     // The checkpoint: one signature line, hint of the SPKI, bare host name.
     let inclusion = &entry["verification"]["inclusionProof"];
     let checkpoint = verify_checkpoint(inclusion["checkpoint"].as_str().unwrap(), shard);
     assert_eq!(checkpoint.size, inclusion["treeSize"].as_u64().unwrap());
-    assert_eq!(checkpoint.root.to_string(), inclusion["rootHash"].as_str().unwrap());
+    assert_eq!(
+        checkpoint.root.to_string(),
+        inclusion["rootHash"].as_str().unwrap()
+    );
 
-    let path: Vec<Hash> =
-        inclusion["hashes"].as_array().expect("never null").iter().map(|hash| hash.as_str().unwrap().parse().unwrap()).collect();
+    let path: Vec<Hash> = inclusion["hashes"]
+        .as_array()
+        .expect("never null")
+        .iter()
+        .map(|hash| hash.as_str().unwrap().parse().unwrap())
+        .collect();
     let index = inclusion["logIndex"].as_u64().unwrap();
-    proof::verify_inclusion(index, checkpoint.size, &hash, &path, &checkpoint.root).expect("the proof verifies");
+    proof::verify_inclusion(index, checkpoint.size, &hash, &path, &checkpoint.root)
+        .expect("the proof verifies");
     assert_eq!(entry["logIndex"].as_u64().unwrap(), shard.virtual_index(index));
     id.clone()
 }
 
 fn verify_checkpoint(text: &str, shard: &Shard) -> Checkpoint {
-    assert_eq!(text.matches("\n\n").count(), 1, "sigstore-python wants exactly one blank line");
+    assert_eq!(
+        text.matches("\n\n").count(),
+        1,
+        "sigstore-python wants exactly one blank line"
+    );
     let note = Note::parse(text.as_bytes()).unwrap();
-    let [line] = note.signatures() else { panic!("exactly one signature line") };
+    let [line] = note.signatures() else {
+        panic!("exactly one signature line")
+    };
     assert_eq!(line.name, HOST);
     assert_eq!(line.hint.0, shard.key_digest()[..4]);
     let key = shard.public_key();
-    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature).expect("the checkpoint verifies");
+    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature)
+        .expect("the checkpoint verifies");
     let checkpoint = Checkpoint::parse(note.text()).unwrap();
     assert_eq!(checkpoint.origin, format!("{HOST} - {}", shard.tree()));
     checkpoint

@@ -23,8 +23,17 @@ pub(crate) struct EntryView<'a> {
 impl EntryView<'_> {
     /// Appends the one-member object.
     pub(crate) fn write(&self, out: &mut String) {
-        let size = self.leaf.data.len().saturating_add(self.attestation.map_or(0, Bytes::len));
-        out.reserve(size.saturating_mul(4).div_euclid(3).saturating_add(self.proof.len().saturating_mul(67)).saturating_add(1_024));
+        let size = self
+            .leaf
+            .data
+            .len()
+            .saturating_add(self.attestation.map_or(0, Bytes::len));
+        out.reserve(
+            size.saturating_mul(4)
+                .div_euclid(3)
+                .saturating_add(self.proof.len().saturating_mul(67))
+                .saturating_add(1_024),
+        );
         out.push_str("{\"");
         self.id.write(out);
         out.push_str("\":{");

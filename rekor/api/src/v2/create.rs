@@ -27,15 +27,38 @@ struct KindVersion {
 fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiError> {
     let canonical = parse_request(body, policy)?;
     let body = Bytes::from(canonical.body);
-    let terms = canonical.index_keys.iter().map(|key| format!("rekor-v2/{key}")).collect();
-    let entry = Entry { identity: leaf_hash(&body), body, aux: Bytes::new(), terms, attachments: Vec::new() };
-    Ok((KindVersion { kind: canonical.kind, version: canonical.api_version }, entry))
+    let terms = canonical
+        .index_keys
+        .iter()
+        .map(|key| format!("rekor-v2/{key}"))
+        .collect();
+    let entry = Entry {
+        identity: leaf_hash(&body),
+        body,
+        aux: Bytes::new(),
+        terms,
+        attachments: Vec::new(),
+    };
+    Ok((
+        KindVersion {
+            kind: canonical.kind,
+            version: canonical.api_version,
+        },
+        entry,
+    ))
 }
 
 /// 201 with the entry, or 409 with the index of the one that is there already.
-pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn create(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     // A frozen log answers so whatever the body is.
-    if service.engine.log(service.log).is_none_or(|log| log.state != LogState::Active) {
+    if service
+        .engine
+        .log(service.log)
+        .is_none_or(|log| log.state != LogState::Active)
+    {
         return Err(ApiError::Frozen);
     }
     // The gateway reads any content type as JSON.
@@ -50,15 +73,25 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
             let body = transparency_log_entry(&service.key_id, kind, &receipt);
             Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response())
         }
-        Outcome::Duplicate(receipt) => Err(ApiError::Duplicate { index: receipt.leaf.index }),
+        Outcome::Duplicate(receipt) => Err(ApiError::Duplicate {
+            index: receipt.leaf.index,
+        }),
     }
 }
 
 /// `dev.sigstore.rekor.v1.TransparencyLogEntry` in proto-JSON: 64-bit integers are strings, and unset fields are there, because
 /// sigstore-rust reads `integratedTime` unconditionally.
 fn transparency_log_entry(key_id: &str, kind: KindVersion, receipt: &Receipt) -> String {
-    let Receipt { leaf, proof, head, .. } = receipt;
-    let size = leaf.data.len().saturating_mul(4).div_euclid(3).saturating_add(proof.len().saturating_mul(47)).saturating_add(1_024);
+    let Receipt {
+        leaf, proof, head, ..
+    } = receipt;
+    let size = leaf
+        .data
+        .len()
+        .saturating_mul(4)
+        .div_euclid(3)
+        .saturating_add(proof.len().saturating_mul(47))
+        .saturating_add(1_024);
     let mut out = String::with_capacity(size);
     out.push_str("{\"logIndex\":\"");
     json::number(&mut out, leaf.index);
@@ -68,7 +101,9 @@ fn transparency_log_entry(key_id: &str, kind: KindVersion, receipt: &Receipt) ->
     out.push_str(kind.kind);
     out.push_str("\",\"version\":\"");
     out.push_str(kind.version);
-    out.push_str("\"},\"integratedTime\":\"0\",\"inclusionPromise\":null,\"inclusionProof\":{\"logIndex\":\"");
+    out.push_str(
+        "\"},\"integratedTime\":\"0\",\"inclusionPromise\":null,\"inclusionProof\":{\"logIndex\":\"",
+    );
     json::number(&mut out, leaf.index);
     out.push_str("\",\"rootHash\":");
     quoted_base64(&mut out, &head.root);

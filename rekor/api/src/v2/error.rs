@@ -63,11 +63,14 @@ mod code {
 impl ApiError {
     fn status(&self) -> (StatusCode, u64) {
         match self {
-            ApiError::BodyTooLarge { .. } | ApiError::BodyUnreadable | ApiError::Request(_) | ApiError::LeafTooLarge { .. } => {
-                (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT)
-            }
+            ApiError::BodyTooLarge { .. }
+            | ApiError::BodyUnreadable
+            | ApiError::Request(_)
+            | ApiError::LeafTooLarge { .. } => (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT),
             ApiError::Duplicate { .. } => (StatusCode::CONFLICT, code::ALREADY_EXISTS),
-            ApiError::Pushback | ApiError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE),
+            ApiError::Pushback | ApiError::Unavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE)
+            }
             ApiError::Frozen => (StatusCode::METHOD_NOT_ALLOWED, code::UNIMPLEMENTED),
             ApiError::NotFound => (StatusCode::NOT_FOUND, code::NOT_FOUND),
             ApiError::WrongMethod => (StatusCode::NOT_IMPLEMENTED, code::UNIMPLEMENTED),
@@ -127,7 +130,7 @@ impl IntoResponse for ApiError {
             body.push_str("{\"code\":");
             json::number(&mut body, code);
             body.push_str(",\"message\":");
-            json::string(&mut body, &self.to_string());
+            json::message(&mut body, &self.to_string());
             body.push_str(",\"details\":[]}");
             "application/json"
         };

@@ -1,6 +1,13 @@
 //! The v2 API through its router, on the engine's in-memory storage.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 mod hostile;
 mod reads;
@@ -20,8 +27,17 @@ const ENTRIES: &str = "/api/v2/log/entries";
 fn verify_entry(answer: &Value, stack: &Stack) -> Hash {
     let log_id = crate::personality::log_id(HOST, &stack.v2_key).unwrap();
     assert_eq!(answer["logId"]["keyId"], log_id.to_base64());
-    assert_eq!((&answer["integratedTime"], &answer["inclusionPromise"]), (&json!("0"), &Value::Null));
-    let number = |value: &Value| value.as_str().expect("64-bit numbers are strings").parse::<u64>().unwrap();
+    assert_eq!(
+        (&answer["integratedTime"], &answer["inclusionPromise"]),
+        (&json!("0"), &Value::Null)
+    );
+    let number = |value: &Value| {
+        value
+            .as_str()
+            .expect("64-bit numbers are strings")
+            .parse::<u64>()
+            .unwrap()
+    };
     let inclusion = &answer["inclusionProof"];
     assert_eq!(inclusion["logIndex"], answer["logIndex"]);
 
@@ -30,19 +46,46 @@ fn verify_entry(answer: &Value, stack: &Stack) -> Hash {
     assert_eq!(checkpoint.root.0[..], unbase64(&inclusion["rootHash"])[..]);
 
     let leaf = leaf_hash(&unbase64(&answer["canonicalizedBody"]));
-    let path: Vec<Hash> =
-        inclusion["hashes"].as_array().expect("never null").iter().map(|hash| Hash::from_base64(hash.as_str().unwrap()).unwrap()).collect();
-    proof::verify_inclusion(number(&answer["logIndex"]), checkpoint.size, &leaf, &path, &checkpoint.root).expect("the proof verifies");
+    let path: Vec<Hash> = inclusion["hashes"]
+        .as_array()
+        .expect("never null")
+        .iter()
+        .map(|hash| Hash::from_base64(hash.as_str().unwrap()).unwrap())
+        .collect();
+    proof::verify_inclusion(
+        number(&answer["logIndex"]),
+        checkpoint.size,
+        &leaf,
+        &path,
+        &checkpoint.root,
+    )
+    .expect("the proof verifies");
     leaf
 }
 
 fn verify_checkpoint(text: &str, stack: &Stack) -> Checkpoint {
-    assert_eq!(text.matches("\n\n").count(), 1, "sigstore-python wants exactly one blank line");
+    assert_eq!(
+        text.matches("\n\n").count(),
+        1,
+        "sigstore-python wants exactly one blank line"
+    );
     let note = Note::parse(text.as_bytes()).unwrap();
-    let [line] = note.signatures() else { panic!("exactly one signature line") };
+    let [line] = note.signatures() else {
+        panic!("exactly one signature line")
+    };
     assert_eq!(line.name, HOST);
-    assert_eq!(line.hint.0, crate::personality::log_id(HOST, &stack.v2_key).unwrap().0[..4]);
-    stack.v2_key.verify(stack.v2_key.default_hash(), note.text().as_bytes(), &line.signature).expect("the checkpoint verifies");
+    assert_eq!(
+        line.hint.0,
+        crate::personality::log_id(HOST, &stack.v2_key).unwrap().0[..4]
+    );
+    stack
+        .v2_key
+        .verify(
+            stack.v2_key.default_hash(),
+            note.text().as_bytes(),
+            &line.signature,
+        )
+        .expect("the checkpoint verifies");
     let checkpoint = Checkpoint::parse(note.text()).unwrap();
     assert_eq!(checkpoint.origin, HOST);
     checkpoint

@@ -21,14 +21,24 @@ const SHORT: &str = "public, max-age=60";
 /// GET `checkpoint`: the newest signed head.
 pub(super) async fn checkpoint(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
     let head = service.engine.head(service.log).ok_or(ApiError::NotFound)?;
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")], head.checkpoint.clone()).into_response())
+    Ok((
+        [
+            (CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (CACHE_CONTROL, "no-store"),
+        ],
+        head.checkpoint.clone(),
+    )
+        .into_response())
 }
 
 /// GET `tile/<L>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]`.
 ///
 /// Whatever is not there, or beyond the published tree, or not even a tile path, is 404: clients fall back from a partial tile to the full
 /// one on that status only.
-pub(super) async fn tile(State(service): State<Arc<Service>>, Path(path): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn tile(
+    State(service): State<Arc<Service>>,
+    Path(path): Path<String>,
+) -> Result<Response, ApiError> {
     let path: TilePath = format!("tile/{path}").parse().map_err(|_| ApiError::NotFound)?;
     let head = service.engine.head(service.log).ok_or(ApiError::NotFound)?;
     // An entry bundle is as wide as the tile of its leaf hashes.
@@ -36,22 +46,44 @@ pub(super) async fn tile(State(service): State<Arc<Service>>, Path(path): Path<S
         TileKind::Hashes { level } => level,
         TileKind::Entries => 0,
     };
-    if path.width > (TileId { level, index: path.index }).width(head.size) {
+    if path.width
+        > (TileId {
+            level,
+            index: path.index,
+        })
+        .width(head.size)
+    {
         return Err(ApiError::NotFound);
     }
     let bytes = match path.kind {
-        TileKind::Hashes { level } => service.engine.tile(service.log, level, path.index, path.width).await?.ok_or(ApiError::NotFound)?,
+        TileKind::Hashes { level } => service
+            .engine
+            .tile(service.log, level, path.index, path.width)
+            .await?
+            .ok_or(ApiError::NotFound)?,
         TileKind::Entries => bundle(&service, path.index, path.width).await?,
     };
     let keep = if path.width == FULL_WIDTH { FOREVER } else { SHORT };
-    Ok(([(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, keep)], bytes).into_response())
+    Ok((
+        [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, keep)],
+        bytes,
+    )
+        .into_response())
 }
 
 async fn bundle(service: &Service, index: u64, width: u16) -> Result<Bytes, ApiError> {
     let start = index.saturating_mul(u64::from(FULL_WIDTH));
-    let leaves = service.engine.leaves(service.log, start, u32::from(width)).await?;
+    let leaves = service
+        .engine
+        .leaves(service.log, start, u32::from(width))
+        .await?;
     if leaves.len() != usize::from(width) {
-        tracing::error!(index, width, got = leaves.len(), "an entry bundle under the published head is not complete");
+        tracing::error!(
+            index,
+            width,
+            got = leaves.len(),
+            "an entry bundle under the published head is not complete"
+        );
         return Err(ApiError::Internal);
     }
     let bundle = bundle_codec::encode(leaves.iter().map(|leaf| &leaf.data)).map_err(|cause| {

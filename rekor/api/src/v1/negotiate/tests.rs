@@ -11,10 +11,24 @@ fn headers(name: http::HeaderName, value: &'static str) -> HeaderMap {
 #[test]
 fn accept_is_matched_by_type_family_and_quality() {
     assert!(accepts(&HeaderMap::new(), JSON).is_ok());
-    for taken in ["application/json", "APPLICATION/JSON", "*/*", "application/*", "text/html, */*;q=0.8", "application/json;q=0.1", ""] {
+    for taken in [
+        "application/json",
+        "APPLICATION/JSON",
+        "*/*",
+        "application/*",
+        "text/html, */*;q=0.8",
+        "application/json;q=0.1",
+        "",
+    ] {
         assert!(accepts(&headers(ACCEPT, taken), JSON).is_ok(), "{taken}");
     }
-    for refused in ["text/html", "application/x-pem-file", "application/json;q=0", "*/*; Q=0.0", "json"] {
+    for refused in [
+        "text/html",
+        "application/x-pem-file",
+        "application/json;q=0",
+        "*/*; Q=0.0",
+        "json",
+    ] {
         assert!(accepts(&headers(ACCEPT, refused), JSON).is_err(), "{refused}");
     }
     assert!(accepts(&headers(ACCEPT, "application/x-pem-file"), PEM).is_ok());
@@ -22,14 +36,24 @@ fn accept_is_matched_by_type_family_and_quality() {
 
 #[test]
 fn only_json_is_read() {
-    for taken in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
+    for taken in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+    ] {
         assert!(content_type(&headers(CONTENT_TYPE, taken)).is_ok(), "{taken}");
     }
     for refused in ["text/plain", "", "application/jsonx"] {
-        assert!(content_type(&headers(CONTENT_TYPE, refused)).is_err(), "{refused}");
+        assert!(
+            content_type(&headers(CONTENT_TYPE, refused)).is_err(),
+            "{refused}"
+        );
     }
     let none = content_type(&HeaderMap::new()).unwrap_err();
-    assert_eq!(none.to_string(), "unsupported media type \"application/octet-stream\", only [application/json] are allowed");
+    assert_eq!(
+        none.to_string(),
+        "unsupported media type \"application/octet-stream\", only [application/json] are allowed"
+    );
 }
 
 #[test]
@@ -41,13 +65,22 @@ fn parameters_are_checked_in_go_openapis_words() {
     for (query, message) in [
         ("", "a in query is required"),
         ("a=x", "a in query must be of type int64: \"x\""),
-        ("a=9223372036854775808", "a in query must be of type int64: \"9223372036854775808\""),
+        (
+            "a=9223372036854775808",
+            "a in query must be of type int64: \"9223372036854775808\"",
+        ),
         ("a=0", "a in query should be greater than or equal to 1"),
         ("a=-1", "a in query should be greater than or equal to 1"),
     ] {
-        assert_eq!(params(query).required_integer("a", 1).unwrap_err().to_string(), message);
+        assert_eq!(
+            params(query).required_integer("a", 1).unwrap_err().to_string(),
+            message
+        );
     }
     assert_eq!(params("treeID=").tree_id().unwrap(), None);
     assert_eq!(params("treeID=12").tree_id().unwrap(), Some("12"));
-    assert_eq!(params("treeID=1a").tree_id().unwrap_err().to_string(), "treeID in query should match '^[0-9]+$'");
+    assert_eq!(
+        params("treeID=1a").tree_id().unwrap_err().to_string(),
+        "treeID in query should match '^[0-9]+$'"
+    );
 }

@@ -21,56 +21,112 @@ fn terms(query: Value) -> Vec<String> {
 #[test]
 fn terms_are_lower_case_and_hashes_get_their_algorithm() {
     assert_eq!(terms(json!({"email": "Dev@Example.com"})), ["dev@example.com"]);
-    assert_eq!(terms(json!({"subject": "HTTPS://example.com/Path"})), ["https://example.com/path"]);
+    assert_eq!(
+        terms(json!({"subject": "HTTPS://example.com/Path"})),
+        ["https://example.com/path"]
+    );
     for (algorithm, length) in [("sha1", 40), ("sha256", 64), ("sha384", 96), ("sha512", 128)] {
         let digits = "Ab".repeat(length / 2);
         let term = format!("{algorithm}:{}", digits.to_lowercase());
         assert_eq!(terms(json!({"hash": digits})), [term.as_str()]);
-        assert_eq!(terms(json!({"hash": format!("{algorithm}:{digits}")})), [term.as_str()]);
+        assert_eq!(
+            terms(json!({"hash": format!("{algorithm}:{digits}")})),
+            [term.as_str()]
+        );
         assert!(parse(json!({"hash": format!("md5:{digits}")})).is_err());
     }
     assert_eq!(terms(json!({})), Vec::<String>::new());
-    assert_eq!(terms(json!({"email": "", "subject": null, "hash": "", "operator": ""})), Vec::<String>::new());
+    assert_eq!(
+        terms(json!({"email": "", "subject": null, "hash": "", "operator": ""})),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn what_breaks_the_schema_is_refused_in_go_openapis_words() {
     let long = "x".repeat(513);
     for (query, message) in [
-        (json!({"email": "not an email"}), "email in body must be of type email: \"not an email\""),
-        (json!({"email": "@example.com"}), "email in body must be of type email: \"@example.com\""),
-        (json!({"subject": long}), "subject in body should be at most 512 chars long"),
-        (json!({"operator": "xor"}), "operator in body should be one of [and or]"),
-        (json!({"publicKey": {"content": "enp6"}}), "publicKey.publicKey.format in body is required"),
-        (json!({"publicKey": {"format": "x509", "content": "enp6"}}), "public key provided could not be parsed"),
-        (json!({"publicKey": {"format": "x509"}}), "public key provided could not be parsed"),
-        (json!({"publicKey": {"format": "pgp", "content": "enp6"}}), "the PKI format requested is not supported by this server"),
-        (json!({"publicKey": {"format": "x509", "url": "http://127.0.0.1/"}}), "public key provided could not be parsed"),
+        (
+            json!({"email": "not an email"}),
+            "email in body must be of type email: \"not an email\"",
+        ),
+        (
+            json!({"email": "@example.com"}),
+            "email in body must be of type email: \"@example.com\"",
+        ),
+        (
+            json!({"subject": long}),
+            "subject in body should be at most 512 chars long",
+        ),
+        (
+            json!({"operator": "xor"}),
+            "operator in body should be one of [and or]",
+        ),
+        (
+            json!({"publicKey": {"content": "enp6"}}),
+            "publicKey.publicKey.format in body is required",
+        ),
+        (
+            json!({"publicKey": {"format": "x509", "content": "enp6"}}),
+            "public key provided could not be parsed",
+        ),
+        (
+            json!({"publicKey": {"format": "x509"}}),
+            "public key provided could not be parsed",
+        ),
+        (
+            json!({"publicKey": {"format": "pgp", "content": "enp6"}}),
+            "the PKI format requested is not supported by this server",
+        ),
+        (
+            json!({"publicKey": {"format": "x509", "url": "http://127.0.0.1/"}}),
+            "public key provided could not be parsed",
+        ),
     ] {
         assert_eq!(parse(query).unwrap_err(), message);
     }
-    assert!(parse(json!({"hash": "abcd"})).unwrap_err().starts_with("hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|"));
+    assert!(
+        parse(json!({"hash": "abcd"}))
+            .unwrap_err()
+            .starts_with("hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|")
+    );
 }
 
 async fn search(stack: &Stack, query: Value) -> Value {
-    post(&stack.v1, "/api/v1/index/retrieve", query.to_string()).await.json()
+    post(&stack.v1, "/api/v1/index/retrieve", query.to_string())
+        .await
+        .json()
 }
 
 #[tokio::test]
 async fn a_dsse_entry_is_found_by_its_public_key() {
     // Upstream stores a prefixed hash that its own search never asks for.
     let stack = Stack::new().await;
-    let Some(request) = recorded_request("rekor-v1", "dsse one signature in-toto") else { return };
+    let Some(request) = recorded_request("rekor-v1", "dsse one signature in-toto") else {
+        return;
+    };
     let entry: Value = serde_json::from_str(&request).unwrap();
-    let key = entry.pointer("/spec/proposedContent/verifiers/0").unwrap().clone();
+    let key = entry
+        .pointer("/spec/proposedContent/verifiers/0")
+        .unwrap()
+        .clone();
     let created = post(&stack.v1, "/api/v1/log/entries", Body::from(request)).await;
     let id = created.header("etag").to_owned();
-    assert_eq!(search(&stack, json!({"publicKey": {"format": "x509", "content": key}})).await, json!([id]));
+    assert_eq!(
+        search(&stack, json!({"publicKey": {"format": "x509", "content": key}})).await,
+        json!([id])
+    );
 }
 
 fn entry(number: u32, term: &str) -> Entry {
     let body = Bytes::from(format!("{number}"));
-    Entry { identity: leaf_hash(&body), body, aux: Bytes::new(), terms: vec![index_term(term), index_term(&number.to_string())], attachments: vec![] }
+    Entry {
+        identity: leaf_hash(&body),
+        body,
+        aux: Bytes::new(),
+        terms: vec![index_term(term), index_term(&number.to_string())],
+        attachments: vec![],
+    }
 }
 
 #[tokio::test]
@@ -78,30 +134,92 @@ async fn hits_are_newest_first_without_repetition_and_only_of_this_log() {
     let stack = Stack::new().await;
     let mut ids = Vec::new();
     for number in 0..300 {
-        let entry = entry(number, if number % 100 == 0 { "a@example.com" } else { "b@example.com" });
-        ids.push(EntryId { tree: stack.shard.tree(), leaf: entry.identity }.to_string());
+        let entry = entry(
+            number,
+            if number % 100 == 0 {
+                "a@example.com"
+            } else {
+                "b@example.com"
+            },
+        );
+        ids.push(
+            EntryId {
+                tree: stack.shard.tree(),
+                leaf: entry.identity,
+            }
+            .to_string(),
+        );
         stack.engine.submit(NEW, entry.clone()).await.unwrap();
         stack.engine.submit(TILES, entry).await.unwrap();
     }
     let newest_first: Vec<_> = [200, 100, 0].iter().filter_map(|at| ids.get(*at)).collect();
-    assert_eq!(search(&stack, json!({"email": "A@example.com"})).await, json!(newest_first));
-    assert_eq!(search(&stack, json!({"email": "a@example.com", "subject": "A@EXAMPLE.COM"})).await, json!(newest_first));
-    assert_eq!(search(&stack, json!({"email": "a@example.com", "subject": "100", "operator": "and"})).await, json!([ids.get(100)]));
-    assert_eq!(search(&stack, json!({"email": "a@example.com", "subject": "101", "operator": "and"})).await, json!([]));
-    assert_eq!(search(&stack, json!({"subject": "299", "email": "nobody@example.com"})).await, json!([ids.get(299)]));
+    assert_eq!(
+        search(&stack, json!({"email": "A@example.com"})).await,
+        json!(newest_first)
+    );
+    assert_eq!(
+        search(
+            &stack,
+            json!({"email": "a@example.com", "subject": "A@EXAMPLE.COM"})
+        )
+        .await,
+        json!(newest_first)
+    );
+    assert_eq!(
+        search(
+            &stack,
+            json!({"email": "a@example.com", "subject": "100", "operator": "and"})
+        )
+        .await,
+        json!([ids.get(100)])
+    );
+    assert_eq!(
+        search(
+            &stack,
+            json!({"email": "a@example.com", "subject": "101", "operator": "and"})
+        )
+        .await,
+        json!([])
+    );
+    assert_eq!(
+        search(&stack, json!({"subject": "299", "email": "nobody@example.com"})).await,
+        json!([ids.get(299)])
+    );
 }
 
 #[tokio::test]
 async fn more_matches_than_allowed_are_an_error_not_a_part_of_them() {
-    let stack = Stack::with(Limits { search_results: 3, ..Limits::default() }, crate::v2::Limits::default()).await;
+    let stack = Stack::with(
+        Limits {
+            search_results: 3,
+            ..Limits::default()
+        },
+        crate::v2::Limits::default(),
+    )
+    .await;
     for number in 0..4 {
-        stack.engine.submit(NEW, entry(number, "a@example.com")).await.unwrap();
-        let reply = post(&stack.v1, "/api/v1/index/retrieve", json!({"email": "a@example.com"}).to_string()).await;
+        stack
+            .engine
+            .submit(NEW, entry(number, "a@example.com"))
+            .await
+            .unwrap();
+        let reply = post(
+            &stack.v1,
+            "/api/v1/index/retrieve",
+            json!({"email": "a@example.com"}).to_string(),
+        )
+        .await;
         if number < 3 {
-            assert_eq!(reply.json().as_array().unwrap().len(), usize::try_from(number).unwrap() + 1);
+            assert_eq!(
+                reply.json().as_array().unwrap().len(),
+                usize::try_from(number).unwrap() + 1
+            );
         } else {
             assert_eq!(reply.status, 400);
-            assert_eq!(reply.message(), "more than 3 entries match one of the terms; search for a narrower term");
+            assert_eq!(
+                reply.message(),
+                "more than 3 entries match one of the terms; search for a narrower term"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use rekor_entry::v1::Kind;
 use serde_json::Value;
 
 use super::verify_entry;
-use crate::testing::{Exchange, Reply, Stack, exchanges, send, unbase64};
+use crate::testing::{Exchange, Reply, Stack, exchanges, recorded, send, unbase64};
 
 /// What we answer instead, and why.
 enum Wanted {
@@ -23,9 +23,37 @@ fn wanted(exchange: &Exchange) -> Option<Wanted> {
     use Wanted::{Answer, FewerHits, Message};
     Some(match exchange.name.as_str() {
         // A client error is never a 5xx: the Go client retries those.
-        "shape array" => Answer(400, "entry is not valid JSON: "),
-        "shape not json" => Answer(400, "entry is not valid JSON: "),
-        "shape kind number" => Answer(400, "entry is not valid JSON: "),
+        "shape array" | "shape not json" | "shape kind number" => Answer(400, "entry is not valid JSON: "),
+        // Ours say what was expected and what came; upstream's are of Go's libraries, which no client reads.
+        "hashedrekord secp256k1 sha256" => {
+            Message("error processing entry: invalid public key: unsupported public key: elliptic curve ")
+        }
+        "hashedrekord short digest" => {
+            Message("error processing entry: invalid value for hash: sha256 has 64 hexadecimal digits, got 4")
+        }
+        "hashedrekord algorithm mismatch" => Message(
+            "error processing entry: invalid value for hash: sha512 has 128 hexadecimal digits, got 64",
+        ),
+        "hashedrekord not hex" => Message("error processing entry: invalid value for hash: not hexadecimal"),
+        "hashedrekord key not pem" | "hashedrekord key der" => {
+            Message("error processing entry: invalid public key: failure decoding PEM: ")
+        }
+        "hashedrekord two certificates in one pem" => {
+            Message("error processing entry: verifying signature: certificate chain does not verify: ")
+        }
+        "dsse envelope not json" => Message("error processing entry: DSSE envelope is not valid: "),
+        "retrieve nojson" => Message("parsing entry body from \"\" failed, because "),
+        // SHA-384 digests are indexed, so they can be asked for.
+        "index {\"hash\": \"abcd\"}" => {
+            Message("hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|")
+        }
+        // One of the two entries of this address is a kind that is not implemented yet.
+        "index {\"email\": \"dev@example.com\"}" | "index {\"email\": \"Dev@Example.com\"}" => FewerHits(1),
+        name if name.starts_with("index {\"email\": \"dev@example.com\", \"hash\"")
+            && exchange.request.contains("\"or\"") =>
+        {
+            FewerHits(1)
+        }
         _ => return None,
     })
 }
@@ -54,16 +82,28 @@ fn the_list_of_missing_kinds_is_about_kinds_that_exist() {
 
 #[tokio::test]
 async fn recorded_exchanges_are_answered_alike() {
-    let Some(exchanges) = exchanges("rekor-v1") else { return };
+    let Some(mut exchanges) = exchanges("rekor-v1") else {
+        return;
+    };
+    exchanges.extend(recorded("rekor-v1/packages.jsonl").unwrap_or_default());
     let stack = Stack::new().await;
     let mut faults = Vec::new();
     for exchange in &exchanges {
         let reply = send(&stack.v1, exchange.to_request()).await;
         if let Err(fault) = compare(exchange, &reply, &stack) {
-            faults.push(format!("{} ({} {}):\n  {fault}", exchange.name, exchange.method, exchange.path));
+            faults.push(format!(
+                "{} ({} {}):\n  {fault}",
+                exchange.name, exchange.method, exchange.path
+            ));
         }
     }
-    assert!(faults.is_empty(), "{} of {} exchanges:\n{}", faults.len(), exchanges.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} exchanges:\n{}",
+        faults.len(),
+        exchanges.len(),
+        faults.join("\n")
+    );
 }
 
 fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), String> {
@@ -73,25 +113,41 @@ fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), Stri
         return same((status, reply.message()), (400, message));
     }
     match wanted(exchange) {
-        Some(Wanted::Answer(other, _)) if other == exchange.status => Err("the status is upstream's: not a difference in status".to_owned()),
-        Some(Wanted::Message(message)) if message == exchange.recorded_message() => Err("not a difference".to_owned()),
+        Some(Wanted::Answer(other, _)) if other == exchange.status => {
+            Err("the status is upstream's: not a difference in status".to_owned())
+        }
+        Some(Wanted::Message(message)) if message == exchange.recorded_message() => {
+            Err("not a difference".to_owned())
+        }
         Some(Wanted::Answer(other, message)) => starts((status, reply.message()), (other, message)),
         Some(Wanted::Message(message)) => starts((status, reply.message()), (exchange.status, message)),
         Some(Wanted::FewerHits(missing)) => hits(exchange, reply, missing),
         None if exchange.status == 201 => accepted(exchange, reply, stack),
-        None if exchange.path.starts_with("/api/v1/index") && exchange.status == 200 => hits(exchange, reply, 0),
-        None if exchange.path.starts_with("/api/v1/log/entries/retrieve") && exchange.status == 200 => retrieved(exchange, reply, stack),
+        None if exchange.path.starts_with("/api/v1/index") && exchange.status == 200 => {
+            hits(exchange, reply, 0)
+        }
+        None if exchange.path.starts_with("/api/v1/log/entries/retrieve") && exchange.status == 200 => {
+            retrieved(exchange, reply, stack)
+        }
         None if exchange.path.starts_with("/api/v1/log?") => info(exchange, reply),
         None => literally(exchange, reply),
     }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), String> {
-    if got == expected { Ok(()) } else { Err(format!("got      {got:?}\n  expected {expected:?}")) }
+    if got == expected {
+        Ok(())
+    } else {
+        Err(format!("got      {got:?}\n  expected {expected:?}"))
+    }
 }
 
 fn starts(got: (u16, String), expected: (u16, &str)) -> Result<(), String> {
-    if got.0 == expected.0 && got.1.starts_with(expected.1) { Ok(()) } else { Err(format!("got      {got:?}\n  expected {expected:?}…")) }
+    if got.0 == expected.0 && got.1.starts_with(expected.1) {
+        Ok(())
+    } else {
+        Err(format!("got      {got:?}\n  expected {expected:?}…"))
+    }
 }
 
 /// A 201: the leaf to the byte, members and headers by shape.
@@ -100,7 +156,10 @@ fn accepted(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), Str
     let answer = reply.json();
     let id = verify_entry(&answer, &stack.shard);
     let entry = &answer[&id];
-    same(String::from_utf8_lossy(&unbase64(&entry["body"])).as_ref(), exchange.recorded["canonical_body"].as_str().unwrap())?;
+    same(
+        String::from_utf8_lossy(&unbase64(&entry["body"])).as_ref(),
+        exchange.recorded["canonical_body"].as_str().unwrap(),
+    )?;
     same(&id[16..], exchange.recorded["leaf_hash"].as_str().unwrap())?;
     let mut members: Vec<_> = entry.as_object().unwrap().keys().cloned().collect();
     members.sort();
@@ -115,7 +174,12 @@ fn accepted(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), Str
 /// Index hits: the same leaves, in any order.
 fn hits(exchange: &Exchange, reply: &Reply, missing: usize) -> Result<(), String> {
     let leaves = |answer: &Value| -> Vec<String> {
-        let mut leaves: Vec<_> = answer.as_array().unwrap().iter().map(|id| id.as_str().unwrap()[16..].to_owned()).collect();
+        let mut leaves: Vec<_> = answer
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_str().unwrap()[16..].to_owned())
+            .collect();
         leaves.sort();
         leaves
     };
@@ -130,12 +194,18 @@ fn hits(exchange: &Exchange, reply: &Reply, missing: usize) -> Result<(), String
 /// Entries by index: ours hold other leaves there, so only number and members are compared, and every proof.
 fn retrieved(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), String> {
     let recorded: Value = serde_json::from_str(exchange.recorded["response"].as_str().unwrap()).unwrap();
-    let (recorded, got) = (recorded.as_array().unwrap().clone(), reply.json().as_array().unwrap().clone());
+    let (recorded, got) = (
+        recorded.as_array().unwrap().clone(),
+        reply.json().as_array().unwrap().clone(),
+    );
     same(got.len(), recorded.len())?;
     for (got, recorded) in got.iter().zip(&recorded) {
         let id = verify_entry(got, &stack.shard);
         let members = |entry: &Value| entry.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        same(members(&got[&id]), members(recorded.as_object().unwrap().values().next().unwrap()))?;
+        same(
+            members(&got[&id]),
+            members(recorded.as_object().unwrap().values().next().unwrap()),
+        )?;
     }
     Ok(())
 }
@@ -143,7 +213,10 @@ fn retrieved(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), St
 fn info(exchange: &Exchange, reply: &Reply) -> Result<(), String> {
     let recorded: Value = serde_json::from_str(exchange.recorded["response"].as_str().unwrap()).unwrap();
     let got = reply.json();
-    same(got.as_object().unwrap().keys().collect::<Vec<_>>(), recorded.as_object().unwrap().keys().collect())?;
+    same(
+        got.as_object().unwrap().keys().collect::<Vec<_>>(),
+        recorded.as_object().unwrap().keys().collect(),
+    )?;
     for name in ["treeID", "inactiveShards"] {
         same(&got[name], &recorded[name])?;
     }
@@ -155,11 +228,15 @@ fn literally(exchange: &Exchange, reply: &Reply) -> Result<(), String> {
     same(reply.status.as_u16(), exchange.status).map_err(|fault| format!("{fault}\n  {:?}", reply.body))?;
     let recorded = exchange.recorded["response"].as_str().unwrap_or_default();
     let got = std::str::from_utf8(&reply.body).unwrap();
-    match (serde_json::from_str::<Value>(got), serde_json::from_str::<Value>(recorded)) {
+    match (
+        serde_json::from_str::<Value>(got),
+        serde_json::from_str::<Value>(recorded),
+    ) {
         (Ok(got), Ok(recorded)) => {
             let neutral = |value: Value| {
                 let text = value.to_string();
-                text.split_once("currently observable(").map_or(text.clone(), |(before, _)| before.to_owned())
+                text.split_once("currently observable(")
+                    .map_or(text.clone(), |(before, _)| before.to_owned())
             };
             same(neutral(got), neutral(recorded))
         }

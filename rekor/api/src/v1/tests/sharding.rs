@@ -15,7 +15,9 @@ const ENTRIES: &str = "/api/v1/log/entries";
 
 #[tokio::test]
 async fn entries_of_both_shards_are_one_log() {
-    let Some(exchanges) = exchanges("rekor-v1") else { return };
+    let Some(exchanges) = exchanges("rekor-v1") else {
+        return;
+    };
     let requests: Vec<_> = exchanges
         .into_iter()
         .filter(|one| one.status == 201 && one.name.starts_with("hashedrekord"))
@@ -28,7 +30,13 @@ async fn entries_of_both_shards_are_one_log() {
 
     // The first life of the log: one shard, three entries, then closed.
     let engine = open(Arc::clone(&storage), vec![old_config.clone()]).await;
-    let service = Service::new(engine.clone(), vec![(OLD, old.clone())], Policy::default(), Limits::default()).unwrap();
+    let service = Service::new(
+        engine.clone(),
+        vec![(OLD, old.clone())],
+        Policy::default(),
+        Limits::default(),
+    )
+    .unwrap();
     let first_life = router(Arc::new(service));
     for request in &requests[..3] {
         assert_eq!(post(&first_life, ENTRIES, request.clone()).await.status, 201);
@@ -47,7 +55,10 @@ async fn entries_of_both_shards_are_one_log() {
     let log = router(Arc::new(service));
     // A copy in an old shard is no duplicate (rekor `tests/sharding-e2e-test.sh`).
     for request in &requests[2..5] {
-        assert_eq!(verify_entry(&post(&log, ENTRIES, request.clone()).await.json(), &new)[..16], *"0000000000000016");
+        assert_eq!(
+            verify_entry(&post(&log, ENTRIES, request.clone()).await.json(), &new)[..16],
+            *"0000000000000016"
+        );
     }
 
     let mut ids = Vec::new();
@@ -55,35 +66,90 @@ async fn entries_of_both_shards_are_one_log() {
         let entry = get(&log, &format!("{ENTRIES}?logIndex={index}")).await.json();
         ids.push(verify_entry(&entry, if index < 3 { &old } else { &new }));
         assert_eq!(entry[&ids[index]]["logIndex"], index);
-        assert_eq!(get(&log, &format!("{ENTRIES}/{}", ids[index])).await.json(), entry);
+        assert_eq!(
+            get(&log, &format!("{ENTRIES}/{}", ids[index])).await.json(),
+            entry
+        );
     }
     assert_eq!(get(&log, &format!("{ENTRIES}?logIndex=6")).await.status, 404);
     // The same leaf in both shards: the active one answers a bare UUID, retrieval gives both.
     let bare = &ids[2][16..];
     assert_eq!(bare, &ids[3][16..]);
-    assert_eq!(verify_entry(&get(&log, &format!("{ENTRIES}/{bare}")).await.json(), &new), ids[3]);
-    let found = post(&log, "/api/v1/log/entries/retrieve", json!({"entryUUIDs": [bare]}).to_string()).await.json();
-    assert_eq!([verify_entry(&found[0], &new), verify_entry(&found[1], &old)], [ids[3].clone(), ids[2].clone()]);
+    assert_eq!(
+        verify_entry(&get(&log, &format!("{ENTRIES}/{bare}")).await.json(), &new),
+        ids[3]
+    );
+    let found = post(
+        &log,
+        "/api/v1/log/entries/retrieve",
+        json!({"entryUUIDs": [bare]}).to_string(),
+    )
+    .await
+    .json();
+    assert_eq!(
+        [verify_entry(&found[0], &new), verify_entry(&found[1], &old)],
+        [ids[3].clone(), ids[2].clone()]
+    );
     // An entry that only the old shard has is found by its bare UUID too.
-    assert_eq!(verify_entry(&get(&log, &format!("{ENTRIES}/{}", &ids[0][16..])).await.json(), &old), ids[0]);
+    assert_eq!(
+        verify_entry(
+            &get(&log, &format!("{ENTRIES}/{}", &ids[0][16..])).await.json(),
+            &old
+        ),
+        ids[0]
+    );
     // The right leaf under the wrong tree is nothing.
-    assert_eq!(get(&log, &format!("{ENTRIES}/{}{}", &ids[5][..16], &ids[0][16..])).await.status, 404);
+    assert_eq!(
+        get(&log, &format!("{ENTRIES}/{}{}", &ids[5][..16], &ids[0][16..]))
+            .await
+            .status,
+        404
+    );
 
     let info = get(&log, "/api/v1/log").await.json();
     assert_eq!((&info["treeID"], &info["treeSize"]), (&json!("22"), &json!(3)));
-    let [inactive] = &info["inactiveShards"].as_array().unwrap()[..] else { panic!("one inactive shard") };
-    assert_eq!((&inactive["treeID"], &inactive["treeSize"]), (&json!("11"), &json!(3)));
-    assert_eq!(verify_checkpoint(inactive["signedTreeHead"].as_str().unwrap(), &old).size, 3);
-    assert_eq!(get(&log, "/api/v1/log").await.json()["inactiveShards"], info["inactiveShards"], "the old head is final");
+    let [inactive] = &info["inactiveShards"].as_array().unwrap()[..] else {
+        panic!("one inactive shard")
+    };
+    assert_eq!(
+        (&inactive["treeID"], &inactive["treeSize"]),
+        (&json!("11"), &json!(3))
+    );
+    assert_eq!(
+        verify_checkpoint(inactive["signedTreeHead"].as_str().unwrap(), &old).size,
+        3
+    );
+    assert_eq!(
+        get(&log, "/api/v1/log").await.json()["inactiveShards"],
+        info["inactiveShards"],
+        "the old head is final"
+    );
 
-    assert_eq!(get(&log, "/api/v1/log/publicKey").await.body, new.public_key().to_pem());
-    assert_eq!(get(&log, "/api/v1/log/publicKey?treeID=11").await.body, old.public_key().to_pem());
-    assert_eq!(get(&log, "/api/v1/log/proof?firstSize=2&lastSize=3&treeID=11").await.json()["rootHash"], inactive["rootHash"]);
+    assert_eq!(
+        get(&log, "/api/v1/log/publicKey").await.body,
+        new.public_key().to_pem()
+    );
+    assert_eq!(
+        get(&log, "/api/v1/log/publicKey?treeID=11").await.body,
+        old.public_key().to_pem()
+    );
+    assert_eq!(
+        get(&log, "/api/v1/log/proof?firstSize=2&lastSize=3&treeID=11")
+            .await
+            .json()["rootHash"],
+        inactive["rootHash"]
+    );
 
     // The index finds entries of both shards.
     let entry: Value = serde_json::from_str(&requests[2]).unwrap();
     let digest = entry["spec"]["data"]["hash"]["value"].as_str().unwrap();
-    let hits = post(&log, "/api/v1/index/retrieve", json!({"hash": digest}).to_string()).await.json();
+    let hits = post(
+        &log,
+        "/api/v1/index/retrieve",
+        json!({"hash": digest}).to_string(),
+    )
+    .await
+    .json();
     assert_eq!(hits, json!([ids[3], ids[2]]));
 }
 
@@ -96,9 +162,27 @@ async fn shards_that_do_not_make_one_log_are_refused() {
         config(NEW, LogKind::RekorV1, two.origin(HOST), 22, two_personality),
     ];
     let engine = open(Arc::new(MemoryStorage::new()), logs).await;
-    let service = |shards| Service::new(engine.clone(), shards, Policy::default(), Limits::default()).map(|_| ());
+    let service =
+        |shards| Service::new(engine.clone(), shards, Policy::default(), Limits::default()).map(|_| ());
     assert!(matches!(service(vec![]), Err(ShardsError::Empty)));
-    assert!(matches!(service(vec![(OLD, one.clone()), (NEW, two.clone())]), Err(ShardsError::Gap { expected: 0, got: 1, .. })));
-    assert!(matches!(service(vec![(OLD, one.clone()), (NEW, one.clone())]), Err(ShardsError::SameTree(_))));
-    assert!(matches!(service(vec![(common_engine::LogId(9), one)]), Err(ShardsError::Unknown { .. })));
+    assert!(matches!(
+        service(vec![(OLD, one.clone()), (NEW, two.clone())]),
+        Err(ShardsError::Gap {
+            expected: 0,
+            got: 1,
+            ..
+        })
+    ));
+    assert!(matches!(
+        service(vec![(OLD, one.clone()), (NEW, one.clone())]),
+        Err(ShardsError::SameTree(_))
+    ));
+    assert!(matches!(
+        service(vec![(common_engine::LogId(9), one.clone())]),
+        Err(ShardsError::Unknown { .. })
+    ));
+    assert!(
+        matches!(service(vec![(NEW, one)]), Err(ShardsError::Unknown { .. })),
+        "the tree of another ID"
+    );
 }

@@ -23,15 +23,29 @@ async fn every_cause_has_its_status_and_code() {
         let message = error.to_string();
         let response = error.into_response();
         assert_eq!(response.status(), status, "{message}");
-        assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503, "{message}");
+        assert_eq!(
+            response.headers().contains_key(RETRY_AFTER),
+            status == 503,
+            "{message}"
+        );
         assert!(!message.contains("1234"), "internals are never shown");
-        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        assert_eq!(body, format!("{{\"code\":{code},\"message\":\"{message}\",\"details\":[]}}"));
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+            .await
+            .unwrap();
+        assert_eq!(
+            body,
+            format!("{{\"code\":{code},\"message\":\"{message}\",\"details\":[]}}")
+        );
     }
 }
 
 #[tokio::test]
 async fn pushback_is_worded_as_upstream() {
-    let body = axum::body::to_bytes(ApiError::Pushback.into_response().into_body(), usize::MAX).await.unwrap();
-    assert_eq!(body, "{\"code\":14,\"message\":\"reached max pushback; retry\",\"details\":[]}");
+    let body = axum::body::to_bytes(ApiError::Pushback.into_response().into_body(), usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!(
+        body,
+        "{\"code\":14,\"message\":\"reached max pushback; retry\",\"details\":[]}"
+    );
 }

@@ -18,9 +18,16 @@ async fn filled(size: u64) -> (Stack, Vec<Vec<u8>>) {
     for number in 0..size {
         let body = format!("{{\"number\":{number}}}").into_bytes();
         let engine = stack.engine.clone();
-        let entry =
-            Entry { identity: leaf_hash(&body), body: Bytes::from(body), aux: Bytes::new(), terms: vec![], attachments: vec![] };
-        submitted.push(tokio::spawn(async move { engine.submit(TILES, entry).await.unwrap() }));
+        let entry = Entry {
+            identity: leaf_hash(&body),
+            body: Bytes::from(body),
+            aux: Bytes::new(),
+            terms: vec![],
+            attachments: vec![],
+        };
+        submitted.push(tokio::spawn(
+            async move { engine.submit(TILES, entry).await.unwrap() },
+        ));
     }
     let mut receipts = Vec::new();
     for task in submitted {
@@ -36,7 +43,10 @@ async fn tiles_and_bundles_give_the_tree_of_the_checkpoint() {
     let (stack, leaves) = filled(600).await;
     for prefix in ["", "/api/v2"] {
         let reply = get(&stack.v2, &format!("{prefix}/checkpoint")).await;
-        assert_eq!((reply.header("content-type"), reply.header("cache-control")), ("text/plain; charset=utf-8", "no-store"));
+        assert_eq!(
+            (reply.header("content-type"), reply.header("cache-control")),
+            ("text/plain; charset=utf-8", "no-store")
+        );
         let checkpoint = verify_checkpoint(std::str::from_utf8(&reply.body).unwrap(), &stack);
         assert_eq!(checkpoint.size, 600);
 
@@ -46,15 +56,33 @@ async fn tiles_and_bundles_give_the_tree_of_the_checkpoint() {
             let tile = get(&stack.v2, &format!("{prefix}/tile/0/{number}{suffix}")).await;
             let bundle = get(&stack.v2, &format!("{prefix}/tile/entries/{number}{suffix}")).await;
             for reply in [&tile, &bundle] {
-                assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "application/octet-stream"));
-                assert_eq!(reply.header("cache-control"), if width == 256 { FOREVER } else { "public, max-age=60" });
+                assert_eq!(
+                    (reply.status.as_u16(), reply.header("content-type")),
+                    (200, "application/octet-stream")
+                );
+                assert_eq!(
+                    reply.header("cache-control"),
+                    if width == 256 {
+                        FOREVER
+                    } else {
+                        "public, max-age=60"
+                    }
+                );
             }
             assert_eq!(tile.body.len(), width * 32);
             hashes.extend(tile.body.chunks(32).map(|hash| Hash::from_slice(hash).unwrap()));
-            logged.extend(bundle_codec::decode(&bundle.body).unwrap().into_iter().map(<[u8]>::to_vec));
+            logged.extend(
+                bundle_codec::decode(&bundle.body)
+                    .unwrap()
+                    .into_iter()
+                    .map(<[u8]>::to_vec),
+            );
         }
         assert_eq!(logged, leaves);
-        assert_eq!(hashes, logged.iter().map(|leaf| leaf_hash(leaf)).collect::<Vec<_>>());
+        assert_eq!(
+            hashes,
+            logged.iter().map(|leaf| leaf_hash(leaf)).collect::<Vec<_>>()
+        );
         let mut range = CompactRange::new();
         for hash in &hashes {
             range.append_hash(*hash).unwrap();
@@ -76,15 +104,54 @@ async fn every_width_up_to_the_published_size_is_there_and_none_beyond() {
         }
     }
     for path in [
-        "0/001.p/4", "0/001", "0/002.p/1", "1/000.p/2", "1/000", "2/000.p/1", "entries/001.p/4", "entries/001", "entries/002",
-        "0/000.p/0", "0/000.p/256", "0/000.p/01", "0/0", "0/x000/000", "00/000", "64/000", "256/000", "-1/000", "0/x001", "entries", "0",
-        "0/000/", "0/000.p/1/", "0/..%2f000", "0/999", "0/x999/x999/x999/x999/x999/x999/999", "0/x018/x446/x744/x073/x709/x551/615",
-        "0/x018/x446/x744/x073/x709/x551/616", "entries/x018/x446/x744/x073/x709/x551/615", "0/000.p/٣",
+        "0/001.p/4",
+        "0/001",
+        "0/002.p/1",
+        "1/000.p/2",
+        "1/000",
+        "2/000.p/1",
+        "entries/001.p/4",
+        "entries/001",
+        "entries/002",
+        "0/000.p/0",
+        "0/000.p/256",
+        "0/000.p/01",
+        "0/0",
+        "0/x000/000",
+        "00/000",
+        "64/000",
+        "256/000",
+        "-1/000",
+        "0/x001",
+        "entries",
+        "0",
+        "0/000/",
+        "0/000.p/1/",
+        "0/..%2f000",
+        "0/999",
+        "0/x999/x999/x999/x999/x999/x999/999",
+        "0/x018/x446/x744/x073/x709/x551/615",
+        "0/x018/x446/x744/x073/x709/x551/616",
+        "entries/x018/x446/x744/x073/x709/x551/615",
+        "0/000.p/٣",
     ] {
-        let path: String = path.bytes().map(|byte| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect();
+        let path: String = path
+            .bytes()
+            .map(|byte| {
+                if byte.is_ascii() {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            })
+            .collect();
         let reply = get(&stack.v2, &format!("/tile/{path}")).await;
         assert_eq!(reply.status, 404, "{path}: clients fall back on 404 only");
-        assert_eq!(reply.header("cache-control"), "no-store", "{path}: a tile that is not there yet will be");
+        assert_eq!(
+            reply.header("cache-control"),
+            "no-store",
+            "{path}: a tile that is not there yet will be"
+        );
     }
 }
 
@@ -94,7 +161,13 @@ async fn the_empty_log_has_a_checkpoint_and_no_tiles() {
     let reply = get(&stack.v2, "/checkpoint").await;
     let checkpoint = verify_checkpoint(std::str::from_utf8(&reply.body).unwrap(), &stack);
     assert_eq!((checkpoint.size, checkpoint.root), (0, common_tlog::empty_root()));
-    for path in ["/tile/0/000", "/tile/0/000.p/1", "/tile/entries/000", "/tile/entries/000.p/1", "/tile/63/000.p/1"] {
+    for path in [
+        "/tile/0/000",
+        "/tile/0/000.p/1",
+        "/tile/entries/000",
+        "/tile/entries/000.p/1",
+        "/tile/63/000.p/1",
+    ] {
         assert_eq!(get(&stack.v2, path).await.status, 404);
     }
     assert_eq!((TileId { level: 0, index: 0 }).width(0), 0);

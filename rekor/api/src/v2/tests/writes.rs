@@ -6,12 +6,14 @@ use http::Request;
 use serde_json::json;
 
 use super::{ENTRIES, verify_entry};
-use crate::testing::{Stack, TILES, post, recorded_request, send};
+use crate::testing::{HOST, NEW, Stack, TILES, post, recorded_request, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_concurrent_duplicates_one_is_created_and_all_others_name_its_index() {
     let stack = Stack::new().await;
-    let Some(request) = recorded_request("rekor-v2", "p256") else { return };
+    let Some(request) = recorded_request("rekor-v2", "p256") else {
+        return;
+    };
     let other = recorded_request("rekor-v2", "p384").unwrap();
     assert_eq!(post(&stack.v2, ENTRIES, other).await.status, 201);
     let tasks: Vec<_> = (0..64)
@@ -32,7 +34,10 @@ async fn of_concurrent_duplicates_one_is_created_and_all_others_name_its_index()
             409 => {
                 assert_eq!(reply.header("x-log-index"), "1");
                 let message = "an equivalent entry already exists in the transparency log with index 1";
-                assert_eq!(reply.json(), json!({"code": 6, "message": message, "details": []}));
+                assert_eq!(
+                    reply.json(),
+                    json!({"code": 6, "message": message, "details": []})
+                );
             }
             other => panic!("{other}: {:?}", reply.body),
         }
@@ -43,10 +48,22 @@ async fn of_concurrent_duplicates_one_is_created_and_all_others_name_its_index()
 #[tokio::test]
 async fn any_content_type_is_json() {
     let stack = Stack::new().await;
-    let Some(request) = recorded_request("rekor-v2", "p256") else { return };
-    let reply = send(&stack.v2, Request::post(ENTRIES).header("content-type", "text/plain").body(Body::from(request)).unwrap()).await;
+    let Some(request) = recorded_request("rekor-v2", "p256") else {
+        return;
+    };
+    let reply = send(
+        &stack.v2,
+        Request::post(ENTRIES)
+            .header("content-type", "text/plain")
+            .body(Body::from(request))
+            .unwrap(),
+    )
+    .await;
     assert_eq!(reply.status, 201);
-    assert_eq!((reply.header("content-type"), reply.header("cache-control")), ("application/json", "no-store"));
+    assert_eq!(
+        (reply.header("content-type"), reply.header("cache-control")),
+        ("application/json", "no-store")
+    );
 }
 
 #[tokio::test]
@@ -59,7 +76,10 @@ async fn a_log_that_is_closed_says_so_in_plain_text() {
             let reply = post(&stack.v2, ENTRIES, body.to_owned()).await;
             assert_eq!(reply.status, 405);
             assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
-            assert_eq!(reply.body, "This log has been frozen, please switch to the latest log.\n");
+            assert_eq!(
+                reply.body,
+                "This log has been frozen, please switch to the latest log.\n"
+            );
         }
     }
 }
@@ -68,19 +88,69 @@ async fn a_log_that_is_closed_says_so_in_plain_text() {
 async fn a_body_over_the_limit_is_an_invalid_argument() {
     let stack = Stack::with(crate::v1::Limits::default(), crate::v2::Limits { body: 1_000 }).await;
     let reply = post(&stack.v2, ENTRIES, " ".repeat(1_001)).await;
-    assert_eq!(reply.status, 400, "not 413: the gateway reads the body inside the call");
-    assert_eq!(reply.json(), json!({"code": 3, "message": "request body too large: at most 1000 bytes are read", "details": []}));
-    assert_eq!(post(&stack.v2, ENTRIES, " ".repeat(1_000)).await.message(), "invalid type, must be hashedrekord");
+    assert_eq!(
+        reply.status, 400,
+        "not 413: the gateway reads the body inside the call"
+    );
+    assert_eq!(
+        reply.json(),
+        json!({"code": 3, "message": "request body too large: at most 1000 bytes are read", "details": []})
+    );
+    assert_eq!(
+        post(&stack.v2, ENTRIES, " ".repeat(1_000)).await.message(),
+        "invalid type, must be hashedrekord"
+    );
 }
 
 #[tokio::test]
 async fn a_stopped_log_asks_to_retry() {
     let stack = Stack::new().await;
-    let Some(request) = recorded_request("rekor-v2", "p256") else { return };
+    let Some(request) = recorded_request("rekor-v2", "p256") else {
+        return;
+    };
     stack.engine.shutdown().await;
     let reply = post(&stack.v2, ENTRIES, request).await;
     assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
     assert_eq!(reply.json()["code"], 14);
+}
+
+#[tokio::test]
+async fn a_service_is_made_for_its_own_log_only() {
+    use crate::v2::{Limits, Policy, Service, ServiceError};
+    let stack = Stack::new().await;
+    let make = |log, host, key| {
+        Service::new(
+            stack.engine.clone(),
+            log,
+            host,
+            key,
+            Policy::default(),
+            Limits::default(),
+        )
+        .map(|_| ())
+    };
+    assert!(matches!(
+        make(NEW, HOST, &stack.v2_key),
+        Err(ServiceError::UnknownLog { .. })
+    ));
+    assert!(matches!(
+        make(TILES, "other.example.com", &stack.v2_key),
+        Err(ServiceError::UnknownLog { .. })
+    ));
+    assert!(matches!(
+        make(TILES, HOST, stack.shard.public_key()),
+        Err(ServiceError::Key(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_panic_shows_nothing() {
+    let reply = crate::v2::panicked(Box::new("index out of bounds"));
+    let body = axum::body::to_bytes(reply.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(
+        body,
+        "{\"code\":13,\"message\":\"internal server error\",\"details\":[]}"
+    );
 }
 
 #[tokio::test]
@@ -94,9 +164,20 @@ async fn errors_of_routing_are_the_gateways() {
         ("POST", "/api/v2/checkpoint", 501, 12, "Method Not Allowed"),
         ("POST", "/tile/0/000", 501, 12, "Method Not Allowed"),
     ] {
-        let reply = send(&stack.v2, Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await;
+        let reply = send(
+            &stack.v2,
+            Request::builder()
+                .method(method)
+                .uri(path)
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await;
         assert_eq!(reply.status, status, "{method} {path}");
-        assert_eq!(reply.json(), json!({"code": code, "message": message, "details": []}));
+        assert_eq!(
+            reply.json(),
+            json!({"code": code, "message": message, "details": []})
+        );
         assert_eq!(reply.header("cache-control"), "no-store");
     }
 }
