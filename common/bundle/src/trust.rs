@@ -14,8 +14,8 @@ mod validity;
 pub use generate::RekorVersions;
 pub use registry::{KeyRecord, Registry, Role, log_id};
 pub use root::{
-    CertificateAuthority, CertificateChain, DistinguishedName, LogId, LogKey, RawCertificate, TransparencyLog,
-    TrustedRoot,
+    CertificateAuthority, CertificateChain, DistinguishedName, LogId, LogKey, RawCertificate,
+    TransparencyLog, TrustedRoot,
 };
 pub use signing::{ClientTrustConfig, Selector, Service, ServiceConfiguration, SigningConfig};
 pub use validity::{Timestamp, ValidFor};
@@ -82,7 +82,7 @@ pub enum TrustError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordProblem {
     /// Ids are names of keys: never used twice.
-    #[error("its id is empty or used twice")]
+    #[error("its id is used twice or not 1 to 64 letters, digits, dots, hyphens and underscores")]
     Id,
     /// The public key does not parse.
     #[error("its public key is refused: {0}")]
@@ -112,7 +112,13 @@ pub enum RecordProblem {
     /// A certificate does not parse.
     #[error("certificate {0} of its chain is not valid DER")]
     Certificate(usize),
+    /// The chain belongs to another key.
+    #[error("the first certificate of its chain is for another key")]
+    ChainKey,
     /// sigstore-python 4.5 refuses authorities without both.
     #[error("the subject of its root certificate needs an organization and a common name")]
     Subject,
 }
+
+#[cfg(test)]
+pub(crate) mod testkit;

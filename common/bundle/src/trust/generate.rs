@@ -1,13 +1,6 @@
 //! The trust files as functions of the registry.
 
-use x509_cert::{
-    Certificate,
-    der::{
-        Decode,
-        asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef},
-        oid::{ObjectIdentifier, db::rfc4519},
-    },
-};
+use common_pki::{cert::Certificate, oid};
 
 use super::{
     CertificateAuthority, CertificateChain, ClientTrustConfig, DistinguishedName, KeyRecord, LogId, LogKey,
@@ -66,12 +59,23 @@ impl Registry {
             }
         };
         if rekor_tlog_urls.is_empty() {
-            let role = if rekor == RekorVersions::V2Only { Role::RekorV2 } else { Role::RekorV1 };
+            let role = if rekor == RekorVersions::V2Only {
+                Role::RekorV2
+            } else {
+                Role::RekorV1
+            };
             return Err(TrustError::MissingRole(role));
         }
-        let any = Some(ServiceConfiguration { selector: Selector::Any, count: None });
+        let any = Some(ServiceConfiguration {
+            selector: Selector::Any,
+            count: None,
+        });
         let ca_urls = self.services(Role::FulcioCa, 1);
-        let start = ca_urls.first().ok_or(TrustError::MissingRole(Role::FulcioCa))?.valid_for.start;
+        let start = ca_urls
+            .first()
+            .ok_or(TrustError::MissingRole(Role::FulcioCa))?
+            .valid_for
+            .start;
         let oidc = Service {
             url: self.oidc_url.clone(),
             major_api_version: 1,
@@ -85,7 +89,11 @@ impl Registry {
         Ok(SigningConfig {
             media_type: SigningConfig::MEDIA_TYPE.to_owned(),
             ca_urls,
-            oidc_urls: if oidc.url.is_empty() { Vec::new() } else { vec![oidc] },
+            oidc_urls: if oidc.url.is_empty() {
+                Vec::new()
+            } else {
+                vec![oidc]
+            },
             rekor_tlog_urls,
             rekor_tlog_config: any,
             tsa_urls,
@@ -132,42 +140,33 @@ fn log(record: &KeyRecord) -> TransparencyLog {
             key_details: record.key_details.proto_name().to_owned(),
             valid_for: record.valid_for(),
         },
-        log_id: LogId { key_id: record.log_id.clone() },
+        log_id: LogId {
+            key_id: record.log_id.clone(),
+        },
     }
 }
 
 fn authority(record: &KeyRecord) -> Result<CertificateAuthority, TrustError> {
-    for (number, certificate) in record.cert_chain.iter().enumerate() {
-        Certificate::from_der(certificate).map_err(|_| record.problem(RecordProblem::Certificate(number)))?;
-    }
-    let root = record.cert_chain.last().ok_or_else(|| record.problem(RecordProblem::Missing("a certificate chain")))?;
-    let subject = subject(root)
+    let chain = record.certificates()?;
+    // The public instance names an authority by its root certificate's subject.
+    let subject = chain
+        .last()
+        .map(|root| DistinguishedName {
+            organization: root.subject_attribute(&oid::ORGANIZATION).unwrap_or_default(),
+            common_name: root.subject_attribute(&oid::COMMON_NAME).unwrap_or_default(),
+        })
         .filter(|subject| !subject.organization.is_empty() && !subject.common_name.is_empty())
         .ok_or_else(|| record.problem(RecordProblem::Subject))?;
-    let certificates = record.cert_chain.iter().map(|der| RawCertificate { raw_bytes: der.clone() }).collect();
+    let raw = |certificate: &Certificate| RawCertificate {
+        raw_bytes: certificate.to_der().to_vec(),
+    };
     Ok(CertificateAuthority {
         subject,
         uri: record.url.clone(),
-        cert_chain: CertificateChain { certificates },
+        cert_chain: CertificateChain {
+            certificates: chain.iter().map(raw).collect(),
+        },
         valid_for: record.valid_for(),
-    })
-}
-
-/// The public instance names an authority by its root certificate's subject.
-fn subject(certificate: &[u8]) -> Option<DistinguishedName> {
-    let certificate = Certificate::from_der(certificate).ok()?;
-    let name = certificate.tbs_certificate().subject();
-    let part = |wanted: ObjectIdentifier| {
-        name.iter().find(|attribute| attribute.oid == wanted).and_then(|attribute| {
-            let value = &attribute.value;
-            let text = value.decode_as::<Utf8StringRef<'_>>().map(|text| text.as_str().to_owned());
-            let text = text.or_else(|_| value.decode_as::<PrintableStringRef<'_>>().map(|text| text.to_string()));
-            text.or_else(|_| value.decode_as::<Ia5StringRef<'_>>().map(|text| text.to_string())).ok()
-        })
-    };
-    Some(DistinguishedName {
-        organization: part(rfc4519::O).unwrap_or_default(),
-        common_name: part(rfc4519::CN).unwrap_or_default(),
     })
 }
 

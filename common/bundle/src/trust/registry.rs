@@ -4,6 +4,7 @@
 use std::{collections::HashSet, fmt};
 
 use common_pki::{
+    cert::Certificate,
     key::{KeyAlgorithm, PublicKey},
     registry::SigningAlgorithm,
 };
@@ -83,7 +84,11 @@ pub struct KeyRecord {
     pub spki: Vec<u8>,
     /// DER, each signed by the next: for the CA from the issuing certificate to the root, for the TSA
     /// from its leaf to the root, empty for other roles.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "protojson::bytes_list")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "protojson::bytes_list"
+    )]
     pub cert_chain: Vec<Vec<u8>>,
     /// The URL clients use: a base URL without trailing slash, for the TSA the full endpoint. Empty for
     /// TUF keys.
@@ -121,7 +126,11 @@ impl KeyRecord {
             let problem = RecordProblem::Key(format!("{} has no registered algorithm", key.algorithm()));
             return Err(TrustError::Record { id, problem });
         };
-        let log_id = if role.is_log() { log_id(role, &origin, key).0.to_vec() } else { Vec::new() };
+        let log_id = if role.is_log() {
+            log_id(role, &origin, key).0.to_vec()
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             role,
             id,
@@ -139,7 +148,17 @@ impl KeyRecord {
 
     /// The parsed key.
     pub fn public_key(&self) -> Result<PublicKey, TrustError> {
-        PublicKey::from_spki_der(&self.spki).map_err(|error| self.problem(RecordProblem::Key(error.to_string())))
+        PublicKey::from_spki_der(&self.spki)
+            .map_err(|error| self.problem(RecordProblem::Key(error.to_string())))
+    }
+
+    /// The parsed chain, in the record's order.
+    pub fn certificates(&self) -> Result<Vec<Certificate>, TrustError> {
+        root::bounded("certificates of a chain", self.cert_chain.len(), MAX_CHAIN)?;
+        let parse = |(number, der): (usize, &Vec<u8>)| {
+            Certificate::from_der(der).map_err(|_| self.problem(RecordProblem::Certificate(number)))
+        };
+        self.cert_chain.iter().enumerate().map(parse).collect()
     }
 
     /// The window in which signatures by it count.
@@ -149,7 +168,10 @@ impl KeyRecord {
     }
 
     pub(super) fn problem(&self, problem: RecordProblem) -> TrustError {
-        TrustError::Record { id: self.id.clone(), problem }
+        TrustError::Record {
+            id: self.id.clone(),
+            problem,
+        }
     }
 
     fn check(&self) -> Result<(), TrustError> {
@@ -177,10 +199,16 @@ impl KeyRecord {
         if (self.role.is_log() || self.role.is_authority()) && self.url.is_empty() {
             return missing("a URL");
         }
-        if self.role.is_authority() && self.cert_chain.is_empty() {
-            return missing("a certificate chain");
+        let chain = self.certificates()?;
+        if self.role.is_authority() {
+            let Some(first) = chain.first() else {
+                return missing("a certificate chain");
+            };
+            if first.spki_der() != self.spki {
+                return Err(self.problem(RecordProblem::ChainKey));
+            }
         }
-        root::bounded("certificates of a chain", self.cert_chain.len(), MAX_CHAIN)
+        Ok(())
     }
 }
 
@@ -231,7 +259,12 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(operator: impl Into<String>, oidc_url: impl Into<String>) -> Self {
-        Self { version: Self::VERSION, operator: operator.into(), oidc_url: oidc_url.into(), keys: Vec::new() }
+        Self {
+            version: Self::VERSION,
+            operator: operator.into(),
+            oidc_url: oidc_url.into(),
+            keys: Vec::new(),
+        }
     }
 
     /// Reads and checks a registry.
@@ -241,7 +274,10 @@ impl Registry {
         }
         let registry: Self = serde_json::from_slice(json)?;
         if registry.version != Self::VERSION {
-            return Err(TrustError::RegistryVersion { expected: Self::VERSION, got: registry.version });
+            return Err(TrustError::RegistryVersion {
+                expected: Self::VERSION,
+                got: registry.version,
+            });
         }
         registry.check()?;
         Ok(registry)
@@ -250,7 +286,7 @@ impl Registry {
     /// Adds a key after checking it, and that its id is new.
     pub fn add(&mut self, record: KeyRecord) -> Result<(), TrustError> {
         record.check()?;
-        if record.id.is_empty() || self.keys.iter().any(|key| key.id == record.id) {
+        if !is_name(&record.id) || self.keys.iter().any(|key| key.id == record.id) {
             return Err(record.problem(RecordProblem::Id));
         }
         root::bounded("keys", self.keys.len().saturating_add(1), MAX_INSTANCES)?;
@@ -263,7 +299,7 @@ impl Registry {
         let mut ids = HashSet::new();
         for record in &self.keys {
             record.check()?;
-            if record.id.is_empty() || !ids.insert(&record.id) {
+            if !is_name(&record.id) || !ids.insert(&record.id) {
                 return Err(record.problem(RecordProblem::Id));
             }
         }
@@ -284,16 +320,30 @@ impl Registry {
     }
 }
 
+/// Ids become part of file and target names.
+fn is_name(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && !id.starts_with(['.', '-'])
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
 /// A [`SigningAlgorithm`] by its `PublicKeyDetails` name.
 mod algorithm {
     use super::{Deserialize, Deserializer, Serializer, SigningAlgorithm, de};
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-    pub(super) fn serialize<S: Serializer>(value: &SigningAlgorithm, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &SigningAlgorithm,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(value.proto_name())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SigningAlgorithm, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SigningAlgorithm, D::Error> {
         let name = String::deserialize(deserializer)?;
         SigningAlgorithm::ALL
             .into_iter()

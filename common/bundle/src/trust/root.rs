@@ -69,7 +69,9 @@ impl LogKey {
     /// The registered algorithm, where it is a known one.
     #[must_use]
     pub fn algorithm(&self) -> Option<SigningAlgorithm> {
-        SigningAlgorithm::ALL.into_iter().find(|algorithm| algorithm.proto_name() == self.key_details)
+        SigningAlgorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.proto_name() == self.key_details)
     }
 }
 
@@ -148,19 +150,41 @@ impl TrustedRoot {
 
     pub(super) fn check(&self) -> Result<(), TrustError> {
         if self.media_type != Self::MEDIA_TYPE {
-            return Err(TrustError::MediaType { expected: Self::MEDIA_TYPE, got: self.media_type.clone() });
+            return Err(TrustError::MediaType {
+                expected: Self::MEDIA_TYPE,
+                got: self.media_type.clone(),
+            });
         }
         bounded("tlogs", self.tlogs.len(), MAX_INSTANCES)?;
         bounded("ctlogs", self.ctlogs.len(), MAX_INSTANCES)?;
-        bounded("certificateAuthorities", self.certificate_authorities.len(), MAX_INSTANCES)?;
-        bounded("timestampAuthorities", self.timestamp_authorities.len(), MAX_INSTANCES)?;
+        bounded(
+            "certificateAuthorities",
+            self.certificate_authorities.len(),
+            MAX_INSTANCES,
+        )?;
+        bounded(
+            "timestampAuthorities",
+            self.timestamp_authorities.len(),
+            MAX_INSTANCES,
+        )?;
         for log in self.tlogs.iter().chain(&self.ctlogs) {
             if log.public_key.valid_for.start.is_none() {
-                return Err(TrustError::MissingStart(format!("the key of log {:?}", log.base_url)));
+                return Err(TrustError::MissingStart(format!(
+                    "the key of log {:?}",
+                    log.base_url
+                )));
             }
         }
-        for authority in self.certificate_authorities.iter().chain(&self.timestamp_authorities) {
-            bounded("certificates of a chain", authority.cert_chain.certificates.len(), MAX_CHAIN)?;
+        for authority in self
+            .certificate_authorities
+            .iter()
+            .chain(&self.timestamp_authorities)
+        {
+            bounded(
+                "certificates of a chain",
+                authority.cert_chain.certificates.len(),
+                MAX_CHAIN,
+            )?;
         }
         Ok(())
     }
@@ -172,7 +196,11 @@ impl TrustedRoot {
 }
 
 pub(super) fn bounded(what: &'static str, got: usize, limit: usize) -> Result<(), TrustError> {
-    if got > limit { Err(TrustError::TooMany { what, limit, got }) } else { Ok(()) }
+    if got > limit {
+        Err(TrustError::TooMany { what, limit, got })
+    } else {
+        Ok(())
+    }
 }
 
 /// Indented, with a final newline: people read these files.

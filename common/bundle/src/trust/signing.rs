@@ -92,7 +92,10 @@ impl SigningConfig {
 
     fn check(&self) -> Result<(), TrustError> {
         if self.media_type != Self::MEDIA_TYPE {
-            return Err(TrustError::MediaType { expected: Self::MEDIA_TYPE, got: self.media_type.clone() });
+            return Err(TrustError::MediaType {
+                expected: Self::MEDIA_TYPE,
+                got: self.media_type.clone(),
+            });
         }
         for (what, list) in [
             ("caUrls", &self.ca_urls),
@@ -134,7 +137,10 @@ impl ClientTrustConfig {
         }
         let config: Self = serde_json::from_slice(json)?;
         if config.media_type != Self::MEDIA_TYPE {
-            return Err(TrustError::MediaType { expected: Self::MEDIA_TYPE, got: config.media_type });
+            return Err(TrustError::MediaType {
+                expected: Self::MEDIA_TYPE,
+                got: config.media_type,
+            });
         }
         config.trusted_root.check()?;
         config.signing_config.check()?;

@@ -39,7 +39,10 @@ impl Timestamp {
     /// Later by `seconds`; the same where the calendar ends.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {
-        self.unix().checked_add(seconds).and_then(Self::from_unix).unwrap_or(self)
+        self.unix()
+            .checked_add(seconds)
+            .and_then(Self::from_unix)
+            .unwrap_or(self)
     }
 }
 
@@ -74,7 +77,10 @@ impl ValidFor {
     /// From `start` on, with an end where there is one.
     #[must_use]
     pub const fn new(start: Timestamp, end: Option<Timestamp>) -> Self {
-        Self { start: Some(start), end }
+        Self {
+            start: Some(start),
+            end,
+        }
     }
 
     /// Whether `time` lies in the window, ends included (protobuf-specs `sigstore_common.proto`,

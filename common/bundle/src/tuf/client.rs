@@ -1,0 +1,297 @@
+//! Verifying a repository as a client does (TUF §5), without fetching: an [`Update`] asks for files
+//! and is given them.
+
+use std::time::SystemTime;
+
+use common_tlog::sha256;
+use serde::Serialize;
+
+use super::{
+    MAX_ROOT_ROTATIONS, MAX_TARGET, Role, TufError,
+    metadata::{
+        Envelope, Meta, Metadata, Root, TargetFile, Targets, Timestamped, check_target_name, target_path,
+        too_large,
+    },
+    writer::listed,
+};
+
+/// A file that an update needs next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its path below the repository's URL.
+    pub path: String,
+    /// Reading may stop after this many bytes.
+    pub limit: usize,
+}
+
+/// An update under way.
+///
+/// Ask [`Update::request`] for the next file, hand what the server gave to [`Update::give`] (`None` for
+/// 404), until no request is left; then [`Update::finish`].
+#[derive(Debug)]
+pub struct Update {
+    now: SystemTime,
+    root: Root,
+    rotations: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Root,
+    Timestamp,
+    Snapshot(Meta),
+    Targets(Meta),
+    Done(Targets),
+}
+
+impl Update {
+    /// Starts from root metadata that is already trusted, of any age: it is checked against itself.
+    pub fn new(trusted_root: &[u8], now: SystemTime) -> Result<Self, TufError> {
+        let (envelope, root): (_, Root) = Envelope::parse(Role::Root, trusted_root)?;
+        root.check()?;
+        envelope.verify(Role::Root, &root)?;
+        Ok(Self {
+            now,
+            root,
+            rotations: 0,
+            state: State::Root,
+        })
+    }
+
+    /// The file needed next, or none at the end.
+    #[must_use]
+    pub fn request(&self) -> Option<Request> {
+        let versioned = |version, role: Role| {
+            // TUF §6.2: the version is part of the name only where snapshots are consistent.
+            if self.root.consistent_snapshot {
+                format!("{version}.{role}.json")
+            } else {
+                format!("{role}.json")
+            }
+        };
+        let (path, role) = match &self.state {
+            State::Root => (
+                format!("{}.root.json", self.root.version.saturating_add(1)),
+                Role::Root,
+            ),
+            State::Timestamp => ("timestamp.json".to_owned(), Role::Timestamp),
+            State::Snapshot(meta) => (versioned(meta.version, Role::Snapshot), Role::Snapshot),
+            State::Targets(meta) => (versioned(meta.version, Role::Targets), Role::Targets),
+            State::Done(_) => return None,
+        };
+        Some(Request {
+            path,
+            limit: role.max_bytes(),
+        })
+    }
+
+    /// Takes the file last asked for; `None` if the server does not have it, which for the next root
+    /// means that there is none.
+    pub fn give(&mut self, file: Option<&[u8]>) -> Result<(), TufError> {
+        let asked = self.request().ok_or(TufError::Incomplete)?;
+        let file = match (file, &self.state) {
+            (None, State::Root) => {
+                // TUF §5.3.10: only the last root has to be in time.
+                self.in_time(Role::Root, &self.root)?;
+                self.state = State::Timestamp;
+                return Ok(());
+            }
+            (None, _) => return Err(TufError::Missing(asked.path)),
+            (Some(file), _) => file,
+        };
+        let next = match &self.state {
+            State::Root => {
+                self.next_root(file)?;
+                State::Root
+            }
+            State::Timestamp => {
+                let timestamp: Timestamped = self.verified(Role::Timestamp, file)?;
+                State::Snapshot(listed(Role::Timestamp, &timestamp, "snapshot.json")?.clone())
+            }
+            State::Snapshot(meta) => {
+                check_meta(Role::Snapshot, meta, file)?;
+                let snapshot: Timestamped = self.verified(Role::Snapshot, file)?;
+                check_version(Role::Snapshot, meta.version, snapshot.version)?;
+                State::Targets(listed(Role::Snapshot, &snapshot, "targets.json")?.clone())
+            }
+            State::Targets(meta) => {
+                check_meta(Role::Targets, meta, file)?;
+                let targets: Targets = self.verified(Role::Targets, file)?;
+                check_version(Role::Targets, meta.version, targets.version)?;
+                targets
+                    .targets
+                    .keys()
+                    .try_for_each(|name| check_target_name(name))?;
+                State::Done(targets)
+            }
+            State::Done(_) => return Err(TufError::Incomplete),
+        };
+        self.state = next;
+        Ok(())
+    }
+
+    /// The verified result, once [`Update::request`] asks for nothing more.
+    pub fn finish(self) -> Result<VerifiedTargets, TufError> {
+        match self.state {
+            State::Done(targets) => Ok(VerifiedTargets {
+                root: self.root,
+                targets,
+            }),
+            _ => Err(TufError::Incomplete),
+        }
+    }
+
+    /// TUF §5.3.3 to §5.3.8: one version on, signed by the keys of both.
+    fn next_root(&mut self, file: &[u8]) -> Result<(), TufError> {
+        if self.rotations >= MAX_ROOT_ROTATIONS {
+            return Err(TufError::TooManyRoots);
+        }
+        let (envelope, next): (_, Root) = Envelope::parse(Role::Root, file)?;
+        next.check()?;
+        envelope.verify(Role::Root, &self.root)?;
+        envelope.verify(Role::Root, &next)?;
+        check_version(Role::Root, self.root.version.saturating_add(1), next.version)?;
+        self.root = next;
+        self.rotations = self.rotations.saturating_add(1);
+        Ok(())
+    }
+
+    fn verified<M: Metadata>(&self, role: Role, file: &[u8]) -> Result<M, TufError> {
+        let (envelope, metadata): (_, M) = Envelope::parse(role, file)?;
+        envelope.verify(role, &self.root)?;
+        self.in_time(role, &metadata)?;
+        Ok(metadata)
+    }
+
+    fn in_time<M: Metadata + Serialize>(&self, role: Role, metadata: &M) -> Result<(), TufError> {
+        let (_, _, _, expires) = metadata.head();
+        if self.now < expires.system_time() {
+            return Ok(());
+        }
+        let expired = serde_json::to_string(&expires)
+            .unwrap_or_default()
+            .replace('"', "");
+        Err(TufError::Expired { role, expired })
+    }
+}
+
+/// Runs an update over a function that reads files: a map, a folder.
+pub fn verify(
+    trusted_root: &[u8],
+    now: SystemTime,
+    read: impl Fn(&str) -> Option<Vec<u8>>,
+) -> Result<VerifiedTargets, TufError> {
+    let mut update = Update::new(trusted_root, now)?;
+    while let Some(request) = update.request() {
+        update.give(read(&request.path).as_deref())?;
+    }
+    update.finish()
+}
+
+/// What a repository distributes, by metadata that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedTargets {
+    root: Root,
+    targets: Targets,
+}
+
+impl VerifiedTargets {
+    /// The root that everything was verified with.
+    #[must_use]
+    pub const fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The targets by name.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.targets.targets.keys().map(String::as_str)
+    }
+
+    /// What to fetch for a target.
+    pub fn request(&self, name: &str) -> Result<Request, TufError> {
+        let file = self.file(name)?;
+        let digest = sha256_of(name, file)?;
+        let path = target_path(name, self.root.consistent_snapshot.then_some(digest));
+        let limit = usize::try_from(file.length.min(MAX_TARGET)).unwrap_or(usize::MAX);
+        Ok(Request { path, limit })
+    }
+
+    /// Checks a fetched target's length and digest.
+    pub fn check(&self, name: &str, bytes: &[u8]) -> Result<(), TufError> {
+        let file = self.file(name)?;
+        let mismatch = |property| {
+            Err(TufError::Mismatch {
+                what: name.to_owned(),
+                property,
+            })
+        };
+        if bytes.len() as u64 != file.length {
+            return mismatch("length");
+        }
+        if !sha256(&[bytes])
+            .to_string()
+            .eq_ignore_ascii_case(sha256_of(name, file)?)
+        {
+            return mismatch("sha256");
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Result<&TargetFile, TufError> {
+        let file = self
+            .targets
+            .targets
+            .get(name)
+            .ok_or_else(|| TufError::UnknownTarget(name.to_owned()))?;
+        if file.length > MAX_TARGET {
+            return Err(too_large(name, MAX_TARGET, file.length));
+        }
+        Ok(file)
+    }
+}
+
+/// The digest becomes part of a path, so it must be one.
+fn sha256_of<'a>(name: &str, file: &'a TargetFile) -> Result<&'a str, TufError> {
+    file.hashes
+        .get("sha256")
+        .map(String::as_str)
+        .filter(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .ok_or_else(|| TufError::Mismatch {
+            what: name.to_owned(),
+            property: "sha256",
+        })
+}
+
+/// Length and digest of metadata, where the file that lists it says them (TUF §5.5.2).
+fn check_meta(role: Role, meta: &Meta, file: &[u8]) -> Result<(), TufError> {
+    let mismatch = |property| {
+        Err(TufError::Mismatch {
+            what: format!("{role}.json"),
+            property,
+        })
+    };
+    if meta.length.is_some_and(|length| length != file.len() as u64) {
+        return mismatch("length");
+    }
+    let digest = sha256(&[file]).to_string();
+    if meta
+        .hashes
+        .get("sha256")
+        .is_some_and(|expected| !expected.eq_ignore_ascii_case(&digest))
+    {
+        return mismatch("sha256");
+    }
+    Ok(())
+}
+
+fn check_version(role: Role, expected: u64, got: u64) -> Result<(), TufError> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(TufError::Version { role, expected, got })
+    }
+}
+
+#[cfg(test)]
+mod tests;
