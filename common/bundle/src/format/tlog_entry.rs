@@ -97,7 +97,6 @@ impl Checkpoint {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
 fn is_zero(value: &u64) -> bool {
     *value == 0
 }

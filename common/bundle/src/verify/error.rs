@@ -128,6 +128,14 @@ pub enum VerifyError {
         /// Unix seconds.
         at: u64,
     },
+    /// A v2 entry whose proof is for another index.
+    #[error("log entry has index {entry}, its inclusion proof is for index {proof}")]
+    EntryIndex {
+        /// Index of the entry.
+        entry: u64,
+        /// Index of the proof.
+        proof: u64,
+    },
     /// A hash of the proof is not 32 octets.
     #[error("inclusion proof: a hash has {0} octets, expected 32")]
     HashLength(usize),

@@ -172,6 +172,13 @@ fn verify_inclusion(
     key: &PublicKey,
     generation: Generation,
 ) -> Result<String, VerifyError> {
+    // A v2 log is one tree, and nothing else protects the outer index; v1 counts it over all shards and signs it.
+    if generation == Generation::V2 && inclusion.log_index != entry.log_index {
+        return Err(VerifyError::EntryIndex {
+            entry: entry.log_index,
+            proof: inclusion.log_index,
+        });
+    }
     let hashes = inclusion
         .hashes
         .iter()

@@ -8,6 +8,8 @@
 )]
 
 mod conformance;
+mod keyed;
+mod tampering;
 
 use std::path::PathBuf;
 
@@ -21,3 +23,7 @@ fn vectors() -> Option<PathBuf> {
         None
     }
 }
+
+/// What the conformance suite's bundles were signed by, unless a case says otherwise.
+const SUBJECT: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+const ISSUER: &str = "https://token.actions.githubusercontent.com";

@@ -6,10 +6,7 @@ use std::path::Path;
 use common_pki::key::PublicKey;
 
 use super::super::*;
-use super::vectors;
-
-const SUBJECT: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
-const ISSUER: &str = "https://token.actions.githubusercontent.com";
+use super::{ISSUER, SUBJECT, vectors};
 
 /// Cases whose verdict is not yet the expected one, with the reason. A case that starts to agree must leave this table.
 const NOT_YET: &[(&str, &str)] = &[];
