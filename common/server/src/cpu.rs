@@ -40,7 +40,11 @@ impl Pool {
                 tracing::error!(%error, "cannot start the processor pool");
                 Overloaded
             })?;
-        Ok(Pool { threads, pending: Arc::new(AtomicUsize::new(0)), limit })
+        Ok(Pool {
+            threads,
+            pending: Arc::new(AtomicUsize::new(0)),
+            limit,
+        })
     }
 
     /// Runs `job` on the pool. A panic of the job resumes in the caller, where the catch-panic layer answers it.
@@ -80,7 +84,9 @@ struct Slot(Arc<AtomicUsize>);
 impl Slot {
     fn take(pending: &Arc<AtomicUsize>, limit: usize) -> Result<Slot, Overloaded> {
         pending
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| if n < limit { n.checked_add(1) } else { None })
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| {
+                if n < limit { n.checked_add(1) } else { None }
+            })
             .map(|_| Slot(Arc::clone(pending)))
             .map_err(|_| Overloaded)
     }
@@ -94,7 +100,10 @@ impl Drop for Slot {
 
 fn shared() -> Result<&'static Pool, Overloaded> {
     static SHARED: OnceLock<Result<Pool, Overloaded>> = OnceLock::new();
-    SHARED.get_or_init(|| Pool::new(0, QUEUE_LIMIT)).as_ref().map_err(|error| *error)
+    SHARED
+        .get_or_init(|| Pool::new(0, QUEUE_LIMIT))
+        .as_ref()
+        .map_err(|error| *error)
 }
 
 /// Runs `job` on the process-wide pool, one worker per core and at most [`QUEUE_LIMIT`] jobs.

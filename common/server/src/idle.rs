@@ -27,7 +27,13 @@ impl<I> Idle<I> {
     /// `opening`: time for the first bytes; `idle`: the longest silence after them.
     pub fn new(io: I, opening: Duration, idle: Duration) -> Idle<I> {
         let last = Instant::now();
-        Idle { io, opening_left: OPENING, idle, last, alarm: Box::pin(sleep_until(last + opening)) }
+        Idle {
+            io,
+            opening_left: OPENING,
+            idle,
+            last,
+            alarm: Box::pin(sleep_until(after(last, opening))),
+        }
     }
 
     /// Called when the peer keeps us waiting. The alarm is moved only when it rings, so that a busy connection does not
@@ -35,9 +41,12 @@ impl<I> Idle<I> {
     fn waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(self.alarm.as_mut().poll(context));
-            let deadline = self.last + self.idle;
+            let deadline = after(self.last, self.idle);
             if self.opening_left > 0 || deadline <= Instant::now() {
-                return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for too long"));
+                return Poll::Ready(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the peer was silent for too long",
+                ));
             }
             self.alarm.as_mut().reset(deadline);
         }
@@ -48,15 +57,24 @@ impl<I> Idle<I> {
         if self.opening_left > 0 {
             self.opening_left = self.opening_left.saturating_sub(read);
             if self.opening_left == 0 {
-                let deadline = self.last + self.idle;
+                let deadline = after(self.last, self.idle);
                 self.alarm.as_mut().reset(deadline);
             }
         }
     }
 }
 
+/// A wait too long for the clock is no wait: the limits are minutes.
+fn after(start: Instant, wait: Duration) -> Instant {
+    start.checked_add(wait).unwrap_or(start)
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Idle<I> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.io).poll_read(context, buffer) {

@@ -22,13 +22,18 @@ const REQUEST_ID_LIMIT: usize = 64;
 /// Wraps `router` so that every answer carries `X-Request-Id`, one that takes longer than `limit` is 503, and a panic
 /// is an opaque 500.
 pub fn wrap(router: Router, limit: Duration) -> Router {
-    router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(limit, around))
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(limit, around))
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     // The panic hook has printed message and place to standard error; the peer learns neither.
     metrics::counter!("http_panics_total").increment(1);
-    reply::error(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
+    reply::error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal error; the server's log has the details",
+    )
 }
 
 async fn around(State(limit): State<Duration>, request: Request, next: Next) -> Response {
@@ -43,7 +48,12 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
     };
     let status = answer.status();
     let took = started.elapsed();
-    count(&method, route.as_ref().map_or("unmatched", MatchedPath::as_str), status, took);
+    count(
+        &method,
+        route.as_ref().map_or("unmatched", MatchedPath::as_str),
+        status,
+        took,
+    );
     if status.is_server_error() {
         tracing::warn!(%method, path, status = status.as_u16(), ?took, id = ?id, "request failed");
     } else {
@@ -78,7 +88,9 @@ fn request_id(sent: Option<&HeaderValue>) -> HeaderValue {
     let plain = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         (1..=REQUEST_ID_LIMIT).contains(&bytes.len())
-            && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
     };
     sent.filter(plain).cloned().unwrap_or_else(fresh_id)
 }

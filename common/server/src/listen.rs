@@ -31,7 +31,10 @@ impl FromStr for ListenAddr {
             return Ok(ListenAddr::localhost(port.parse().map_err(|_| bad())?));
         }
         let address: SocketAddr = text.parse().map_err(|_| bad())?;
-        Ok(ListenAddr { hosts: vec![address.ip()], port: address.port() })
+        Ok(ListenAddr {
+            hosts: vec![address.ip()],
+            port: address.port(),
+        })
     }
 }
 
@@ -39,7 +42,10 @@ impl ListenAddr {
     /// Both loopback families.
     #[must_use]
     pub fn localhost(port: u16) -> ListenAddr {
-        ListenAddr { hosts: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], port }
+        ListenAddr {
+            hosts: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            port,
+        }
     }
 
     /// Whether only this machine can connect.
@@ -112,7 +118,11 @@ impl Bound {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Bound { sockets, tls: None, port })
+        Ok(Bound {
+            sockets,
+            tls: None,
+            port,
+        })
     }
 
     /// Speaks TLS on these sockets.
@@ -131,7 +141,10 @@ impl Bound {
     /// The addresses in use.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
     }
 }
 

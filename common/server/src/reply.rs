@@ -19,13 +19,22 @@ pub struct ErrorBody {
 
 /// An [`ErrorBody`] answer.
 pub fn error(status: StatusCode, message: impl Into<String>) -> Response {
-    (status, Json(ErrorBody { code: status.as_u16(), message: message.into() })).into_response()
+    (
+        status,
+        Json(ErrorBody {
+            code: status.as_u16(),
+            message: message.into(),
+        }),
+    )
+        .into_response()
 }
 
 /// 503 with `Retry-After` (RFC 9110 §10.2.3), in whole seconds.
 pub fn unavailable(retry_after: u32, message: impl Into<String>) -> Response {
     let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    answer
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
     answer
 }
 

@@ -70,7 +70,12 @@ pub async fn serve(
 ) -> Drained {
     let graceful = GracefulShutdown::new();
     let (cut, _) = watch::channel(());
-    let server = Arc::new(Server { router, slots: Arc::new(Semaphore::new(limits.connections)), limits, cut });
+    let server = Arc::new(Server {
+        router,
+        slots: Arc::new(Semaphore::new(limits.connections)),
+        limits,
+        cut,
+    });
     let (stop, stopped) = watch::channel(());
     let mut accepting = JoinSet::new();
     // Each accept loop owns a way to make watchers, and gives it back by ending: `GracefulShutdown` then waits for
@@ -86,7 +91,9 @@ pub async fn serve(
                         accepted = server.accept(&socket) => accepted,
                         _ = stopped.changed() => return,
                     };
-                    let Some(Accepted { stream, peer, slot }) = accepted else { continue };
+                    let Some(Accepted { stream, peer, slot }) = accepted else {
+                        continue;
+                    };
                     let (server, tls, watcher) = (Arc::clone(&server), tls.clone(), graceful.watcher());
                     let mut cut = server.cut.subscribe();
                     tokio::spawn(async move {
@@ -103,7 +110,9 @@ pub async fn serve(
     shutdown.await;
     let _ = stop.send(());
     while accepting.join_next().await.is_some() {}
-    let Ok(graceful) = Arc::try_unwrap(graceful) else { return Drained::Cut };
+    let Ok(graceful) = Arc::try_unwrap(graceful) else {
+        return Drained::Cut;
+    };
     match tokio::time::timeout(server.limits.drain, graceful.shutdown()).await {
         Ok(()) => Drained::All,
         Err(_) => {
@@ -146,8 +155,16 @@ impl Server {
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, watcher: Watcher) {
-        let Some(tls) = tls else { return self.http(stream, peer, watcher).await };
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        watcher: Watcher,
+    ) {
+        let Some(tls) = tls else {
+            return self.http(stream, peer, watcher).await;
+        };
         match tokio::time::timeout(self.limits.head, tls.accept(stream)).await {
             Ok(Ok(stream)) => self.http(stream, peer, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
@@ -161,11 +178,19 @@ impl Server {
     {
         let stream = TokioIo::new(Idle::new(stream, self.limits.head, self.limits.idle));
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.limits.head).max_buf_size(64 * 1024);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(self.limits.streams).max_header_list_size(
-            // An identity token in `Authorization` may have several KiB.
-            64 * 1024,
-        );
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_buf_size(64 * 1024);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.streams)
+            .max_header_list_size(
+                // An identity token in `Authorization` may have several KiB.
+                64 * 1024,
+            );
         let service = MapRequest::new(self.router.clone(), move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             request

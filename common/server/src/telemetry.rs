@@ -13,8 +13,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// Latency buckets in seconds: from a cached read to a client's own time-out.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const LATENCY_BUCKETS: [f64; 14] = [
+    0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
 
 /// Sends events to standard error, filtered by the environment variable `SIGBOX_LOG` (`tracing` directives such as
 /// `info` or `fulcio_ca=debug`), `default` when it is unset. A second call changes nothing.
@@ -59,7 +60,10 @@ pub fn metrics_router(handle: PrometheusHandle) -> Router {
 async fn render(State(handle): State<PrometheusHandle>) -> impl IntoResponse {
     record_process();
     handle.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render())
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        handle.render(),
+    )
 }
 
 /// Histograms keep every sample until they are drained: do it though nobody scrapes.
@@ -88,8 +92,13 @@ struct Process {
 impl Process {
     fn read() -> Option<Process> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let kib: u64 =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()?;
+        let kib: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()?;
         let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
         // proc_pid_stat(5): after the command in parentheses, fields 14 and 15 are utime and stime in clock ticks,
         // which the kernel reports to user space at 100 a second (USER_HZ).

@@ -32,9 +32,16 @@ pub enum TlsError {
 pub fn acceptor(chain_pem: &str, key_pem: &str) -> Result<TlsAcceptor, TlsError> {
     let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|reason| TlsError::Pem { what: "TLS certificate", expected: "PEM CERTIFICATE blocks", reason })?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-        .map_err(|reason| TlsError::Pem { what: "TLS key", expected: "one PEM PRIVATE KEY block", reason })?;
+        .map_err(|reason| TlsError::Pem {
+            what: "TLS certificate",
+            expected: "PEM CERTIFICATE blocks",
+            reason,
+        })?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|reason| TlsError::Pem {
+        what: "TLS key",
+        expected: "one PEM PRIVATE KEY block",
+        reason,
+    })?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()

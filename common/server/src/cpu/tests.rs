@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -37,7 +43,10 @@ async fn a_full_queue_refuses_and_recovers() {
     }
     let touched = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&touched);
-    assert_eq!(pool.run(move || seen.store(true, Ordering::SeqCst)).await, Err(Overloaded));
+    assert_eq!(
+        pool.run(move || seen.store(true, Ordering::SeqCst)).await,
+        Err(Overloaded)
+    );
     open.send(()).unwrap();
     blocked.await.unwrap().unwrap().unwrap();
     assert_eq!(waiting.await.unwrap(), Ok(7));
@@ -66,7 +75,9 @@ async fn work_goes_on_when_the_caller_goes_away() {
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
     open.send(()).unwrap();
-    finished.recv_timeout(std::time::Duration::from_secs(10)).expect("the job ran to its end");
+    finished
+        .recv_timeout(std::time::Duration::from_secs(10))
+        .expect("the job ran to its end");
 }
 
 #[tokio::test]

@@ -11,8 +11,15 @@ use crate::reply::ErrorBody;
 fn router() -> Router {
     let routes = Router::new()
         .route("/ok", get(|| async { "fine" }))
-        .route("/panic", get(|| async { if true { panic!("secret detail") } }))
-        .route("/slow", get(|| std::future::pending::<&'static str>()));
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("secret detail")
+                }
+            }),
+        )
+        .route("/slow", get(std::future::pending::<&'static str>));
     wrap(routes, Duration::from_millis(50))
 }
 
@@ -21,7 +28,10 @@ async fn call(path: &str, id: Option<&str>) -> (StatusCode, HeaderValue, String)
     if let Some(id) = id {
         request = request.header(REQUEST_ID, id);
     }
-    let answer = router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let answer = router()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
     let (parts, body) = answer.into_parts();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     (parts.status, parts.headers.get(REQUEST_ID).unwrap().clone(), body)

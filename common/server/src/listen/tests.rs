@@ -13,7 +13,16 @@ fn addresses_are_parsed_not_resolved() {
     for open in ["0.0.0.0:3000", "[::]:3000", "192.0.2.1:80"] {
         assert!(!open.parse::<ListenAddr>().unwrap().is_loopback(), "{open}");
     }
-    for bad in ["", "localhost", "localhost:", "localhost:65536", "example.com:80", "3000", ":3000", "::1:3000"] {
+    for bad in [
+        "",
+        "localhost",
+        "localhost:",
+        "localhost:65536",
+        "example.com:80",
+        "3000",
+        ":3000",
+        "::1:3000",
+    ] {
         let error = bad.parse::<ListenAddr>().unwrap_err();
         assert!(error.to_string().contains(&format!("{bad:?}")), "{error}");
     }
@@ -23,7 +32,12 @@ fn addresses_are_parsed_not_resolved() {
 async fn localhost_takes_one_free_port_on_every_family() {
     let bound = Bound::bind(&"localhost:0".parse().unwrap()).await.unwrap();
     assert_ne!(bound.port(), 0);
-    assert!(bound.addresses().iter().all(|address| address.port() == bound.port()));
+    assert!(
+        bound
+            .addresses()
+            .iter()
+            .all(|address| address.port() == bound.port())
+    );
     assert_eq!(bound.addresses()[0].ip(), IpAddr::from(Ipv4Addr::LOCALHOST));
 }
 
@@ -31,9 +45,15 @@ async fn localhost_takes_one_free_port_on_every_family() {
 async fn a_taken_port_is_an_error_on_either_family() {
     let first = Bound::bind(&"localhost:0".parse().unwrap()).await.unwrap();
     let again: ListenAddr = format!("localhost:{}", first.port()).parse().unwrap();
-    assert_eq!(Bound::bind(&again).await.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(
+        Bound::bind(&again).await.err().unwrap().kind(),
+        io::ErrorKind::AddrInUse
+    );
     if let Ok(only_v6) = Bound::bind(&"[::1]:0".parse().unwrap()).await {
         let both: ListenAddr = format!("localhost:{}", only_v6.port()).parse().unwrap();
-        assert_eq!(Bound::bind(&both).await.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Bound::bind(&both).await.err().unwrap().kind(),
+            io::ErrorKind::AddrInUse
+        );
     }
 }

@@ -31,25 +31,41 @@ async fn start(router: Router, limits: Limits) -> Running {
 }
 
 fn echo_version() -> Router {
-    Router::new().route("/", get(|request: Request<Body>| async move { format!("{:?}", request.version()) }))
+    Router::new().route(
+        "/",
+        get(|request: Request<Body>| async move { format!("{:?}", request.version()) }),
+    )
 }
 
 async fn http2_get(address: SocketAddr) -> (Version, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     tokio::spawn(connection);
-    let request = Request::get(format!("http://{address}/")).body(Empty::<Bytes>::new()).unwrap();
+    let request = Request::get(format!("http://{address}/"))
+        .body(Empty::<Bytes>::new())
+        .unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let version = answer.version();
-    (version, String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    (
+        version,
+        String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap(),
+    )
 }
 
 async fn http1_get(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut text = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut text))
+        .await
+        .unwrap()
+        .unwrap();
     text
 }
 
@@ -57,34 +73,60 @@ async fn http1_get(address: SocketAddr) -> String {
 async fn both_versions_share_the_clear_text_port() {
     let server = start(echo_version(), Limits::default()).await;
     assert!(http1_get(server.address).await.ends_with("HTTP/1.1"));
-    assert_eq!(http2_get(server.address).await, (Version::HTTP_2, "HTTP/2.0".to_owned()));
+    assert_eq!(
+        http2_get(server.address).await,
+        (Version::HTTP_2, "HTTP/2.0".to_owned())
+    );
     server.stop.send(()).unwrap();
-    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::All);
-    assert!(TcpStream::connect(server.address).await.is_err(), "the socket is closed after the drain");
+    assert_eq!(
+        timeout(PATIENCE, server.task).await.unwrap().unwrap(),
+        Drained::All
+    );
+    assert!(
+        TcpStream::connect(server.address).await.is_err(),
+        "the socket is closed after the drain"
+    );
 }
 
 #[tokio::test]
 async fn a_peer_that_drips_a_request_head_is_cut() {
-    let limits = Limits { head: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        head: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let server = start(echo_version(), limits).await;
     for opening in [&b""[..], b"P", b"GET / HTTP/1.1\r\nHost: x\r\n"] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let started = Instant::now();
         stream.write_all(opening).await.unwrap();
         let mut rest = Vec::new();
-        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection was cut");
-        assert!(started.elapsed() >= Duration::from_millis(150), "not before its time");
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest))
+            .await
+            .expect("the connection was cut");
+        assert!(
+            started.elapsed() >= Duration::from_millis(150),
+            "not before its time"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_silent_connection_is_closed_after_its_answer() {
-    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        idle: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let server = start(echo_version(), limits).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
     let mut text = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut text)).await.expect("closed by the idle limit").unwrap();
+    timeout(PATIENCE, stream.read_to_string(&mut text))
+        .await
+        .expect("closed by the idle limit")
+        .unwrap();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
 }
 
@@ -108,7 +150,10 @@ async fn an_open_request_finishes_in_the_drain() {
     }
     release.notify_one();
     assert!(client.await.unwrap().ends_with("finished"));
-    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::All);
+    assert_eq!(
+        timeout(PATIENCE, server.task).await.unwrap().unwrap(),
+        Drained::All
+    );
 }
 
 #[tokio::test]
@@ -121,18 +166,35 @@ async fn a_request_that_never_ends_is_cut_at_the_deadline() {
             std::future::pending::<&'static str>().await
         })
     });
-    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits {
+        drain: Duration::from_millis(100),
+        ..Limits::default()
+    };
     let server = start(router, limits).await;
     let client = tokio::spawn(http1_get(server.address));
     entered.notified().await;
     server.stop.send(()).unwrap();
-    assert_eq!(timeout(PATIENCE, server.task).await.unwrap().unwrap(), Drained::Cut);
-    assert_eq!(client.await.unwrap(), "", "the connection ended without an answer");
+    assert_eq!(
+        timeout(PATIENCE, server.task).await.unwrap().unwrap(),
+        Drained::Cut
+    );
+    assert_eq!(
+        client.await.unwrap(),
+        "",
+        "the connection ended without an answer"
+    );
 }
 
 #[tokio::test]
 async fn connections_over_the_limit_wait_for_room() {
-    let server = start(echo_version(), Limits { connections: 1, ..Limits::default() }).await;
+    let server = start(
+        echo_version(),
+        Limits {
+            connections: 1,
+            ..Limits::default()
+        },
+    )
+    .await;
     let held = TcpStream::connect(server.address).await.unwrap();
     // Give the accept loop the one slot to `held`.
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -147,9 +209,17 @@ async fn connections_over_the_limit_wait_for_room() {
 async fn tls_offers_http2_by_alpn() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let acceptor = crate::tls::acceptor(&issued.cert.pem(), &issued.signing_key.serialize_pem()).unwrap();
-    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap().with_tls(acceptor);
+    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap()
+        .with_tls(acceptor);
     let address = bound.addresses().first().copied().unwrap();
-    tokio::spawn(serve(vec![bound], echo_version(), Limits::default(), std::future::pending()));
+    tokio::spawn(serve(
+        vec![bound],
+        echo_version(),
+        Limits::default(),
+        std::future::pending(),
+    ));
     let mut roots = rustls::RootCertStore::empty();
     roots.add(issued.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -162,13 +232,19 @@ async fn tls_offers_http2_by_alpn() {
         config.alpn_protocols = vec![offer.to_vec()];
         let stream = TcpStream::connect(address).await.unwrap();
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(offer));
-        let request = Request::get("https://localhost/").body(Empty::<Bytes>::new()).unwrap();
+        let request = Request::get("https://localhost/")
+            .body(Empty::<Bytes>::new())
+            .unwrap();
         let io = TokioIo::new(stream);
         let answer = if offer == b"h2" {
-            let (mut sender, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
+                .await
+                .unwrap();
             tokio::spawn(connection);
             sender.send_request(request).await.unwrap()
         } else {
@@ -185,8 +261,17 @@ async fn tls_offers_http2_by_alpn() {
 fn a_wrong_certificate_or_key_is_named() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (cert, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
-    assert!(crate::tls::acceptor(&cert, "nonsense").err().unwrap().to_string().starts_with("TLS key"));
+    assert!(
+        crate::tls::acceptor(&cert, "nonsense")
+            .err()
+            .unwrap()
+            .to_string()
+            .starts_with("TLS key")
+    );
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    assert!(crate::tls::acceptor(&cert, &other.signing_key.serialize_pem()).is_err(), "key of another certificate");
+    assert!(
+        crate::tls::acceptor(&cert, &other.signing_key.serialize_pem()).is_err(),
+        "key of another certificate"
+    );
     assert!(crate::tls::acceptor("", &key).is_err());
 }

@@ -1,0 +1,179 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use common_server::listen::ListenAddr;
+
+use crate::exit::EXIT_CODES;
+
+/// Where `up` answers unless told otherwise, and where the other commands look for it.
+pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
+/// Whom tokens are for unless told otherwise.
+pub(crate) const DEFAULT_EMAIL: &str = "dev@example.com";
+
+/// A private Sigstore in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "sigbox", version, about, after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a complete private Sigstore on this machine.
+    ///
+    /// The first start creates keys, logs and the trust repository in the data folder; later starts continue with them.
+    Up(UpArgs),
+    /// Print an identity token of the development issuer.
+    Token(TokenArgs),
+    /// Sign and verify a canary through every service, and name the link that fails.
+    Doctor(DoctorArgs),
+    /// Print the exact lines that set up a client and make its first signature.
+    ClientSetup(ClientSetupArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folder of keys, logs and trust; created when missing.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "sigbox-data",
+        conflicts_with = "ephemeral"
+    )]
+    pub(crate) data: PathBuf,
+    /// Where all services answer over HTTP/1.1 and HTTP/2; `localhost` is both loopback families [default: localhost:3000].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<ListenAddr>,
+    /// The same over TLS, with a certificate of a local authority (DIR/tls/ca.pem) [default: localhost:3443].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) tls_listen: Option<ListenAddr>,
+    /// Where Prometheus metrics are [default: localhost:2112].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics_listen: Option<ListenAddr>,
+    /// How clients reach this instance; its host name becomes part of the logs for good [default: http:// and --listen].
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Use a temporary folder and free ports, and leave nothing behind.
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// Print one line of JSON on standard output when everything answers.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Allow listening on interfaces other than loopback. Whoever reaches the development issuer can sign as anyone.
+    #[arg(long)]
+    pub(crate) expose_development_issuer_to_the_network: bool,
+}
+
+/// The three listen addresses of `up`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// All services in clear text.
+    pub(crate) http: ListenAddr,
+    /// All services over TLS.
+    pub(crate) tls: ListenAddr,
+    /// Metrics.
+    pub(crate) metrics: ListenAddr,
+}
+
+impl UpArgs {
+    /// What was asked for; else the default ports, or free ones for `--ephemeral`.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let or_default = |asked: &Option<ListenAddr>, port| {
+            asked
+                .clone()
+                .unwrap_or_else(|| ListenAddr::localhost(if self.ephemeral { 0 } else { port }))
+        };
+        Addresses {
+            http: or_default(&self.listen, 3000),
+            tls: or_default(&self.tls_listen, 3443),
+            metrics: or_default(&self.metrics_listen, 2112),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The instance.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
+    pub(crate) url: String,
+    /// The e-mail address that the token certifies.
+    #[arg(long, value_name = "E", default_value = DEFAULT_EMAIL, conflicts_with = "claims")]
+    pub(crate) email: String,
+    /// A JSON object of claims instead, `-` for standard input; `null` removes a default claim.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) claims: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The instance.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientSetupArgs {
+    /// The client to set up.
+    pub(crate) client: Client,
+    /// The instance.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
+    pub(crate) url: String,
+}
+
+/// Clients whose setup is known here. The argument parser lists them when another is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// cosign 3.
+    Cosign,
+    /// sigstore-python 4.
+    Python,
+    /// rekor-cli 1.5.
+    RekorCli,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_loopback_only() {
+        let addresses = |args: &[&str]| match Cli::parse_from(args).command {
+            Command::Up(up) => up.addresses(),
+            other => unreachable!("asked for up, got {other:?}"),
+        };
+        let Addresses { http, tls, metrics } = addresses(&["sigbox", "up"]);
+        assert!(http.is_loopback() && tls.is_loopback() && metrics.is_loopback());
+        assert_eq!((http.port(), tls.port(), metrics.port()), (3000, 3443, 2112));
+        let Addresses { http, tls, metrics } =
+            addresses(&["sigbox", "up", "--ephemeral", "--listen", "[::1]:4000"]);
+        assert_eq!((http.port(), tls.port(), metrics.port()), (4000, 0, 0));
+        assert!(tls.is_loopback() && metrics.is_loopback());
+    }
+
+    #[test]
+    fn an_unknown_client_is_told_which_are_supported() {
+        let error = Cli::try_parse_from(["sigbox", "client-setup", "gitsign"])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("cosign, python, rekor-cli"), "{error}");
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        assert!(Cli::try_parse_from(["sigbox", "up", "--ephemeral", "--data", "x"]).is_err());
+        assert!(Cli::try_parse_from(["sigbox", "token", "--email", "a@b.c", "--claims", "x"]).is_err());
+        assert!(Cli::try_parse_from(["sigbox", "up", "--listen", "example.com:80"]).is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! `doctor`: a canary is signed, logged and verified through every service as a client would, and each link of the
+//! chain shows its evidence or is named as the one that broke. The same canary decides readiness at the start of `up`.
+//!
+//! It trusts nothing that the services say about themselves: keys come from `trusted_root.json`, through the TUF
+//! repository, from the `root.json` that is served now.
+
+mod certificate;
+mod rekor;
+mod report;
+mod trust;
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common_bundle::format::{Bundle, Content, KeyMaterial, MediaType, MessageDigest, TransparencyLogEntry};
+use common_bundle::verify::{Artifact, Policy, verify};
+use common_pki::cert::Certificate;
+use common_pki::key::{HashAlgorithm, KeyAlgorithm, LocalSigner, Signer};
+use common_pki::tsp::{self, TimestampTrust};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::cli::DoctorArgs;
+use crate::clock;
+use crate::console::Console;
+use crate::doctor::report::{Broken, Link, Report, broken};
+use crate::doctor::trust::Trust;
+use crate::exit::Failure;
+use crate::http::Client;
+use crate::token;
+
+/// Whom the canary is signed by: RFC 2606 §2 keeps `.invalid` from ever being anybody's.
+const CANARY: &str = "canary@sigbox.invalid";
+/// Media type of JSON requests.
+const JSON: &str = "application/json";
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`] naming the first broken link.
+pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<(), Failure> {
+    let client = Client::new(&args.url).map_err(Failure::failed)?;
+    console.heading(&format!("A canary through every service of {}", client.base()));
+    let report = examine(&client, clock::system()()).await;
+    report.print(console);
+    match report.broken() {
+        None => {
+            console.line("Everything works: what clients sign here verifies.");
+            Ok(())
+        }
+        Some((link, broken)) => Err(Failure::failed(format!(
+            "{link} at {} is broken; {}",
+            client.base(),
+            broken.advice
+        ))),
+    }
+}
+
+/// The canary of the server itself.
+///
+/// # Errors
+/// The first broken link with what was found there.
+pub(crate) async fn canary(url: &str) -> Result<(), String> {
+    let client = Client::new(url).map_err(|error| error.to_string())?;
+    let report = examine(&client, clock::system()()).await;
+    report
+        .broken()
+        .map_or(Ok(()), |(link, broken)| Err(format!("{link}: {}", broken.found)))
+}
+
+/// What is signed. The key and the time make every canary another entry.
+struct Canary {
+    artifact: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Canary {
+    fn digest(&self) -> Vec<u8> {
+        HashAlgorithm::Sha256.digest(&self.artifact)
+    }
+}
+
+/// Goes through all links; one that needs a broken one is skipped.
+async fn examine(client: &Client, now: SystemTime) -> Report {
+    let mut report = Report::default();
+    let trust = report.record(Link::Tuf, trust::fetch(client, now).await);
+    let token = match &trust {
+        Some(trust) => report.record(Link::Oidc, identity(client, trust).await),
+        None => report.skip(Link::Oidc, Link::Tuf),
+    };
+    let signed = report.record(Link::Key, sign(now));
+    let issued = match (&trust, &token, &signed) {
+        (Some(trust), Some(token), Some((key, _))) => report.record(
+            Link::Fulcio,
+            certificate::issue(client, trust, key, token, now).await,
+        ),
+        (None, ..) => report.skip(Link::Fulcio, Link::Tuf),
+        _ => report.skip(Link::Fulcio, Link::Oidc),
+    };
+    match (&trust, &issued) {
+        (Some(trust), Some(issued)) => {
+            report.record(Link::Ct, certificate::logged(client, trust, issued).await);
+        }
+        _ => {
+            report.skip::<()>(Link::Ct, Link::Fulcio);
+        }
+    }
+    let timestamp = match (&trust, &signed) {
+        (Some(trust), Some((_, canary))) => {
+            report.record(Link::Tsa, timestamp(client, trust, &canary.signature).await)
+        }
+        _ => report.skip(Link::Tsa, Link::Tuf),
+    };
+    for (link, needs_time) in [(Link::RekorV1, false), (Link::RekorV2, true)] {
+        let (Some(trust), Some(issued), Some((_, canary))) = (&trust, &issued, &signed) else {
+            report.skip::<()>(link, Link::Fulcio);
+            continue;
+        };
+        let timestamps = match (needs_time, &timestamp) {
+            (true, None) => {
+                report.skip::<()>(link, Link::Tsa);
+                continue;
+            }
+            (true, Some(timestamp)) => vec![timestamp.clone()],
+            (false, _) => Vec::new(),
+        };
+        let entry = match link {
+            Link::RekorV1 => rekor::v1(client, canary, &issued.leaf).await,
+            _ => rekor::v2(client, canary, &issued.leaf).await,
+        };
+        let outcome = entry.and_then(|entry| verified(entry, timestamps, canary, &issued.leaf, trust));
+        report.record(link, outcome.map(|evidence| ((), evidence)));
+    }
+    report
+}
+
+/// A key of this canary alone, and its signature.
+fn sign(now: SystemTime) -> Result<((LocalSigner, Canary), String), Broken> {
+    let advice = "this machine cannot make keys; see the error";
+    let failed = |error: common_pki::key::SignError| broken(error, advice);
+    let (key, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).map_err(failed)?;
+    let nanos = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    let artifact = format!("sigbox canary {nanos}\n").into_bytes();
+    let signature = key.sign(&artifact).map_err(failed)?;
+    let evidence = format!("{} of this canary alone", key.public_key().algorithm());
+    Ok(((key, Canary { artifact, signature }), evidence))
+}
+
+/// A token of the issuer that the signing configuration names.
+async fn identity(client: &Client, trust: &Trust) -> Result<(String, String), Broken> {
+    #[derive(Deserialize)]
+    struct Discovery {
+        issuer: String,
+    }
+    let advice = "see the server's log; is the development issuer reached through a proxy or another name?";
+    let answer = client.get("/oidc/.well-known/openid-configuration").await;
+    let body = answer
+        .and_then(|answer| answer.expect(StatusCode::OK))
+        .map_err(|error| broken(error, advice))?;
+    let discovery: Discovery = serde_json::from_slice(&body).map_err(|error| broken(error, advice))?;
+    if discovery.issuer != trust.issuer {
+        let found = format!(
+            "expected issuer {}, as the signing configuration says, got {}",
+            trust.issuer, discovery.issuer
+        );
+        return Err(broken(
+            found,
+            "set --public-url to the URL clients use, and start again",
+        ));
+    }
+    let token = token::get(client, &json!({ "email": CANARY }))
+        .await
+        .map_err(|error| broken(error, advice))?;
+    Ok((token, format!("{} certified {CANARY}", discovery.issuer)))
+}
+
+/// A timestamp over the signature, verified under the trusted root.
+async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(Vec<u8>, String), Broken> {
+    let advice = "see the server's log; without timestamps Rekor v2 bundles do not verify";
+    let digest = STANDARD.encode(HashAlgorithm::Sha256.digest(signature));
+    let request = json!({ "artifactHash": digest, "hashAlgorithm": "sha256" })
+        .to_string()
+        .into_bytes();
+    let answer = client
+        .post("/api/v1/timestamp", JSON, request)
+        .await
+        .map_err(|error| broken(error, advice))?;
+    // timestamp-server answers 200 or, with a flag, 201 (`cmd/timestamp-server/app/root.go`).
+    let expected = if answer.status == StatusCode::CREATED {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let response = answer.expect(expected).map_err(|error| broken(error, advice))?;
+    let authority = trust.root.timestamp_authorities.last();
+    let chain = authority
+        .map(|authority| trust::certificates(authority))
+        .transpose()?
+        .unwrap_or_default();
+    let [leaf, intermediates @ .., root] = chain.as_slice() else {
+        return Err(broken(
+            "the trusted root lists no timestamp authority with leaf and root",
+            advice,
+        ));
+    };
+    let trusted = TimestampTrust {
+        leaf: Some(leaf),
+        intermediates,
+        roots: std::slice::from_ref(root),
+    };
+    let verified = tsp::verify(&response, signature, &trusted).map_err(|error| broken(error, advice))?;
+    let evidence = format!(
+        "{} vouches for {}",
+        verified.signer.subject_text(),
+        report::time(verified.info.time)
+    );
+    Ok((response.to_vec(), evidence))
+}
+
+/// The whole bundle, as a client keeps it, through the verification that a client makes.
+fn verified(
+    entry: TransparencyLogEntry,
+    timestamps: Vec<Vec<u8>>,
+    canary: &Canary,
+    leaf: &Certificate,
+    trust: &Trust,
+) -> Result<String, Broken> {
+    let (index, size) = (
+        entry.log_index,
+        entry.inclusion_proof.as_ref().map_or(0, |proof| proof.tree_size),
+    );
+    let bundle = Bundle {
+        media_type: MediaType::V03,
+        key_material: KeyMaterial::Certificates(vec![leaf.to_der().to_vec()]),
+        tlog_entries: vec![entry],
+        timestamps,
+        content: Content::Message {
+            digest: Some(MessageDigest {
+                algorithm: "SHA2_256".to_owned(),
+                digest: canary.digest(),
+            }),
+            signature: canary.signature.clone(),
+        },
+    };
+    let policy = Policy::identity(CANARY, &trust.issuer);
+    let verified =
+        verify(&bundle, Artifact::Bytes(&canary.artifact), &trust.root, &policy).map_err(|error| {
+            broken(
+                error,
+                "the entry was logged but clients refuse its bundle: check host, keys and clock",
+            )
+        })?;
+    Ok(format!(
+        "entry {index} in a tree of {size}; the bundle verifies by {} checks",
+        verified.evidence.len()
+    ))
+}

@@ -1,0 +1,181 @@
+//! The certificate, and its place in the certificate log.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common_pki::cert::{Certificate, VerifyOptions, verify_chain};
+use common_pki::key::{LocalSigner, PublicKey, Signer};
+use common_pki::{oid, sct};
+use common_tlog::proof::verify_inclusion;
+use common_tlog::{Hash, leaf_hash};
+use http::StatusCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::doctor::report::{self, Broken, broken};
+use crate::doctor::trust::{self, Trust};
+use crate::doctor::{CANARY, JSON};
+use crate::http::Client;
+
+const CA_ADVICE: &str =
+    "see the server's log for the refusal; a clock that is off by minutes is the usual cause";
+const CT_ADVICE: &str =
+    "clients refuse certificates without a valid promise of the certificate log: see the server's log";
+
+/// A certificate that chains to the trusted root.
+pub(crate) struct Issued {
+    /// The canary's certificate.
+    pub(crate) leaf: Certificate,
+    /// The key of the authority that issued it.
+    issuer_key: PublicKey,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SigningCertificate {
+    signed_certificate_embedded_sct: SignedCertificate,
+}
+
+#[derive(Deserialize)]
+struct SignedCertificate {
+    chain: PemChain,
+}
+
+#[derive(Deserialize)]
+struct PemChain {
+    certificates: Vec<String>,
+}
+
+/// Asks for a certificate as a client does (fulcio `fulcio.proto`, CreateSigningCertificate) and verifies its chain.
+pub(crate) async fn issue(
+    client: &Client,
+    trust: &Trust,
+    key: &LocalSigner,
+    token: &str,
+    now: SystemTime,
+) -> Result<(Issued, String), Broken> {
+    let fail = |error: &dyn std::fmt::Display| broken(error, CA_ADVICE);
+    let proof = key.sign(CANARY.as_bytes()).map_err(|error| fail(&error))?;
+    let request = json!({
+        "credentials": { "oidcIdentityToken": token },
+        "publicKeyRequest": {
+            "publicKey": { "algorithm": "ECDSA", "content": key.public_key().to_pem() },
+            "proofOfPossession": STANDARD.encode(proof),
+        },
+    });
+    let answer = client
+        .post("/api/v2/signingCert", JSON, request.to_string().into_bytes())
+        .await;
+    let body = answer
+        .and_then(|answer| answer.expect(StatusCode::OK))
+        .map_err(|error| fail(&error))?;
+    let answer: SigningCertificate = serde_json::from_slice(&body).map_err(|error| fail(&error))?;
+    let chain = answer.signed_certificate_embedded_sct.chain.certificates;
+    let leaf = chain
+        .first()
+        .ok_or_else(|| fail(&"the answer has no certificate"))?;
+    let leaf = Certificate::from_pem(leaf).map_err(|error| fail(&error))?;
+    let at = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    // A certificate may begin in the second after ours.
+    let at = at.max(leaf.not_before());
+    let authority = trust.root.certificate_authorities.last();
+    let known = authority
+        .map(trust::certificates)
+        .transpose()?
+        .unwrap_or_default();
+    let Some((root, intermediates)) = known.split_last() else {
+        return Err(fail(&"the trusted root lists no certificate authority"));
+    };
+    let options = VerifyOptions {
+        intermediates,
+        roots: std::slice::from_ref(root),
+        at,
+        purpose: Some(oid::CODE_SIGNING),
+    };
+    let chain = verify_chain(&leaf, &options).map_err(|error| fail(&error))?;
+    let issuer = chain
+        .get(1)
+        .ok_or_else(|| fail(&"the certificate was issued by nobody"))?;
+    let issuer_key = issuer.public_key().map_err(|error| fail(&error))?.clone();
+    let evidence = format!(
+        "{} certified {CANARY} until {}",
+        issuer.subject_text(),
+        report::time(leaf.not_after())
+    );
+    Ok((Issued { leaf, issuer_key }, evidence))
+}
+
+#[derive(Deserialize)]
+struct SignedTreeHead {
+    tree_size: u64,
+    timestamp: u64,
+    sha256_root_hash: String,
+    tree_head_signature: String,
+}
+
+#[derive(Deserialize)]
+struct Proof {
+    leaf_index: u64,
+    audit_path: Vec<String>,
+}
+
+/// Verifies the embedded promise, the signed tree head and the inclusion of the certificate (RFC 6962 §3.2, §4.3, §4.5).
+pub(crate) async fn logged(client: &Client, trust: &Trust, issued: &Issued) -> Result<((), String), Broken> {
+    let fail = |error: &dyn std::fmt::Display| broken(error, CT_ADVICE);
+    let Issued { leaf, issuer_key } = issued;
+    let log = trust
+        .root
+        .ctlogs
+        .last()
+        .ok_or_else(|| fail(&"the trusted root lists no certificate log"))?;
+    let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).map_err(|error| fail(&error))?;
+    let sct = sct::verify_embedded(leaf, issuer_key, &key).map_err(|error| fail(&error))?;
+    let head: SignedTreeHead = get(client, "/ct/v1/get-sth").await?;
+    let root = hash(&head.sha256_root_hash)?;
+    let signature = STANDARD
+        .decode(&head.tree_head_signature)
+        .map_err(|error| fail(&error))?;
+    let signed = sct::sth_signed_data(head.timestamp, head.tree_size, root.as_bytes());
+    sct::verify_digitally_signed(&key, &signed, &signature).map_err(|error| fail(&error))?;
+    let entry = sct::precert_entry(leaf, issuer_key);
+    let tree_leaf =
+        sct::merkle_tree_leaf(sct.timestamp, &entry, &sct.extensions).map_err(|error| fail(&error))?;
+    let tree_leaf = leaf_hash(&tree_leaf);
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("hash", &tree_leaf.to_base64())
+        .append_pair("tree_size", &head.tree_size.to_string())
+        .finish();
+    let proof: Proof = get(client, &format!("/ct/v1/get-proof-by-hash?{query}")).await?;
+    let path = proof
+        .audit_path
+        .iter()
+        .map(|text| hash(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    verify_inclusion(proof.leaf_index, head.tree_size, &tree_leaf, &path, &root)
+        .map_err(|error| fail(&error))?;
+    Ok((
+        (),
+        format!(
+            "certificate {} of {} is included, promise and tree head verify",
+            proof.leaf_index, head.tree_size
+        ),
+    ))
+}
+
+async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, Broken> {
+    let body = client
+        .get(path)
+        .await
+        .and_then(|answer| answer.expect(StatusCode::OK));
+    let body = body.map_err(|error| broken(error, CT_ADVICE))?;
+    serde_json::from_slice(&body).map_err(|error| broken(format!("{path}: {error}"), CT_ADVICE))
+}
+
+fn hash(text: &str) -> Result<Hash, Broken> {
+    Hash::from_base64(text).map_err(|error| broken(error, CT_ADVICE))
+}

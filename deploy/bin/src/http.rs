@@ -1,0 +1,190 @@
+//! The commands' own HTTP client: answers of bounded size, errors that name the URL.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, header};
+use url::Url;
+
+/// Longest answer read; the largest honest one is a trust file.
+const ANSWER_LIMIT: usize = 4 << 20;
+/// Time for one request, connecting included.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How much of an unexpected body an error quotes.
+const QUOTE_LIMIT: usize = 300;
+
+/// A request had no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// Not an instance's URL.
+    #[error("expected an http:// or https:// URL without query or fragment, got {0:?}")]
+    Url(String),
+    /// Nobody answered.
+    #[error("{url} does not answer ({reason}); is `sigbox up` running there?")]
+    NoAnswer {
+        /// The URL.
+        url: String,
+        /// The transport's finding.
+        reason: String,
+    },
+    /// The answer is longer than any honest one.
+    #[error("{url} answered more than {ANSWER_LIMIT} bytes")]
+    TooLarge {
+        /// The URL.
+        url: String,
+    },
+    /// Another status.
+    #[error("{url}: expected status {expected}, got {got}: {body}")]
+    Status {
+        /// The URL.
+        url: String,
+        /// The status that was expected.
+        expected: StatusCode,
+        /// The status that came.
+        got: StatusCode,
+        /// The beginning of the body.
+        body: String,
+    },
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The URL asked.
+    pub(crate) url: String,
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The body when the status is `expected`.
+    ///
+    /// # Errors
+    /// [`HttpError::Status`] with the beginning of the body.
+    pub(crate) fn expect(self, expected: StatusCode) -> Result<Bytes, HttpError> {
+        if self.status == expected {
+            return Ok(self.body);
+        }
+        let body = String::from_utf8_lossy(&self.body);
+        let body = body
+            .trim()
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(QUOTE_LIMIT)
+            .collect();
+        Err(HttpError::Status {
+            url: self.url,
+            expected,
+            got: self.status,
+            body,
+        })
+    }
+}
+
+/// A client of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Client {
+    /// For the instance at `base`. An instance on loopback is never asked through a proxy.
+    ///
+    /// # Errors
+    /// [`HttpError::Url`] when `base` is no such URL.
+    pub(crate) fn new(base: &str) -> Result<Client, HttpError> {
+        let wrong = || HttpError::Url(base.to_owned());
+        let url = Url::parse(base).map_err(|_| wrong())?;
+        let host = url
+            .host_str()
+            .filter(|_| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(wrong)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong());
+        }
+        let mut builder = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+            builder = builder.no_proxy();
+        }
+        let base = base.trim_end_matches('/').to_owned();
+        let client = builder.build().map_err(|error| HttpError::NoAnswer {
+            url: base.clone(),
+            reason: cause(&error),
+        })?;
+        Ok(Client { base, client })
+    }
+
+    /// The instance's URL, without trailing slash.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `GET` of a path.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no answer; any status is one.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, HttpError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// `POST` of a body of some media type.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no answer; any status is one.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        media_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, HttpError> {
+        self.send(Method::POST, path, Some((media_type, body))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<Answer, HttpError> {
+        let url = format!("{}{path}", self.base);
+        let failed = |error: reqwest::Error| HttpError::NoAnswer {
+            url: url.clone(),
+            reason: cause(&error),
+        };
+        let mut request = self.client.request(method, &url);
+        if let Some((media_type, body)) = body {
+            request = request.header(header::CONTENT_TYPE, media_type).body(body);
+        }
+        let mut response = request.send().await.map_err(failed)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
+                return Err(HttpError::TooLarge { url });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer {
+            url,
+            status,
+            headers,
+            body: body.into(),
+        })
+    }
+}
+
+/// The innermost cause: "Connection refused" rather than "error sending request".
+fn cause(error: &reqwest::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,275 @@
+//! The keys of a data folder: created at the first start, loaded and checked against the registry at every later one.
+//!
+//! A power cut during the first start leaves key files and no registry, because the registry is written last and the
+//! logs that name its keys are created after that: the next start makes new keys over the orphans. Once the registry
+//! exists it is never regenerated; a key file that is missing or differs from it stops the start.
+
+mod create;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use common_bundle::trust::{KeyRecord, Registry, Role, TrustError};
+use common_pki::cert::{BuildError, CertError, Certificate};
+use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer};
+
+use crate::disk::{self, FileError};
+use crate::layout::Layout;
+use crate::public_url::PublicUrl;
+
+/// Signer URIs of keys in the `keys` folder: this and a file name.
+const FILE_SCHEME: &str = "file:";
+/// Key of the development issuer: clients do not trust it through Sigstore, so it is not in the registry.
+const ISSUER_KEY: &str = "development-issuer.pem";
+
+/// The keys cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The registry is not usable.
+    #[error("{path}: {source}")]
+    Registry {
+        /// The registry's path.
+        path: String,
+        /// What is wrong with it.
+        source: TrustError,
+    },
+    /// A key could not be generated or read.
+    #[error("key {id}: {source}")]
+    Key {
+        /// The key's name.
+        id: String,
+        /// What is wrong with it.
+        source: SignError,
+    },
+    /// A file that the registry names is not there.
+    #[error("{path} is missing; restore it from your backup: a log never continues with another key")]
+    Missing {
+        /// The key file.
+        path: String,
+    },
+    /// A file holds another key than the registry says.
+    #[error("{path} holds another key than the registry lists under {id:?}; restore it from your backup")]
+    Other {
+        /// The key file.
+        path: String,
+        /// The record's id.
+        id: String,
+    },
+    /// The private key is kept somewhere this version does not reach.
+    #[error("key {id:?} is kept at {uri:?}, expected file:NAME.pem")]
+    Signer {
+        /// The record's id.
+        id: String,
+        /// Its signer URI.
+        uri: String,
+    },
+    /// No key of a role is in use.
+    #[error("the registry has no key in use for {0}")]
+    NoKey(Role),
+    /// The folder belongs to an instance of another name.
+    #[error(
+        "this data folder belongs to host {stored:?}, and --public-url says {asked:?}: checkpoints carry the host for \
+         good; use the former host, or another folder for a new instance"
+    )]
+    Host {
+        /// The host of the registry.
+        stored: String,
+        /// The host asked for.
+        asked: String,
+    },
+    /// A certificate could not be made.
+    #[error("cannot make a certificate: {0}")]
+    Build(#[from] BuildError),
+    /// A stored certificate cannot be read.
+    #[error("certificate of key {id:?}: {source}")]
+    Certificate {
+        /// The record's id.
+        id: String,
+        /// What is wrong with it.
+        source: CertError,
+    },
+    /// The record of a new key is refused.
+    #[error("cannot register a key: {0}")]
+    Record(#[from] TrustError),
+    /// The certificate log cannot be named after its URL.
+    #[error(transparent)]
+    Origin(#[from] fulcio_ct::OriginError),
+    /// The system has no random numbers, or its clock is before 1970.
+    #[error("cannot make keys: {0}")]
+    System(&'static str),
+}
+
+/// Registry and private keys.
+pub(crate) struct Keys {
+    registry: Registry,
+    signers: HashMap<String, Arc<LocalSigner>>,
+    issuer: Arc<LocalSigner>,
+}
+
+impl Keys {
+    /// Whether the folder has a registry, so that [`Keys::open`] would load and not create.
+    ///
+    /// # Errors
+    /// [`KeysError::File`].
+    pub(crate) fn exist(layout: &Layout) -> Result<bool, KeysError> {
+        Ok(disk::read(&layout.registry())?.is_some())
+    }
+
+    /// Loads the keys of the folder, or creates them. The URLs of the registry follow `url`.
+    ///
+    /// # Errors
+    /// [`KeysError`]; nothing that existed has been replaced then.
+    pub(crate) fn open(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Keys, KeysError> {
+        disk::create_folder(&layout.keys())?;
+        let path = layout.registry();
+        let registry = match disk::read(&path)? {
+            Some(json) => {
+                let mut registry = Registry::parse(&json).map_err(|source| KeysError::Registry {
+                    path: path.display().to_string(),
+                    source,
+                })?;
+                move_to(&mut registry, url)?;
+                registry
+            }
+            None => create::create(layout, url, now)?,
+        };
+        disk::write_if_changed(&path, registry.to_json()?.as_bytes())?;
+        let mut signers = HashMap::new();
+        for record in registry.keys.iter().filter(|record| record.valid_to.is_none()) {
+            signers.insert(record.id.clone(), Arc::new(load(layout, record)?));
+        }
+        let issuer = Arc::new(issuer_key(layout)?);
+        Ok(Keys {
+            registry,
+            signers,
+            issuer,
+        })
+    }
+
+    /// What clients trust.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The key in use for a role: the newest that has not ended.
+    ///
+    /// # Errors
+    /// [`KeysError::NoKey`].
+    pub(crate) fn active(&self, role: Role) -> Result<(&KeyRecord, Arc<LocalSigner>), KeysError> {
+        let mut keys = self.registry.by_role(role).into_iter().rev();
+        keys.find_map(|record| Some((record, Arc::clone(self.signers.get(&record.id)?))))
+            .ok_or(KeysError::NoKey(role))
+    }
+
+    /// The certificates of a record, in its order.
+    ///
+    /// # Errors
+    /// [`KeysError::Certificate`].
+    pub(crate) fn chain(record: &KeyRecord) -> Result<Vec<Certificate>, KeysError> {
+        let parse = |der: &Vec<u8>| {
+            Certificate::from_der(der).map_err(|source| KeysError::Certificate {
+                id: record.id.clone(),
+                source,
+            })
+        };
+        record.cert_chain.iter().map(parse).collect()
+    }
+
+    /// The development issuer's key.
+    pub(crate) fn issuer(&self) -> Arc<dyn Signer> {
+        Arc::clone(&self.issuer) as Arc<dyn Signer>
+    }
+}
+
+/// Lets the registry follow another port or scheme; a host of another name is another instance.
+fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
+    let stored = registry
+        .by_role(Role::RekorV2)
+        .last()
+        .map(|record| record.origin.clone());
+    let stored = stored.ok_or(KeysError::NoKey(Role::RekorV2))?;
+    if stored != url.host() {
+        return Err(KeysError::Host {
+            stored,
+            asked: url.host().to_owned(),
+        });
+    }
+    registry.oidc_url = url.issuer();
+    for record in registry
+        .keys
+        .iter_mut()
+        .filter(|record| record.valid_to.is_none())
+    {
+        record.url = service_url(record.role, url);
+    }
+    Ok(())
+}
+
+/// Where the service behind a role answers.
+fn service_url(role: Role, url: &PublicUrl) -> String {
+    match role {
+        Role::FulcioCa | Role::RekorV1 | Role::RekorV2 => url.as_str().to_owned(),
+        Role::CtLog => url.join("/ct"),
+        Role::Tsa => url.join("/api/v1/timestamp"),
+        Role::TufRoot | Role::TufOnline => String::new(),
+    }
+}
+
+fn load(layout: &Layout, record: &KeyRecord) -> Result<LocalSigner, KeysError> {
+    let other_place = || KeysError::Signer {
+        id: record.id.clone(),
+        uri: record.signer.clone(),
+    };
+    let name = record.signer.strip_prefix(FILE_SCHEME).ok_or_else(other_place)?;
+    // A registry is edited by hand at times: it must not name files elsewhere.
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        return Err(other_place());
+    }
+    let signer = read_key(layout, name)?.ok_or_else(|| KeysError::Missing {
+        path: layout.keys().join(name).display().to_string(),
+    })?;
+    if signer.public_key().spki_der() != record.spki {
+        return Err(KeysError::Other {
+            path: layout.keys().join(name).display().to_string(),
+            id: record.id.clone(),
+        });
+    }
+    Ok(signer)
+}
+
+fn read_key(layout: &Layout, name: &str) -> Result<Option<LocalSigner>, KeysError> {
+    let Some(pem) = disk::read(&layout.keys().join(name))? else {
+        return Ok(None);
+    };
+    let wrong = |source| KeysError::Key {
+        id: name.to_owned(),
+        source,
+    };
+    let pem = zeroize::Zeroizing::new(pem);
+    let text = std::str::from_utf8(&pem).map_err(|_| wrong(SignError::PrivateKey("not PEM text")))?;
+    LocalSigner::from_pkcs8_pem(text).map(Some).map_err(wrong)
+}
+
+/// Generates a key and writes it to the `keys` folder.
+fn make_key(layout: &Layout, name: &str, algorithm: KeyAlgorithm) -> Result<LocalSigner, KeysError> {
+    let (signer, pem) = LocalSigner::generate(algorithm).map_err(|source| KeysError::Key {
+        id: name.to_owned(),
+        source,
+    })?;
+    disk::write(&layout.keys().join(name), pem.as_bytes())?;
+    Ok(signer)
+}
+
+fn issuer_key(layout: &Layout) -> Result<LocalSigner, KeysError> {
+    match read_key(layout, ISSUER_KEY)? {
+        Some(signer) => Ok(signer),
+        None => make_key(layout, ISSUER_KEY, KeyAlgorithm::Rsa2048),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! The first keys of an instance, and the certificates over them.
+
+use std::time::SystemTime;
+
+use aws_lc_rs::rand;
+use common_bundle::trust::{KeyRecord, Registry, Role, Timestamp};
+use common_pki::cert::{
+    CaProfile, Certificate, Serial, distinguished_name, intermediate, self_signed_root, timestamping_leaf,
+};
+use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
+use common_pki::oid;
+
+use super::{FILE_SCHEME, KeysError, make_key, service_url};
+use crate::layout::Layout;
+use crate::public_url::PublicUrl;
+
+/// Everything is valid from a little before its making, for clients whose clocks are behind.
+const BACKDATE: i64 = 300;
+const YEAR: i64 = 365 * 24 * 3600;
+
+/// Makes every key and writes it, and gives the registry that lists them. The registry itself is the caller's to write,
+/// last.
+pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Registry, KeysError> {
+    let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
+    let maker = Maker {
+        layout,
+        url,
+        start: start.plus_seconds(-BACKDATE),
+    };
+    let mut registry = Registry::new(url.host(), url.issuer());
+    registry.add(maker.certificate_authority()?)?;
+    registry.add(maker.log(
+        Role::CtLog,
+        "ct-log-1",
+        &fulcio_ct::origin_of(&service_url(Role::CtLog, url))?,
+        KeyAlgorithm::EcdsaP256,
+    )?)?;
+    // sigstore-go checks signed entry timestamps with ECDSA only (`pkg/tlog/entry.go`, VerifySET).
+    registry.add(maker.log(Role::RekorV1, "rekor-v1-1", url.host(), KeyAlgorithm::EcdsaP256)?)?;
+    registry.add(maker.log(Role::RekorV2, "rekor-v2-1", url.host(), KeyAlgorithm::Ed25519)?)?;
+    registry.add(maker.timestamp_authority()?)?;
+    // P-256 is the one curve every TUF client verifies (sigstore-java refuses P-384).
+    registry.add(
+        maker
+            .key(Role::TufRoot, "tuf-root-1", "", KeyAlgorithm::EcdsaP256)?
+            .0,
+    )?;
+    registry.add(
+        maker
+            .key(Role::TufOnline, "tuf-online-1", "", KeyAlgorithm::EcdsaP256)?
+            .0,
+    )?;
+    Ok(registry)
+}
+
+struct Maker<'a> {
+    layout: &'a Layout,
+    url: &'a PublicUrl,
+    start: Timestamp,
+}
+
+impl Maker<'_> {
+    fn key(
+        &self,
+        role: Role,
+        id: &str,
+        origin: &str,
+        algorithm: KeyAlgorithm,
+    ) -> Result<(KeyRecord, impl Signer + use<>), KeysError> {
+        let file = format!("{id}.pem");
+        let signer = make_key(self.layout, &file, algorithm)?;
+        let url = service_url(role, self.url);
+        let mut record = KeyRecord::new(role, id, signer.public_key(), url, origin, self.start)?;
+        record.signer = format!("{FILE_SCHEME}{file}");
+        Ok((record, signer))
+    }
+
+    fn log(
+        &self,
+        role: Role,
+        id: &str,
+        origin: &str,
+        algorithm: KeyAlgorithm,
+    ) -> Result<KeyRecord, KeysError> {
+        Ok(self.key(role, id, origin, algorithm)?.0)
+    }
+
+    /// P-384 root over a P-256 issuer.
+    fn certificate_authority(&self) -> Result<KeyRecord, KeysError> {
+        let (mut record, signer) = self.key(Role::FulcioCa, "fulcio-ca-1", "", KeyAlgorithm::EcdsaP256)?;
+        let (root, root_signer) = self.root("fulcio-root-1", "Fulcio root")?;
+        let profile = self.profile("Fulcio issuer", 10)?;
+        let issuer = intermediate(
+            profile,
+            signer.public_key(),
+            &oid::CODE_SIGNING,
+            &root,
+            &root_signer,
+        )?;
+        record.cert_chain = der(&[issuer, root]);
+        Ok(record)
+    }
+
+    /// P-384 root and intermediate over a P-256 leaf: every verifier wants at least two certificates, and ECDSA
+    /// (sigstore-js `core/rfc3161/timestamp.ts`).
+    fn timestamp_authority(&self) -> Result<KeyRecord, KeysError> {
+        let (mut record, signer) = self.key(Role::Tsa, "tsa-1", "", KeyAlgorithm::EcdsaP256)?;
+        let (root, root_signer) = self.root("tsa-root-1", "TSA root")?;
+        let parent_signer = make_key(self.layout, "tsa-intermediate-1.pem", KeyAlgorithm::EcdsaP384)?;
+        let parent_key: &PublicKey = parent_signer.public_key();
+        let parent = intermediate(
+            self.profile("TSA intermediate", 10)?,
+            parent_key,
+            &oid::TIME_STAMPING,
+            &root,
+            &root_signer,
+        )?;
+        let leaf = timestamping_leaf(
+            self.profile("TSA", 9)?,
+            signer.public_key(),
+            &parent,
+            &parent_signer,
+        )?;
+        record.cert_chain = der(&[leaf, parent, root]);
+        Ok(record)
+    }
+
+    fn root(&self, id: &str, name: &str) -> Result<(Certificate, impl Signer + use<>), KeysError> {
+        let signer = make_key(self.layout, &format!("{id}.pem"), KeyAlgorithm::EcdsaP384)?;
+        Ok((self_signed_root(self.profile(name, 10)?, &signer)?, signer))
+    }
+
+    /// Lifetimes of timestamp-authority `pkg/signer/memory.go`: ten years, and nine for what signs at the end.
+    fn profile(&self, name: &str, years: i64) -> Result<CaProfile, KeysError> {
+        let mut random = [0; 20];
+        rand::fill(&mut random).map_err(|_| KeysError::System("no random numbers"))?;
+        let unix = |time: Timestamp| {
+            u64::try_from(time.unix()).map_err(|_| KeysError::System("the clock is before 1970"))
+        };
+        Ok(CaProfile {
+            subject: distinguished_name(&format!("sigbox {}", self.url.host()), &format!("sigbox {name}")),
+            serial: Serial::from_random(random),
+            not_before: unix(self.start)?,
+            not_after: unix(self.start.plus_seconds(years.saturating_mul(YEAR)))?,
+        })
+    }
+}
+
+fn der(chain: &[Certificate]) -> Vec<Vec<u8>> {
+    chain
+        .iter()
+        .map(|certificate| certificate.to_der().to_vec())
+        .collect()
+}

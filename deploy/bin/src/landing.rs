@@ -1,0 +1,75 @@
+//! The page at `/` and the files around it: what this is, and the lines to paste.
+
+use clap::ValueEnum;
+
+use crate::cli::Client;
+use crate::paste::Instance;
+
+/// The page as HTML.
+pub(crate) fn page(instance: &Instance) -> String {
+    let mut sections = String::new();
+    for client in Client::value_variants() {
+        let title = match client {
+            Client::Cosign => "cosign",
+            Client::Python => "sigstore-python",
+            Client::RekorCli => "rekor-cli",
+        };
+        let lines = escape(&instance.lines(*client).join("\n"));
+        sections.push_str(&format!("<h2>{title}</h2>\n<pre>{lines}</pre>\n"));
+    }
+    let url = escape(&instance.url);
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>sigbox at {url}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 3rem auto; padding: 0 1rem }}
+pre {{ overflow-x: auto; padding: .75rem 1rem; border: 1px solid #8886; border-radius: .4rem; font-size: .85rem }}
+</style>
+<h1>sigbox</h1>
+<p>A private Sigstore: certificates bound to an identity for ten minutes (Fulcio), transparency logs of signatures
+(Rekor v1 and v2), timestamps, and the trust repository that clients start from. This instance is {url}.</p>
+{sections}<h2>For machines</h2>
+<p><a href="/trust/root.json">root.json</a>, <a href="/trust/trusted_root.json">trusted_root.json</a>,
+<a href="/trust/signing_config.v0.2.json">signing_config.v0.2.json</a>,
+<a href="/trust/signing_config_rekor_v2.v0.2.json">signing_config_rekor_v2.v0.2.json</a>,
+<a href="/trust/client_trust_config.json">client_trust_config.json</a>,
+<a href="/oidc/.well-known/openid-configuration">token issuer</a>, <a href="/api/v1/log">Rekor v1 log</a>,
+<a href="/api/v2/checkpoint">Rekor v2 checkpoint</a>, <a href="/readyz">readiness</a>.</p>
+</html>
+"#
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_escaped() {
+        let instance = Instance {
+            url: "http://localhost:3000".to_owned(),
+            root_sha256: "00".repeat(32),
+            sigbox: "'/tmp/<b>&\"/sigbox'".to_owned(),
+        };
+        let page = page(&instance);
+        assert!(
+            page.contains("/tmp/&lt;b&gt;&amp;&quot;/sigbox") && !page.contains("<b>"),
+            "{page}"
+        );
+        assert!(
+            page.contains("&gt; hello.txt"),
+            "redirections survive the escaping"
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! `sigbox`: a private Sigstore in one binary.
+//!
+//! This crate is the composition root. It parses the command line ([`cli`]), lays out the data folder ([`layout`],
+//! [`keys`], [`repository`]), puts the services on one origin ([`services`]) and runs them ([`up`]); the other commands
+//! are clients of a running instance. The real clock, the TLS provider, standard output and signals are met here and
+//! nowhere else.
+//!
+//! It leaves out what a service does: each has its own crate. Nothing builds on this one; `tests` runs the executable.
+
+mod cli;
+mod client_setup;
+mod clock;
+mod console;
+mod disk;
+mod doctor;
+mod exit;
+mod files;
+mod http;
+mod in_process;
+mod keys;
+mod landing;
+mod layout;
+mod local_tls;
+mod paste;
+mod public_url;
+mod repository;
+mod services;
+mod token;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = Console::new();
+    common_server::telemetry::init_tracing("warn");
+    // A second provider is never installed: this is the first thing that could.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            console.error(&format!("cannot start threads: {error}"));
+            return Exit::CannotStart.into();
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Up(args) => up::run(args, console).await,
+            Command::Token(args) => token::run(args).await,
+            Command::Doctor(args) => doctor::run(args, console).await,
+            Command::ClientSetup(args) => client_setup::run(args, console).await,
+        }
+    });
+    match outcome {
+        Ok(()) => Exit::Done.into(),
+        Err(Failure { exit, message }) => {
+            console.error(&message);
+            exit.into()
+        }
+    }
+}

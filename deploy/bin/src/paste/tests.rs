@@ -1,0 +1,90 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use clap::ValueEnum;
+
+use super::*;
+
+fn instance(url: &str) -> Instance {
+    Instance {
+        url: url.to_owned(),
+        root_sha256: "ab".repeat(32),
+        sigbox: "sigbox".to_owned(),
+    }
+}
+
+/// What a shell makes of the lines, without running them.
+fn accepted_by_shell(lines: &[String]) -> bool {
+    let script = lines.join("\n");
+    std::process::Command::new("sh")
+        .args(["-n", "-c", &script])
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[test]
+fn every_client_has_lines_a_shell_accepts() {
+    for client in Client::value_variants() {
+        let lines = instance("http://localhost:3100").lines(*client);
+        assert!(accepted_by_shell(&lines), "{lines:#?}");
+        assert!(
+            lines.iter().all(|line| !line.contains('\n')),
+            "one command a line: {lines:#?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.contains("http://localhost:3100")),
+            "{lines:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_token_command_names_the_instance_unless_it_is_the_default() {
+    let signing = |url: &str| {
+        instance(url)
+            .lines(Client::Cosign)
+            .into_iter()
+            .find(|l| l.contains("sign-blob"))
+            .unwrap()
+    };
+    assert!(signing(DEFAULT_URL).contains("\"$(sigbox token)\""));
+    assert!(signing("http://localhost:4000").contains("\"$(sigbox token --url http://localhost:4000)\""));
+}
+
+#[test]
+fn words_are_quoted_for_the_shell() {
+    assert_eq!(quoted("/opt/sigbox-1.0/sigbox"), "/opt/sigbox-1.0/sigbox");
+    for text in ["", "a b", "it's", "$(reboot)", "a;b", "ü", "*"] {
+        let echoed = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {}", quoted(text))])
+            .output();
+        assert_eq!(String::from_utf8(echoed.unwrap().stdout).unwrap(), text);
+    }
+}
+
+#[test]
+fn the_program_goes_by_its_name_only_where_the_search_path_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, installed) = (folder.path().join("my build"), folder.path().join("bin"));
+    std::fs::create_dir_all(&built).unwrap();
+    std::fs::create_dir_all(&installed).unwrap();
+    let executable = built.join("sigbox");
+    std::fs::write(&executable, b"").unwrap();
+    assert_eq!(
+        shell_name(&executable, std::slice::from_ref(&installed)),
+        format!("'{}'", executable.display())
+    );
+    std::os::unix::fs::symlink(&executable, installed.join("sigbox")).unwrap();
+    assert_eq!(
+        shell_name(&executable, std::slice::from_ref(&installed)),
+        "sigbox"
+    );
+    let other = folder.path().join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("sigbox"), b"").unwrap();
+    assert_ne!(
+        shell_name(&executable, &[other, installed]),
+        "sigbox",
+        "another sigbox comes first"
+    );
+}

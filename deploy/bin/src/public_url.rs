@@ -1,0 +1,112 @@
+//! The URL clients reach the instance at, and what follows from it.
+
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+/// An origin: scheme, host and port, no path, because sigstore-python joins `/api/v2/signingCert` absolutely
+/// (`_internal/fulcio/client.py`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicUrl {
+    text: String,
+    host: String,
+}
+
+/// Not a public URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected an origin such as http://localhost:3000 or https://sigstore.example, without path, query or user, got {0:?}"
+)]
+pub(crate) struct BadPublicUrl(String);
+
+impl FromStr for PublicUrl {
+    type Err = BadPublicUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || BadPublicUrl(text.to_owned());
+        let url = Url::parse(text).map_err(|_| wrong())?;
+        let bare = url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        if !bare || !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong());
+        }
+        // Go's `url.Hostname` strips the brackets of an IPv6 address, and so must the name in checkpoints.
+        let host = match url.host().ok_or_else(wrong)? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => Ipv6Addr::to_string(&address),
+        };
+        Ok(PublicUrl {
+            text: url.as_str().trim_end_matches('/').to_owned(),
+            host,
+        })
+    }
+}
+
+impl PublicUrl {
+    /// Without trailing slash.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Host without port or brackets: name in checkpoints and signed notes (sigstore-go `pkg/verify/tlog.go`).
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The URL with `path` behind it.
+    pub(crate) fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.text)
+    }
+
+    /// The development issuer.
+    pub(crate) fn issuer(&self) -> String {
+        self.join("/oidc")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn origins_are_taken_and_everything_else_is_not() {
+        for (text, url, host) in [
+            ("http://localhost:3000", "http://localhost:3000", "localhost"),
+            (
+                "https://Sigstore.Example/",
+                "https://sigstore.example",
+                "sigstore.example",
+            ),
+            ("http://[::1]:80", "http://[::1]", "::1"),
+            ("http://127.0.0.1:65535/", "http://127.0.0.1:65535", "127.0.0.1"),
+        ] {
+            let parsed: PublicUrl = text.parse().unwrap();
+            assert_eq!((parsed.as_str(), parsed.host()), (url, host));
+        }
+        for bad in [
+            "",
+            "localhost:3000",
+            "ftp://x",
+            "http://x/y",
+            "http://x/?q",
+            "http://x/#f",
+            "http://u@x",
+            "http://",
+        ] {
+            assert!(
+                bad.parse::<PublicUrl>()
+                    .unwrap_err()
+                    .to_string()
+                    .contains(&format!("{bad:?}")),
+                "{bad}"
+            );
+        }
+    }
+}

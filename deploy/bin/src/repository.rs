@@ -1,0 +1,302 @@
+//! The trust repository of the data folder: written from the key registry, served from memory, signed anew before it
+//! expires.
+//!
+//! Files are written in the order the TUF writer gives, each durably, `timestamp.json` last: whatever a power cut leaves,
+//! the timestamp that is there leads to files that are there. They are served only once all are written, so no client
+//! has seen a version that a restart would write again with other content.
+
+mod due;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use common_bundle::trust::{Registry, RekorVersions, Role, TrustError};
+use common_bundle::tuf::{
+    self, Files, KeySet, Lifetimes, RootKeys, Signers, Target, TufError, published_targets,
+};
+use common_pki::key::{LocalSigner, Signer};
+
+use crate::clock::Clock;
+use crate::disk::{self, FileError};
+use crate::files::{FileSet, Freshness, StaticFile};
+use crate::keys::{Keys, KeysError};
+use crate::layout::Layout;
+use crate::repository::due::Due;
+
+/// How often it is looked whether something is due.
+const CHECK_EVERY: Duration = Duration::from_secs(3600);
+/// Folder of the targets within a repository (TUF §6.2).
+const TARGETS: &str = "targets";
+
+/// The repository cannot be written or continued.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RepositoryError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Metadata cannot be made.
+    #[error("the TUF repository cannot be signed: {0}")]
+    Tuf(#[from] TufError),
+    /// The stored metadata cannot be continued.
+    #[error(
+        "the TUF repository in {folder} cannot be continued: {source}; restore the folder from your backup, because \
+         clients refuse a repository that starts again at version 1"
+    )]
+    Stored {
+        /// Where it is.
+        folder: String,
+        /// What is wrong with it.
+        source: TufError,
+    },
+    /// The registry gives no trust files.
+    #[error("the key registry gives no trust files: {0}")]
+    Trust(#[from] TrustError),
+    /// The TUF keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+/// The repository and the files exported beside it.
+pub(crate) struct Repository {
+    layout: Layout,
+    metadata: tuf::Repository,
+    root_key: Arc<LocalSigner>,
+    online_key: Arc<LocalSigner>,
+    tuf: FileSet,
+    trust: FileSet,
+}
+
+impl Repository {
+    /// Creates the repository, or continues the one in the folder: with targets as the registry has them now, and
+    /// metadata that is fresh.
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; what was published before is untouched then.
+    pub(crate) fn open(layout: Layout, keys: &Keys, now: SystemTime) -> Result<Repository, RepositoryError> {
+        let (_, root_key) = keys.active(Role::TufRoot)?;
+        let (_, online_key) = keys.active(Role::TufOnline)?;
+        let targets = published_targets(keys.registry())?;
+        let folder = layout.tuf();
+        disk::create_folder(&folder.join(TARGETS))?;
+        // Without a timestamp nothing has ever been served from here: the first start was cut short.
+        let published = disk::read(&folder.join("timestamp.json"))?.is_some();
+        let lifetimes = Lifetimes::default();
+        let metadata = if published {
+            tuf::Repository::load(|path| std::fs::read(folder.join(path)).ok()).map_err(|source| {
+                RepositoryError::Stored {
+                    folder: folder.display().to_string(),
+                    source,
+                }
+            })?
+        } else {
+            let (created, files) = with_signers(&root_key, &online_key, |signers| {
+                tuf::Repository::create(&roles(&root_key, &online_key), &targets, lifetimes, now, signers)
+            })?;
+            store(&layout, &files)?;
+            created
+        };
+        let mut repository = Repository {
+            layout,
+            metadata,
+            root_key,
+            online_key,
+            tuf: FileSet::default(),
+            trust: FileSet::default(),
+        };
+        repository.set_targets(&targets, now)?;
+        repository.refresh(now)?;
+        repository.export(keys.registry())?;
+        repository.publish()?;
+        Ok(repository)
+    }
+
+    /// The repository's files, as they are served.
+    pub(crate) fn tuf(&self) -> FileSet {
+        self.tuf.clone()
+    }
+
+    /// The exported files, as they are served.
+    pub(crate) fn trust(&self) -> FileSet {
+        self.trust.clone()
+    }
+
+    /// The current `root.json`.
+    pub(crate) fn root(&self) -> Bytes {
+        self.tuf
+            .get("root.json")
+            .map(|file| file.content)
+            .unwrap_or_default()
+    }
+
+    /// Signs anew whatever becomes due, for ever.
+    pub(crate) async fn keep_fresh(mut self, clock: Clock) {
+        loop {
+            tokio::time::sleep(CHECK_EVERY).await;
+            // Signing and flushing files take their time; losing this task would let the repository expire.
+            let (now, mut repository) = (clock(), self);
+            let worked = tokio::task::spawn_blocking(move || {
+                let outcome = repository
+                    .refresh(now)
+                    .and_then(|changed| if changed { repository.publish() } else { Ok(()) });
+                (repository, outcome)
+            });
+            let Ok((repository, outcome)) = worked.await else {
+                return;
+            };
+            self = repository;
+            if let Err(error) = outcome {
+                // Clients go on with what is published until it expires; the next round tries again.
+                tracing::error!(%error, "the trust repository was not signed anew");
+            }
+        }
+    }
+
+    fn set_targets(&mut self, targets: &[Target], now: SystemTime) -> Result<(), RepositoryError> {
+        let metadata = &mut self.metadata;
+        let files = with_signers(&self.root_key, &self.online_key, |signers| {
+            metadata.set_targets(targets, Lifetimes::default(), now, signers)
+        })?;
+        Ok(store(&self.layout, &files)?)
+    }
+
+    /// Signs what is due; whether anything was.
+    fn refresh(&mut self, now: SystemTime) -> Result<bool, RepositoryError> {
+        let lifetimes = Lifetimes::default();
+        let due = Due::at(now, &self.metadata, lifetimes);
+        for (role, expires) in due.expiries() {
+            let left = expires.system_time().duration_since(now).unwrap_or_default();
+            metrics::gauge!("sigbox_tuf_expires_in_seconds", "role" => role.name()).set(left.as_secs_f64());
+        }
+        let (root_key, online_key) = (&self.root_key, &self.online_key);
+        // On a copy: metadata in memory must never be ahead of what was written, or a version would be skipped over a
+        // file that does not exist.
+        let mut next = self.metadata.clone();
+        let mut files = Files::new();
+        if due.root() {
+            let keys = roles(root_key, online_key);
+            files.extend(with_signers(root_key, online_key, |signers| {
+                next.rotate_root(&keys, lifetimes, now, signers)
+            })?);
+        }
+        if due.online() {
+            files.extend(with_signers(root_key, online_key, |signers| {
+                next.refresh(lifetimes, now, signers)
+            })?);
+        }
+        store(&self.layout, &files)?;
+        self.metadata = next;
+        Ok(!files.is_empty())
+    }
+
+    /// Writes what people and tools take from the `trust` folder, and serves the same.
+    fn export(&self, registry: &Registry) -> Result<(), RepositoryError> {
+        let root = disk::read(&self.layout.tuf().join("root.json"))?.unwrap_or_default();
+        let exported = [
+            ("root.json", root),
+            (
+                "trusted_root.json",
+                registry.trusted_root()?.to_json()?.into_bytes(),
+            ),
+            (
+                "signing_config.v0.2.json",
+                registry
+                    .signing_config(RekorVersions::V1Only)?
+                    .to_json()?
+                    .into_bytes(),
+            ),
+            (
+                "signing_config_rekor_v2.v0.2.json",
+                registry
+                    .signing_config(RekorVersions::V2Only)?
+                    .to_json()?
+                    .into_bytes(),
+            ),
+            (
+                "client_trust_config.json",
+                registry.client_trust_config()?.to_json()?.into_bytes(),
+            ),
+        ];
+        disk::create_folder(&self.layout.trust())?;
+        let mut files = BTreeMap::new();
+        for (name, content) in exported {
+            disk::write_if_changed(&self.layout.trust().join(name), &content)?;
+            let file = StaticFile {
+                content: content.into(),
+                freshness: Freshness::Revalidate,
+            };
+            files.insert(name.to_owned(), file);
+        }
+        self.trust.replace(files);
+        Ok(())
+    }
+
+    /// Serves what is on disk, all of it at once.
+    fn publish(&self) -> Result<(), RepositoryError> {
+        let folder = self.layout.tuf();
+        let mut files = BTreeMap::new();
+        for prefix in ["", "targets/"] {
+            for name in disk::names(&folder.join(prefix))? {
+                let path = format!("{prefix}{name}");
+                if path == TARGETS || path.ends_with(".new") {
+                    continue;
+                }
+                if let Some(content) = disk::read(&folder.join(&path))? {
+                    files.insert(
+                        path,
+                        StaticFile {
+                            content: content.into(),
+                            freshness: freshness(&name),
+                        },
+                    );
+                }
+            }
+        }
+        self.tuf.replace(files);
+        Ok(())
+    }
+}
+
+/// Root keys apart from the key that the server signs with by itself.
+fn roles(root: &LocalSigner, online: &LocalSigner) -> RootKeys {
+    let online = KeySet::single(online.public_key());
+    RootKeys {
+        root: KeySet::single(root.public_key()),
+        targets: online.clone(),
+        snapshot: online.clone(),
+        timestamp: online,
+    }
+}
+
+fn with_signers<T>(root: &LocalSigner, online: &LocalSigner, work: impl FnOnce(Signers<'_>) -> T) -> T {
+    let (root, online): ([&dyn Signer; 1], [&dyn Signer; 1]) = ([root], [online]);
+    work(Signers {
+        root: &root,
+        targets: &online,
+        snapshot: &online,
+        timestamp: &online,
+    })
+}
+
+fn store(layout: &Layout, files: &Files) -> Result<(), FileError> {
+    for (path, content) in files {
+        disk::write_if_changed(&layout.tuf().join(path), content)?;
+    }
+    Ok(())
+}
+
+/// A name that begins with a version or a digest never gets other content (TUF §6.2).
+fn freshness(name: &str) -> Freshness {
+    let (head, _) = name.split_once('.').unwrap_or_default();
+    let version = !head.is_empty() && head.bytes().all(|b| b.is_ascii_digit());
+    let digest = head.len() == 64 && head.bytes().all(|b| b.is_ascii_hexdigit());
+    if version || digest {
+        Freshness::Immutable
+    } else {
+        Freshness::Revalidate
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use common_bundle::tuf::verify;
+
+use super::*;
+use crate::public_url::PublicUrl;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn start() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fn open(folder: &tempfile::TempDir, url: &str, now: SystemTime) -> Result<Repository, RepositoryError> {
+    let layout = Layout::new(folder.path().to_owned());
+    let url: PublicUrl = url.parse().unwrap();
+    let keys = Keys::open(&layout, &url, start()).unwrap();
+    Repository::open(layout, &keys, now)
+}
+
+fn version(repository: &Repository, role: tuf::Role) -> u64 {
+    repository.metadata.current(role).0
+}
+
+/// A client that has `root` and asks the served files.
+fn client_accepts(repository: &Repository, root: &[u8], now: SystemTime) {
+    let served = repository.tuf();
+    let targets = verify(root, now, |path| {
+        served.get(path).map(|file| file.content.to_vec())
+    })
+    .unwrap();
+    for name in targets.names().map(str::to_owned).collect::<Vec<_>>() {
+        let request = targets.request(&name).unwrap();
+        targets
+            .check(&name, &served.get(&request.path).unwrap().content)
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_second_start_continues_and_signs_nothing_that_is_not_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder, "http://localhost:3000", start()).unwrap();
+    client_accepts(&first, &first.root(), start());
+    let second = open(&folder, "http://localhost:3000", start() + DAY / 2).unwrap();
+    assert_eq!(first.metadata, second.metadata);
+    assert_eq!(first.root(), second.root());
+    assert!(first.tuf().get("2.root.json").is_none());
+}
+
+#[test]
+fn changed_targets_are_published_with_higher_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(&folder, "http://localhost:3000", start()).unwrap();
+    let moved = open(&folder, "http://localhost:4000", start()).unwrap();
+    for role in [tuf::Role::Targets, tuf::Role::Snapshot, tuf::Role::Timestamp] {
+        assert_eq!(version(&moved, role), version(&first, role) + 1, "{role}");
+    }
+    client_accepts(&moved, &first.root(), start());
+    let config = moved.trust().get("signing_config.v0.2.json").unwrap();
+    assert!(
+        std::str::from_utf8(&config.content)
+            .unwrap()
+            .contains("http://localhost:4000")
+    );
+}
+
+/// Whoever lets it run, or starts it at any day, has a repository that clients accept with the root of the first day.
+#[test]
+fn it_is_fresh_on_every_day_of_five_years() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut repository = open(&folder, "http://localhost:3000", start()).unwrap();
+    let root = repository.root();
+    let mut timestamp = version(&repository, tuf::Role::Timestamp);
+    for day in (1..5 * 365).step_by(5) {
+        let now = start() + DAY * day;
+        assert!(
+            repository.refresh(now).unwrap(),
+            "after five days a timestamp is due"
+        );
+        assert!(!repository.refresh(now).unwrap(), "and then it is not");
+        repository.publish().unwrap();
+        client_accepts(&repository, &root, now);
+        client_accepts(&repository, &root, now + DAY * 5);
+        let next = version(&repository, tuf::Role::Timestamp);
+        assert!(next > timestamp);
+        timestamp = next;
+    }
+    assert!(
+        version(&repository, tuf::Role::Root) > 1,
+        "the root was renewed on the way"
+    );
+    let reopened = open(&folder, "http://localhost:3000", start() + DAY * 5 * 365).unwrap();
+    client_accepts(&reopened, &root, start() + DAY * 5 * 365);
+}
+
+#[test]
+fn a_long_stop_is_made_good_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = open(&folder, "http://localhost:3000", start()).unwrap().root();
+    let late = start() + DAY * 400;
+    client_accepts(
+        &open(&folder, "http://localhost:3000", late).unwrap(),
+        &root,
+        late,
+    );
+}
+
+/// Cuts the power after each file of the creation and of an update.
+#[test]
+fn a_cut_between_any_two_files_is_recovered() {
+    let whole = tempfile::tempdir().unwrap();
+    let first = open(&whole, "http://localhost:3000", start()).unwrap();
+    let keys = Keys::open(&first.layout, &"http://localhost:4000".parse().unwrap(), start()).unwrap();
+    let targets = published_targets(keys.registry()).unwrap();
+    let files = {
+        let mut next = first.metadata.clone();
+        with_signers(&first.root_key, &first.online_key, |signers| {
+            next.set_targets(&targets, Lifetimes::default(), start(), signers)
+                .unwrap()
+        })
+    };
+    assert_eq!(files.last().unwrap().0, "timestamp.json");
+    for kept in 0..files.len() {
+        store(&first.layout, &files[..kept].to_vec()).unwrap();
+        let again = open(&whole, "http://localhost:3000", start()).unwrap();
+        client_accepts(&again, &first.root(), start());
+    }
+
+    let torn = tempfile::tempdir().unwrap();
+    let layout = Layout::new(torn.path().to_owned());
+    open(&torn, "http://localhost:3000", start()).unwrap();
+    std::fs::remove_file(layout.tuf().join("timestamp.json")).unwrap();
+    std::fs::remove_file(layout.tuf().join("1.snapshot.json")).unwrap();
+    let again = open(&torn, "http://localhost:3000", start()).unwrap();
+    client_accepts(&again, &again.root(), start());
+}
+
+#[test]
+fn a_damaged_repository_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    open(&folder, "http://localhost:3000", start()).unwrap();
+    std::fs::remove_file(layout.tuf().join("1.snapshot.json")).unwrap();
+    let error = open(&folder, "http://localhost:3000", start()).err().unwrap();
+    assert!(matches!(error, RepositoryError::Stored { .. }), "{error}");
+    assert!(error.to_string().contains("backup"), "{error}");
+}

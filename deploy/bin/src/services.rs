@@ -1,0 +1,340 @@
+//! The composition: three logs in one engine, and every service on one origin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_lc_rs::rand;
+use axum::Router;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use common_bundle::trust::Role;
+use common_engine::{Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, Options, Storage, StoredLog};
+use common_pki::key::Signer;
+use common_server::reply;
+use deploy_issuer::{Exposure, Issuer};
+use fulcio_ca::{Ca, CaChain, CaConfig, IdentityType, IssuerConfig};
+use fulcio_ct::{AcceptedRoots, CtPersonality};
+use http::{StatusCode, header};
+use rekor_api::{RekorV1, RekorV2, v1, v2};
+
+use crate::clock::Clock;
+use crate::files::FileSet;
+use crate::in_process::{OwnCtLog, OwnIssuer};
+use crate::keys::Keys;
+use crate::public_url::PublicUrl;
+
+/// Numbers of the logs in the store, never used for another.
+const CT: LogId = LogId(1);
+const REKOR_V1: LogId = LogId(2);
+const REKOR_V2: LogId = LogId(3);
+
+/// Longest canonical v1 entry: what is large in a request is hashed, not stored.
+const V1_LEAF_LIMIT: u32 = 1 << 20;
+/// Longest v2 entry: its length has 16 bits in an entry bundle (C2SP tlog-tiles "Log entries").
+const V2_LEAF_LIMIT: u32 = u16::MAX as u32;
+/// Fulcio's own tokens live as long as those of most providers.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// Client ID of every Sigstore tool.
+const AUDIENCE: &str = "sigstore";
+
+/// The services cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServicesError {
+    /// A key is missing or cannot be used.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
+    /// The store cannot be read.
+    #[error("the log store cannot be read: {0}")]
+    Storage(#[from] common_engine::StorageError),
+    /// The store does not verify, or belongs to other keys.
+    #[error("the logs cannot be opened: {0}")]
+    Engine(#[from] common_engine::OpenError),
+    /// The store holds logs, and their keys are gone.
+    #[error(
+        "the store holds logs ({0}) but keys/registry.json is missing: restore the keys folder from your backup; \
+         a log never continues with another key"
+    )]
+    LogsWithoutKeys(String),
+    /// The stored tree ID is not one.
+    #[error("the stored tree ID {0} of the Rekor v1 log is not a positive 63-bit number")]
+    TreeId(u64),
+    /// The certificate log.
+    #[error("certificate log: {0}")]
+    Ct(#[from] fulcio_ct::PersonalityError),
+    /// Its accepted roots.
+    #[error("certificate log: {0}")]
+    CtRoots(#[from] fulcio_ct::ChainError),
+    /// The Rekor v1 log.
+    #[error("Rekor v1: {0}")]
+    V1(#[from] v1::ShardsError),
+    /// The Rekor v2 log.
+    #[error("Rekor v2: {0}")]
+    V2(#[from] v2::NotEd25519),
+    /// Its service.
+    #[error("Rekor v2: {0}")]
+    V2Service(#[from] v2::ServiceError),
+    /// The authority's chain.
+    #[error("certificate authority: {0}")]
+    CaChain(#[from] fulcio_ca::ChainError),
+    /// The authority's issuers.
+    #[error("certificate authority: {0}")]
+    CaIssuers(#[from] fulcio_ca::ConfigError),
+    /// The development issuer.
+    #[error("development issuer: {0}")]
+    Issuer(#[from] deploy_issuer::ConfigError),
+    /// The timestamp authority.
+    #[error("timestamp authority: {0}")]
+    Tsa(#[from] rekor_tsa::TsaError),
+    /// The system has no random numbers, or its clock is before 1970.
+    #[error("cannot create the logs: {0}")]
+    System(&'static str),
+}
+
+/// Refuses a store whose keys are lost, before new keys are made for it.
+///
+/// # Errors
+/// [`ServicesError::LogsWithoutKeys`].
+pub(crate) async fn check_orphans(storage: &dyn Storage, keys_exist: bool) -> Result<(), ServicesError> {
+    let logs = storage.logs().await?;
+    if keys_exist || logs.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = logs.into_iter().map(|log| log.info.spec.origin).collect();
+    Err(ServicesError::LogsWithoutKeys(names.join(", ")))
+}
+
+/// What the services are made of.
+pub(crate) struct Parts<'a> {
+    /// Registry and private keys.
+    pub(crate) keys: &'a Keys,
+    /// Where clients reach the instance.
+    pub(crate) url: &'a PublicUrl,
+    /// Who may talk to the development issuer.
+    pub(crate) exposure: Exposure,
+    /// The store of the logs.
+    pub(crate) storage: Arc<dyn Storage>,
+    /// The record of what was published.
+    pub(crate) anchor: Arc<dyn Anchor>,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// The TUF repository.
+    pub(crate) tuf: FileSet,
+    /// The exported trust files.
+    pub(crate) trust: FileSet,
+    /// The page at `/`.
+    pub(crate) landing: String,
+}
+
+/// The running services.
+pub(crate) struct Services {
+    /// The logs.
+    pub(crate) engine: Engine,
+    /// Every route.
+    pub(crate) router: Router,
+    /// What `/readyz` says.
+    pub(crate) ready: Readiness,
+}
+
+/// Whether the instance has proved that it works, and is not stopping.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// Says from now on that requests are welcome, or not.
+    pub(crate) fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Opens the logs and builds every service over them.
+///
+/// # Errors
+/// [`ServicesError`] names the service.
+pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
+    let Parts {
+        keys,
+        url,
+        exposure,
+        storage,
+        anchor,
+        clock,
+        tuf,
+        trust,
+        landing,
+    } = parts;
+    let now = clock()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_| ServicesError::System("the clock is before 1970"))?;
+    let created = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+
+    let (ct_record, ct_signer) = keys.active(Role::CtLog)?;
+    let ct_personality = Arc::new(CtPersonality::new(
+        Arc::clone(&ct_signer) as Arc<dyn Signer>,
+        &ct_record.origin,
+    )?);
+    let (_, v1_signer) = keys.active(Role::RekorV1)?;
+    let tree = tree_id(&storage.logs().await?)?;
+    let shard = v1::Shard::new(tree, 0, v1_signer.public_key().clone());
+    let (v2_record, v2_signer) = keys.active(Role::RekorV2)?;
+    let v2_key = v2_signer.public_key().clone();
+
+    let configs = vec![
+        LogConfig {
+            id: CT,
+            spec: ct_personality.spec(created),
+            personality: Arc::clone(&ct_personality) as Arc<dyn common_engine::Personality>,
+        },
+        LogConfig {
+            id: REKOR_V1,
+            spec: LogSpec {
+                kind: LogKind::RekorV1,
+                origin: shard.origin(url.host()),
+                tree_id: tree.get(),
+                key_id: shard.log_id().to_owned(),
+                leaf_limit: V1_LEAF_LIMIT,
+                created,
+            },
+            personality: Arc::new(RekorV1::new(shard.clone(), url.host(), v1_signer)),
+        },
+        LogConfig {
+            id: REKOR_V2,
+            spec: LogSpec {
+                kind: LogKind::RekorV2,
+                origin: url.host().to_owned(),
+                tree_id: 0,
+                key_id: hex::encode(&v2_record.log_id),
+                leaf_limit: V2_LEAF_LIMIT,
+                created,
+            },
+            personality: Arc::new(RekorV2::new(url.host(), v2_signer)?),
+        },
+    ];
+    let engine = Engine::open(
+        storage,
+        configs,
+        anchor,
+        Arc::clone(&clock).into(),
+        Options::default(),
+    )
+    .await?;
+
+    let (ca_record, ca_signer) = keys.active(Role::FulcioCa)?;
+    let ca_certificates = Keys::chain(ca_record)?;
+    let roots = AcceptedRoots::new(ca_certificates.last().cloned().into_iter().collect())?;
+    let ct = Arc::new(fulcio_ct::CtLog::new(engine.clone(), CT, ct_personality, roots));
+
+    let issuer = Issuer::new(
+        deploy_issuer::Config {
+            url: url.issuer(),
+            exposure,
+            clients: vec![deploy_issuer::Client::sigstore()],
+            token_lifetime: TOKEN_LIFETIME,
+        },
+        keys.issuer(),
+        Arc::clone(&clock),
+    )?;
+    let issuer_routes = deploy_issuer::router(Arc::new(issuer));
+    let fetch = OwnIssuer {
+        url: url.issuer(),
+        routes: issuer_routes.clone(),
+    };
+    let ca = Ca::new(CaConfig::new(
+        Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
+        Arc::new(OwnCtLog {
+            log: Arc::clone(&ct),
+            key: ct_signer.public_key().clone(),
+        }),
+        vec![IssuerConfig::new(&url.issuer(), AUDIENCE, IdentityType::Email)?],
+        Arc::new(fetch),
+        Arc::clone(&clock),
+    ))?;
+
+    let v1 = v1::Service::new(
+        engine.clone(),
+        vec![(REKOR_V1, shard)],
+        v1::Policy::default(),
+        v1::Limits::default(),
+    )?;
+    let v2 = v2::Service::new(
+        engine.clone(),
+        REKOR_V2,
+        url.host(),
+        &v2_key,
+        v2::Policy::default(),
+        v2::Limits::default(),
+    )?;
+
+    let (tsa_record, tsa_signer) = keys.active(Role::Tsa)?;
+    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?;
+
+    let ready = Readiness::default();
+    let router = Router::new()
+        .merge(fulcio_ca::router(Arc::new(ca)))
+        .merge(v1::router(Arc::new(v1)))
+        .merge(v2::router(Arc::new(v2)))
+        .merge(rekor_tsa::router(Arc::new(tsa)))
+        .nest("/ct", fulcio_ct::router(ct))
+        .nest("/oidc", issuer_routes)
+        .nest("/tuf", tuf.router())
+        .nest("/trust", trust.router())
+        .merge(health(engine.clone(), ready.clone()))
+        .route(
+            "/",
+            get(async move || ([(header::CACHE_CONTROL, "no-cache")], Html(landing.clone()))),
+        )
+        .fallback(async || {
+            reply::error(
+                StatusCode::NOT_FOUND,
+                "there is no such path; / lists the services",
+            )
+        });
+    Ok(Services {
+        engine,
+        router,
+        ready,
+    })
+}
+
+/// The tree ID of the stored Rekor v1 log; a random one for a log that is not there yet. It is drawn anew for a new
+/// database, never derived: rekor-cli keeps the last state it saw of a tree ID (`~/.rekor/state.json`) and would take a
+/// second log of the same number for a fork.
+fn tree_id(logs: &[StoredLog]) -> Result<v1::TreeId, ServicesError> {
+    if let Some(log) = logs.iter().find(|log| log.info.id == REKOR_V1) {
+        let stored = log.info.spec.tree_id;
+        return v1::TreeId::new(stored).ok_or(ServicesError::TreeId(stored));
+    }
+    loop {
+        let mut random = [0; 8];
+        rand::fill(&mut random).map_err(|_| ServicesError::System("no random numbers"))?;
+        if let Some(tree) = v1::TreeId::new(u64::from_be_bytes(random) >> 1) {
+            return Ok(tree);
+        }
+    }
+}
+
+/// `/healthz` says that the process answers, `/readyz` that it may be sent requests.
+fn health(engine: Engine, ready: Readiness) -> Router {
+    let readiness = async move || -> Response {
+        if !ready.get() {
+            return reply::unavailable(
+                1,
+                "not ready: the first canary has not passed yet, or the server is stopping",
+            );
+        }
+        if !engine.is_writable() {
+            return reply::unavailable(
+                5,
+                "not ready: the last write to the log store failed; see the server's log",
+            );
+        }
+        "ready\n".into_response()
+    };
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readiness))
+}

@@ -1,0 +1,187 @@
+//! `up`: everything on one origin, from an empty folder to a served request.
+
+mod folder;
+mod ready;
+mod signal;
+mod sockets;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use common_backend::anchor::FileAnchor;
+use common_backend::sqlite::SqliteStorage;
+use common_engine::{Anchor, NoAnchor, Storage};
+use common_server::serve::{Drained, Limits, serve};
+use common_server::{layers, telemetry};
+use deploy_issuer::Exposure;
+
+use crate::cli::UpArgs;
+use crate::client_setup;
+use crate::clock::{self, Clock};
+use crate::console::Console;
+use crate::doctor;
+use crate::exit::Failure;
+use crate::keys::{Keys, KeysError};
+use crate::landing;
+use crate::layout::Layout;
+use crate::local_tls;
+use crate::public_url::PublicUrl;
+use crate::repository::Repository;
+use crate::services::{self, Parts, Services};
+use crate::up::folder::Folder;
+use crate::up::ready::Ready;
+use crate::up::signal::Stop;
+use crate::up::sockets::Sockets;
+
+/// The longest an answer may take; a client has given up by then.
+const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// A scraper or two.
+const METRICS_CONNECTIONS: usize = 64;
+
+/// Runs the command: returns after a signal and a drain.
+///
+/// # Errors
+/// [`Failure`] when the instance cannot start.
+pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
+    let began = Instant::now();
+    // Before anything is made, so that a signal during the start also ends it in order.
+    let stop = Stop::listen().map_err(Failure::cannot_start)?;
+    let clock = clock::system();
+    let sockets = Sockets::bind(&args).await.map_err(Failure::cannot_start)?;
+    let folder = Folder::open(&args).map_err(Failure::cannot_start)?;
+    let outcome = serve_on(&args, console, stop, clock, sockets, &folder, began).await;
+    folder.close().map_err(Failure::failed)?;
+    outcome
+}
+
+async fn serve_on(
+    args: &UpArgs,
+    console: Console,
+    stop: Stop,
+    clock: Clock,
+    sockets: Sockets,
+    folder: &Folder,
+    began: Instant,
+) -> Result<(), Failure> {
+    let metrics = telemetry::init_metrics().map_err(Failure::cannot_start)?;
+    let url = sockets.public_url(args).map_err(Failure::cannot_start)?;
+    let Instance {
+        storage,
+        services,
+        repository,
+        root,
+    } = assemble(args, &clock, &url, folder).await?;
+    let acceptor = local_tls::prepare(folder.layout(), url.host(), clock()).map_err(Failure::cannot_start)?;
+
+    let (local, ready) = (sockets.local_url(), Ready::new(&url, &sockets, folder.layout()));
+    let http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
+    let router = layers::wrap(services.router, REQUEST_LIMIT);
+    let public = tokio::spawn(serve(http, router, Limits::default(), stop.wait()));
+    let internal = layers::wrap(telemetry::metrics_router(metrics.clone()), REQUEST_LIMIT);
+    let limits = Limits {
+        connections: METRICS_CONNECTIONS,
+        ..Limits::default()
+    };
+    let internal = tokio::spawn(serve(vec![sockets.metrics], internal, limits, stop.wait()));
+    let upkeep = tokio::spawn(telemetry::upkeep(metrics));
+    let refresh = tokio::spawn(repository.keep_fresh(clock));
+
+    let outcome = tokio::select! {
+        passed = doctor::canary(&local) => match passed {
+            Ok(()) => {
+                services.ready.set(true);
+                ready.announce(args.json, console, &client_setup::instance(url.as_str(), &root), began.elapsed())
+            }
+            Err(broken) => Err(Failure::cannot_start(format!("the first canary did not pass: {broken}"))),
+        },
+        () = stop.wait() => Ok(()),
+    };
+    if outcome.is_ok() {
+        stop.wait().await;
+        console.remark("stopping: open requests finish first, Ctrl-C again cuts them");
+    }
+    // After a failed start nobody has asked for the end yet.
+    stop.now();
+    services.ready.set(false);
+    if matches!(public.await, Ok(Drained::Cut)) {
+        tracing::warn!("requests that were still open at the end of the drain were cut");
+    }
+    let _ = internal.await;
+    upkeep.abort();
+    refresh.abort();
+    services.engine.shutdown().await;
+    drop(services.engine);
+    // Commits are durable without it; a clean close spares the next start the recovery.
+    if let Some(storage) = Arc::into_inner(storage) {
+        storage.close().await;
+    }
+    outcome
+}
+
+/// What `up` runs.
+struct Instance {
+    storage: Arc<SqliteStorage>,
+    services: Services,
+    repository: Repository,
+    /// The current `root.json`, whose digest is part of the lines to paste.
+    root: bytes::Bytes,
+}
+
+/// Keys, logs, services and trust repository of the folder: created where missing, else continued.
+async fn assemble(
+    args: &UpArgs,
+    clock: &Clock,
+    url: &PublicUrl,
+    folder: &Folder,
+) -> Result<Instance, Failure> {
+    let layout = folder.layout();
+    let storage = Arc::new(
+        SqliteStorage::open(folder.lock())
+            .await
+            .map_err(Failure::cannot_start)?,
+    );
+    let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
+    services::check_orphans(storage.as_ref(), known)
+        .await
+        .map_err(Failure::cannot_start)?;
+    let keys = open_keys(layout.clone(), url.clone(), clock()).await?;
+    let repository = Repository::open(layout.clone(), &keys, clock()).map_err(Failure::cannot_start)?;
+    let root = repository.root();
+    // A store that does not outlive the process has no past to be compared with.
+    let anchor: Arc<dyn Anchor> = if args.ephemeral {
+        Arc::new(NoAnchor)
+    } else {
+        Arc::new(FileAnchor::new(layout.published()))
+    };
+    let exposed = args.expose_development_issuer_to_the_network;
+    let parts = Parts {
+        keys: &keys,
+        url,
+        exposure: if exposed {
+            Exposure::AnyInterface
+        } else {
+            Exposure::LoopbackOnly
+        },
+        storage: Arc::clone(&storage) as Arc<dyn Storage>,
+        anchor,
+        clock: Arc::clone(clock),
+        tuf: repository.tuf(),
+        trust: repository.trust(),
+        landing: landing::page(&client_setup::instance(url.as_str(), &root)),
+    };
+    let services = services::start(parts).await.map_err(Failure::cannot_start)?;
+    Ok(Instance {
+        storage,
+        services,
+        repository,
+        root,
+    })
+}
+
+/// Generating an RSA key takes a while, and every file is flushed: not on a thread that serves.
+async fn open_keys(layout: Layout, url: PublicUrl, now: SystemTime) -> Result<Keys, Failure> {
+    let opened: Result<Keys, KeysError> = tokio::task::spawn_blocking(move || Keys::open(&layout, &url, now))
+        .await
+        .map_err(|error| Failure::cannot_start(format!("making keys was interrupted: {error}")))?;
+    opened.map_err(Failure::cannot_start)
+}

@@ -1,0 +1,210 @@
+//! The three listeners of `up`: bound before anything else, so that a taken port is said at once.
+
+use std::io;
+
+use common_server::listen::{Bound, ListenAddr};
+
+use crate::cli::{Addresses, UpArgs};
+use crate::public_url::{BadPublicUrl, PublicUrl};
+
+/// The listeners cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketsError {
+    /// Another interface without the words for it.
+    #[error(
+        "--{flag} is not a loopback address: expected localhost:PORT, 127.0.0.1:PORT or [::1]:PORT, because whoever \
+         reaches the development issuer can sign as anyone; if that is what you want, add \
+         --expose-development-issuer-to-the-network"
+    )]
+    Exposed {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// Somebody else has the port.
+    #[error(
+        "port {port} is taken by another process (is another sigbox running?); choose a free one with --{flag} localhost:PORT"
+    )]
+    Taken {
+        /// The port.
+        port: u16,
+        /// The flag that chooses another.
+        flag: &'static str,
+    },
+    /// Any other refusal.
+    #[error("cannot listen at --{flag}: {source}")]
+    Bind {
+        /// The flag.
+        flag: &'static str,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// No URL can be derived.
+    #[error(
+        "--listen is every interface, which no URL names: say with --public-url how clients reach this instance"
+    )]
+    NoUrl,
+    /// Not a public URL.
+    #[error("--public-url: {0}")]
+    Url(#[from] BadPublicUrl),
+}
+
+/// Bound, not yet served.
+pub(crate) struct Sockets {
+    /// All services in clear text.
+    pub(crate) http: Bound,
+    /// All services over TLS.
+    pub(crate) tls: Bound,
+    /// Metrics.
+    pub(crate) metrics: Bound,
+    addresses: Addresses,
+}
+
+impl Sockets {
+    /// Binds them.
+    ///
+    /// # Errors
+    /// [`SocketsError`] names the flag to change.
+    pub(crate) async fn bind(args: &UpArgs) -> Result<Sockets, SocketsError> {
+        let addresses = args.addresses();
+        let Addresses { http, tls, metrics } = &addresses;
+        let named = [(http, "listen"), (tls, "tls-listen"), (metrics, "metrics-listen")];
+        if let Some((_, flag)) = named.iter().find(|(address, _)| !address.is_loopback())
+            && !args.expose_development_issuer_to_the_network
+        {
+            return Err(SocketsError::Exposed { flag });
+        }
+        Ok(Sockets {
+            http: bind(http, "listen").await?,
+            tls: bind(tls, "tls-listen").await?,
+            metrics: bind(metrics, "metrics-listen").await?,
+            addresses,
+        })
+    }
+
+    /// What `--public-url` says; else the address that was bound.
+    ///
+    /// # Errors
+    /// [`SocketsError`] when the one is wrong or the other has no URL.
+    pub(crate) fn public_url(&self, args: &UpArgs) -> Result<PublicUrl, SocketsError> {
+        match &args.public_url {
+            Some(url) => Ok(url.parse()?),
+            None if self.addresses.http.is_unspecified() => Err(SocketsError::NoUrl),
+            None => Ok(url("http", &self.addresses.http, &self.http).parse()?),
+        }
+    }
+
+    /// Where this process itself finds the services, whatever the public URL is.
+    pub(crate) fn local_url(&self) -> String {
+        let address = self.http.addresses().into_iter().next();
+        let address = address.map(|mut address| {
+            if address.ip().is_unspecified() {
+                address.set_ip(if address.is_ipv4() {
+                    std::net::Ipv4Addr::LOCALHOST.into()
+                } else {
+                    std::net::Ipv6Addr::LOCALHOST.into()
+                });
+            }
+            address
+        });
+        address.map_or_else(
+            || url("http", &self.addresses.http, &self.http),
+            |address| format!("http://{address}"),
+        )
+    }
+
+    /// The TLS listener's URL.
+    pub(crate) fn tls_url(&self) -> String {
+        url("https", &self.addresses.tls, &self.tls)
+    }
+
+    /// The metrics listener's URL, without path.
+    pub(crate) fn metrics_url(&self) -> String {
+        url("http", &self.addresses.metrics, &self.metrics)
+    }
+}
+
+fn url(scheme: &str, address: &ListenAddr, bound: &Bound) -> String {
+    let host = if address.is_unspecified() {
+        "localhost".to_owned()
+    } else {
+        address.url_host()
+    };
+    format!("{scheme}://{host}:{}", bound.port())
+}
+
+async fn bind(address: &ListenAddr, flag: &'static str) -> Result<Bound, SocketsError> {
+    Bound::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => SocketsError::Taken {
+            port: address.port(),
+            flag,
+        },
+        _ => SocketsError::Bind { flag, source },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(more: &[&str]) -> UpArgs {
+        let words = ["sigbox", "up", "--ephemeral"].iter().chain(more);
+        match Cli::parse_from(words).command {
+            Command::Up(args) => args,
+            other => panic!("asked for up, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn another_interface_needs_the_words() {
+        for flag in ["listen", "tls-listen", "metrics-listen"] {
+            let asked = format!("--{flag}=0.0.0.0:0");
+            let error = Sockets::bind(&args(&[&asked])).await.err().unwrap().to_string();
+            assert!(error.contains(flag) && error.contains("loopback"), "{error}");
+            Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"]))
+                .await
+                .unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_the_flag() {
+        let first = Sockets::bind(&args(&[])).await.unwrap();
+        for (bound, flag) in [
+            (&first.http, "listen"),
+            (&first.tls, "tls-listen"),
+            (&first.metrics, "metrics-listen"),
+        ] {
+            let asked = format!("--{flag}=localhost:{}", bound.port());
+            let error = Sockets::bind(&args(&[&asked])).await.err().unwrap().to_string();
+            assert!(
+                error.contains(&format!("--{flag} ")) && error.contains(&bound.port().to_string()),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_public_url_follows_the_listener_unless_given() {
+        let sockets = Sockets::bind(&args(&[])).await.unwrap();
+        let expected = format!("http://localhost:{}", sockets.http.port());
+        assert_eq!(sockets.public_url(&args(&[])).unwrap().as_str(), expected);
+        let given = args(&["--public-url", "https://sigstore.example/"]);
+        assert_eq!(
+            sockets.public_url(&given).unwrap().as_str(),
+            "https://sigstore.example"
+        );
+        let all = args(&[
+            "--listen",
+            "0.0.0.0:0",
+            "--expose-development-issuer-to-the-network",
+        ]);
+        let sockets = Sockets::bind(&all).await.unwrap();
+        assert!(matches!(sockets.public_url(&all), Err(SocketsError::NoUrl)));
+        assert!(sockets.local_url().starts_with("http://127.0.0.1:"));
+    }
+}
