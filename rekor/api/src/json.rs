@@ -1,7 +1,8 @@
 //! A direct JSON writer for the answers of the hot path.
 //!
-//! Every answer of both APIs has a fixed shape of a dozen members whose values are numbers, hex, base64 and one signed note, so it is
-//! written straight into the buffer that is sent: no tree of values, no intermediate base64 strings.
+//! Every answer of both APIs has a fixed shape of a dozen members whose values are numbers, hex, base64 and
+//! one signed note, so it is written straight into the buffer that is sent: no tree of values, no
+//! intermediate base64 strings.
 
 use std::fmt::Write as _;
 

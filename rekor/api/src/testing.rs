@@ -1,6 +1,13 @@
-//! What the tests of both APIs share: a log of each kind in memory, requests through the routers, recorded exchanges, mutations.
+//! What the tests of both APIs share: a log of each kind in memory, requests through the routers, recorded
+//! exchanges, mutations.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -292,8 +299,8 @@ pub(crate) fn recorded_request(server: &str, name: &str) -> Option<String> {
     )
 }
 
-/// Every document that differs from `valid` in one place: the member or item gone, null, emptied, or of every other type.
-/// Each comes with the path of the place.
+/// Every document that differs from `valid` in one place: the member or item gone, null, emptied, or of every
+/// other type. Each comes with the path of the place.
 pub(crate) fn mutations(valid: &Value) -> Vec<(String, Value)> {
     let mut places = Vec::new();
     collect(valid, String::new(), &mut places);

@@ -40,7 +40,8 @@ const ENTRIES: &str = "/api/v1/log/entries";
 /// Bounds of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Longest request body in bytes. Upstream has none by default; its own end-to-end tests configure this default.
+    /// Longest request body in bytes. Upstream has none by default; its own end-to-end tests configure this
+    /// default.
     pub body: usize,
     /// Most entries that one search term may match.
     pub search_results: u32,
@@ -65,7 +66,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// `shards` oldest first; the last one takes new entries. The engine runs each of them with a [`crate::RekorV1`] of the same [`Shard`].
+    /// `shards` oldest first; the last one takes new entries. The engine runs each of them with a
+    /// [`crate::RekorV1`] of the same [`Shard`].
     ///
     /// # Errors
     /// When the shards do not make one log.
@@ -86,10 +88,13 @@ impl Service {
     }
 }
 
-/// The routes under `/api/v1/log` and `/api/v1/index`, `/ping`, and the answer to every unknown path under `/api/v1/`, which services with
-/// paths of their own there override by registering them.
+/// A path, the methods a wrong one is answered with, and their handlers.
+type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<Service>>);
+
+/// The routes under `/api/v1/log` and `/api/v1/index`, `/ping`, and the answer to every unknown path under
+/// `/api/v1/`, which services with paths of their own there override by registering them.
 pub fn router(service: Arc<Service>) -> Router {
-    let routes: [(&str, &'static [&'static str], MethodRouter<Arc<Service>>); 7] = [
+    let routes: [Route; 7] = [
         (
             ENTRIES,
             &["GET", "POST"],
@@ -118,7 +123,8 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/api/v1/{*path}", any(unknown_path))
         .layer(axum::middleware::map_response(uncached))
         .layer(
-            // The defaults of rs/cors, which upstream wraps its API with (rekor `pkg/generated/restapi/configure_rekor_server.go`).
+            // The defaults of rs/cors, which upstream wraps its API with (rekor
+            // `pkg/generated/restapi/configure_rekor_server.go`).
             CorsLayer::new()
                 .allow_origin(Any)
                 .allow_methods([Method::GET, Method::POST, Method::HEAD])
@@ -136,8 +142,9 @@ async fn ping() -> Response {
     ([(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], ".").into_response()
 }
 
-/// Forbids every cache on the way to keep an answer, as upstream does on its GET routes (chi `middleware/nocache.go`): an entry's proof
-/// is for the newest head, and a cache that ignores a query serves one proof for another.
+/// Forbids every cache on the way to keep an answer, as upstream does on its GET routes (chi
+/// `middleware/nocache.go`): an entry's proof is for the newest head, and a cache that ignores a query serves
+/// one proof for another.
 async fn uncached(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(
@@ -157,7 +164,8 @@ fn json_response(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, negotiate::JSON)], body).into_response()
 }
 
-/// The engine's term for an index key of this API: one namespace for each, so that entries of one log never crowd out those of another.
+/// The engine's term for an index key of this API: one namespace for each, so that entries of one log never
+/// crowd out those of another.
 fn index_term(key: &str) -> String {
     format!("rekor-v1/{key}")
 }

@@ -1,4 +1,5 @@
-//! The HTTP API of Rekor v2 (rekor-tiles `api/proto/rekor/v2/rekor_service.proto` as its gateway serves it) and the C2SP tlog-tiles reads.
+//! The HTTP API of Rekor v2 (rekor-tiles `api/proto/rekor/v2/rekor_service.proto` as its gateway serves it)
+//! and the C2SP tlog-tiles reads.
 //!
 //! The gRPC service of the same methods is left out.
 
@@ -99,9 +100,10 @@ impl Service {
     }
 }
 
-/// `/api/v2/log/entries`; checkpoint, tiles and entry bundles under `/api/v2/` and at the root, because witnesses read the former
-/// (witness `omniwitness/logs.yaml`) and rekor-monitor the latter (rekor-monitor `pkg/rekor/v2/client.go`); and the answer to every unknown
-/// path under `/api/v2/`, which services with paths of their own there override by registering them.
+/// `/api/v2/log/entries`; checkpoint, tiles and entry bundles under `/api/v2/` and at the root, because
+/// witnesses read the former (witness `omniwitness/logs.yaml`) and rekor-monitor the latter (rekor-monitor
+/// `pkg/rekor/v2/client.go`); and the answer to every unknown path under `/api/v2/`, which services with
+/// paths of their own there override by registering them.
 pub fn router(service: Arc<Service>) -> Router {
     let mut router = Router::new()
         .route("/api/v2/log/entries", post(create::create).fallback(wrong_method))
@@ -129,7 +131,8 @@ fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ApiError::Internal.into_response()
 }
 
-/// The gateway answers a wrong method with 501, not 405 (grpc-gateway `runtime/errors.go`, DefaultRoutingErrorHandler).
+/// The gateway answers a wrong method with 501, not 405 (grpc-gateway `runtime/errors.go`,
+/// DefaultRoutingErrorHandler).
 async fn wrong_method() -> ApiError {
     ApiError::WrongMethod
 }

@@ -22,11 +22,13 @@ pub struct RekorV1 {
 }
 
 impl RekorV1 {
-    /// `signer` holds the private half of the shard's key; it must be ECDSA P-256, the only kind of which every client verifies a signed
-    /// entry timestamp (sigstore-go `pkg/tlog/entry.go`, VerifySET). `hostname` is the bare name of the signature line.
+    /// `signer` holds the private half of the shard's key; it must be ECDSA P-256, the only kind of which
+    /// every client verifies a signed entry timestamp (sigstore-go `pkg/tlog/entry.go`, VerifySET).
+    /// `hostname` is the bare name of the signature line.
     #[must_use]
     pub fn new(shard: Shard, hostname: &str, signer: Arc<dyn Signer>) -> Self {
-        // Every key type has the same hint here, not the one of C2SP signed-note (rekor `pkg/util/signed_note.go`, getPublicKeyHash).
+        // Every key type has the same hint here, not the one of C2SP signed-note (rekor
+        // `pkg/util/signed_note.go`, getPublicKeyHash).
         let [a, b, c, d, ..] = *shard.key_digest();
         RekorV1 {
             origin: shard.origin(hostname),
@@ -37,8 +39,9 @@ impl RekorV1 {
         }
     }
 
-    /// The bytes a signed entry timestamp signs: the canonical JSON (RFC 8785) of body, time, log and virtual index
-    /// (rekor `pkg/api/entries.go`, signEntry). Members are in order, strings are base64 and hex, numbers are integers: nothing to escape.
+    /// The bytes a signed entry timestamp signs: the canonical JSON (RFC 8785) of body, time, log and virtual
+    /// index (rekor `pkg/api/entries.go`, signEntry). Members are in order, strings are base64 and hex,
+    /// numbers are integers: nothing to escape.
     fn timestamped(&self, body: &[u8], index: u64, time: u64) -> String {
         let mut out = String::with_capacity(body.len().saturating_mul(4).div_euclid(3).saturating_add(192));
         out.push_str("{\"body\":");
@@ -78,7 +81,8 @@ impl Personality for RekorV1 {
         })
     }
 
-    /// One signature line and no more: official v1 verifiers refuse a note with any other hint in it (rekor `pkg/util/signed_note.go`, Verify).
+    /// One signature line and no more: official v1 verifiers refuse a note with any other hint in it (rekor
+    /// `pkg/util/signed_note.go`, Verify).
     fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {
         signed_head(
             &*self.signer,
@@ -92,7 +96,8 @@ impl Personality for RekorV1 {
     }
 }
 
-/// What is stored beside a v1 leaf: `01 ‖ u16 length ‖ SET ‖ attestation name`, the name empty where nothing is attached.
+/// What is stored beside a v1 leaf: `01 ‖ u16 length ‖ SET ‖ attestation name`, the name empty where nothing
+/// is attached.
 ///
 /// The timestamp is a promise made once: reads return it as it was given, they never sign again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,10 +24,12 @@ pub struct RekorV2 {
 pub struct NotEd25519(KeyAlgorithm);
 
 impl RekorV2 {
-    /// `hostname` is origin and signature name at once (sigstore-go compares both with the host of the log's base URL).
+    /// `hostname` is origin and signature name at once (sigstore-go compares both with the host of the log's
+    /// base URL).
     ///
     /// # Errors
-    /// When the key is not Ed25519: C2SP tlog-tiles "Checkpoints" wants one such signature, and witnesses know no other.
+    /// When the key is not Ed25519: C2SP tlog-tiles "Checkpoints" wants one such signature, and witnesses
+    /// know no other.
     pub fn new(hostname: &str, signer: Arc<dyn Signer>) -> Result<Self, NotEd25519> {
         let hint = note_key(signer.public_key())?.hint(hostname);
         Ok(RekorV2 {
@@ -45,7 +47,8 @@ fn note_key(key: &PublicKey) -> Result<NoteKey, NotEd25519> {
     }
 }
 
-/// The log ID, the whole hash whose first four bytes are the key hint of its notes (rekor-tiles `pkg/note/note.go`).
+/// The log ID, the whole hash whose first four bytes are the key hint of its notes (rekor-tiles
+/// `pkg/note/note.go`).
 pub(crate) fn log_id(hostname: &str, key: &PublicKey) -> Result<Hash, NotEd25519> {
     Ok(note_key(key)?.id(hostname))
 }

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-/// At most `MAX` items of a JSON array, and whether there were more: a body of ten million numbers costs no memory.
+/// At most `MAX` items of a JSON array, and whether there were more: a body of ten million numbers costs no
+/// memory.
 #[derive(Debug)]
 pub(crate) struct Capped<T, const MAX: usize> {
     pub(crate) items: Vec<T>,

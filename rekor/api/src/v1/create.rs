@@ -1,4 +1,5 @@
-//! POST `/api/v1/log/entries`: an entry is read, verified and canonicalised, then logged, and answered with its proof.
+//! POST `/api/v1/log/entries`: an entry is read, verified and canonicalised, then logged, and answered with
+//! its proof.
 
 use std::sync::Arc;
 
@@ -95,8 +96,8 @@ fn created(uri: &Uri, shard: &Shard, id: EntryId, receipt: &Receipt) -> Result<R
     Ok(response)
 }
 
-/// Path-absolute, because clients resolve it or take its segments by number; the query stays, without the `apiKey` of Google's gateways
-/// (rekor `pkg/api/entries.go`, getEntryURL).
+/// Path-absolute, because clients resolve it or take its segments by number; the query stays, without the
+/// `apiKey` of Google's gateways (rekor `pkg/api/entries.go`, getEntryURL).
 fn location(uri: &Uri, id: &EntryId) -> HeaderValue {
     let mut text = String::with_capacity(ENTRIES.len().saturating_add(81));
     text.push_str(ENTRIES);

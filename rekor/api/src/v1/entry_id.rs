@@ -49,8 +49,8 @@ impl EntryId {
         json::hex(out, self.leaf.as_bytes());
     }
 
-    /// The ID as a header value: `ETag` carries it bare, without the quotes RFC 9110 §8.8.3 asks for, because sigstore-go indexes the
-    /// answer's JSON with it (sigstore-go `pkg/sign/transparency.go`).
+    /// The ID as a header value: `ETag` carries it bare, without the quotes RFC 9110 §8.8.3 asks for, because
+    /// sigstore-go indexes the answer's JSON with it (sigstore-go `pkg/sign/transparency.go`).
     pub(crate) fn header(&self) -> HeaderValue {
         HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(""))
     }
@@ -74,7 +74,8 @@ pub(crate) enum EntryRef {
 }
 
 impl EntryRef {
-    /// `Ok(None)` when `text` does not have the shape at all, which the caller reports with the place the text came from.
+    /// `Ok(None)` when `text` does not have the shape at all, which the caller reports with the place the
+    /// text came from.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, ApiError> {
         let hash = |digits: &str| -> Option<Hash> {
             let mut bytes = [0; 32];

@@ -1,8 +1,9 @@
 //! Everything Rekor v1 can answer instead of a result, and how each case looks on the wire.
 //!
-//! Two families share the body `{"code":…,"message":…}`. What go-openapi checks before a handler runs answers 422 with one of its own
-//! 6xx numbers as `code` (go-openapi/errors `schema.go`); what a handler refuses answers with the HTTP status as `code`
-//! (rekor `pkg/api/error.go`). Clients read both: substrings of the messages are asserted in rekor's own end-to-end tests.
+//! Two families share the body `{"code":…,"message":…}`. What go-openapi checks before a handler runs answers
+//! 422 with one of its own 6xx numbers as `code` (go-openapi/errors `schema.go`); what a handler refuses
+//! answers with the HTTP status as `code` (rekor `pkg/api/error.go`). Clients read both: substrings of the
+//! messages are asserted in rekor's own end-to-end tests.
 
 use std::fmt;
 
@@ -51,7 +52,8 @@ pub(crate) enum ApiError {
     /// The entry to be logged was refused.
     #[error("{}{}", Refusal::of(.0).prefix(), .0)]
     Entry(EntryError),
-    /// An entry to be looked up was refused: what go-openapi would have found fails the reading of the whole query.
+    /// An entry to be looked up was refused: what go-openapi would have found fails the reading of the whole
+    /// query.
     #[error("{}{}", if Refusal::of(.0) == Refusal::Content { "" } else { "parsing entry body from \"\" failed, because " }, .0)]
     Lookup(EntryError),
     /// The canonical form is larger than a leaf of this log may be.
@@ -92,7 +94,8 @@ pub(crate) enum ApiError {
     /// A public key that could not be read in the format it names.
     #[error("public key provided could not be parsed")]
     UnparsableKey,
-    /// A search that would have to answer with more entry IDs than allowed; a part of them would look like all of them.
+    /// A search that would have to answer with more entry IDs than allowed; a part of them would look like
+    /// all of them.
     #[error("more than {limit} entries match one of the terms; search for a narrower term")]
     TooManyMatches { limit: u32 },
     /// The active shard takes no entries.
@@ -112,7 +115,8 @@ pub(crate) enum ApiError {
 /// Where upstream finds the fault of an entry, which decides status and wording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
-    /// In the JSON. Upstream answers 500 here, which its client retries (rekor `pkg/generated/models/proposed_entry.go`); we answer 400.
+    /// In the JSON. Upstream answers 500 here, which its client retries (rekor
+    /// `pkg/generated/models/proposed_entry.go`); we answer 400.
     Json,
     /// In the outer object, before any handler: 422 with this number.
     Schema(u16),

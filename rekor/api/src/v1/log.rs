@@ -44,7 +44,8 @@ impl Service {
     }
 }
 
-/// GET `/api/v1/log`. `stable` and other parameters are ignored, as upstream does since stable checkpoints were removed.
+/// GET `/api/v1/log`. `stable` and other parameters are ignored, as upstream does since stable checkpoints
+/// were removed.
 pub(super) async fn info(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
@@ -71,7 +72,8 @@ pub(super) async fn info(
 
 /// GET `/api/v1/log/proof`: consistency (RFC 6962 §2.1.2) from `firstSize` (1 when absent) to `lastSize`.
 ///
-/// `rootHash` is the root at the time of the answer, not at `lastSize` (rekor `openapi.yaml`, ConsistencyProof).
+/// `rootHash` is the root at the time of the answer, not at `lastSize` (rekor `openapi.yaml`,
+/// ConsistencyProof).
 pub(super) async fn proof(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,

@@ -1,5 +1,6 @@
-//! What go-openapi checks of a request before a handler sees it: media types, the body's size, query parameters
-//! (go-openapi/runtime `middleware/context.go`, BindValidRequest: content type first, then Accept, then the parameters).
+//! What go-openapi checks of a request before a handler sees it: media types, the body's size, query
+//! parameters (go-openapi/runtime `middleware/context.go`, BindValidRequest: content type first, then Accept,
+//! then the parameters).
 
 use axum::body::HttpBody;
 use axum::extract::{Query, Request};
@@ -83,7 +84,8 @@ pub(crate) fn accepts(headers: &HeaderMap, offer: &'static str) -> Result<(), Ap
     }
 }
 
-/// The query of a request. Of a repeated parameter the last one counts (go-openapi/runtime `values.go`), others are ignored.
+/// The query of a request. Of a repeated parameter the last one counts (go-openapi/runtime `values.go`),
+/// others are ignored.
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {

@@ -195,7 +195,8 @@ pub(super) async fn retrieve(
 }
 
 impl Service {
-    /// The IDs of entries by their places. Leaf hashes come from the tiles of level 0: one read for up to 256 neighbours.
+    /// The IDs of entries by their places. Leaf hashes come from the tiles of level 0: one read for up to 256
+    /// neighbours.
     async fn entry_ids(&self, places: BTreeSet<(LogId, u64)>) -> Result<Vec<EntryId>, ApiError> {
         let mut by_tile: BTreeMap<(LogId, u64), Vec<u64>> = BTreeMap::new();
         for (log, index) in places {

@@ -1,7 +1,9 @@
-//! The shards of a Rekor v1 log: one tree each, oldest first, the last one active (rekor `pkg/sharding/ranges.go`).
+//! The shards of a Rekor v1 log: one tree each, oldest first, the last one active (rekor
+//! `pkg/sharding/ranges.go`).
 //!
-//! To its users the log is one sequence: the *virtual* index of an entry is its index in its own tree plus the lengths of all trees before
-//! it. The first virtual index of a shard is fixed when the shard before it stops growing, hence stored and given, never computed.
+//! To its users the log is one sequence: the *virtual* index of an entry is its index in its own tree plus
+//! the lengths of all trees before it. The first virtual index of a shard is fixed when the shard before it
+//! stops growing, hence stored and given, never computed.
 
 use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
@@ -170,7 +172,8 @@ impl Shards {
             .map(|(_, shard)| shard)
     }
 
-    /// The shard a virtual index falls into, and the index in its tree. An index beyond the end falls into the active shard.
+    /// The shard a virtual index falls into, and the index in its tree. An index beyond the end falls into
+    /// the active shard.
     pub(crate) fn locate(&self, virtual_index: u64) -> Option<(&(LogId, Shard), u64)> {
         std::iter::once(&self.active)
             .chain(self.inactive.iter().rev())

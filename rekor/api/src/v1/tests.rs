@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use super::Shard;
 use crate::testing::{HOST, unbase64};
 
-/// Checks one entry of an answer the way a client does, from nothing but the answer and the shard's key; returns its ID.
+/// Checks one entry of an answer the way a client does, from nothing but the answer and the shard's key;
+/// returns its ID.
 fn verify_entry(answer: &Value, shard: &Shard) -> String {
     let members = answer.as_object().expect("an object");
     assert_eq!(members.len(), 1, "clients refuse more or less than one entry");

@@ -1,4 +1,5 @@
-//! An entry as clients see it: `{"<entry ID>": {…}}`, members in upstream's order (rekor `openapi.yaml`, LogEntry).
+//! An entry as clients see it: `{"<entry ID>": {…}}`, members in upstream's order (rekor `openapi.yaml`,
+//! LogEntry).
 
 use bytes::Bytes;
 use common_engine::{Head, StoredLeaf};

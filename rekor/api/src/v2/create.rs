@@ -1,4 +1,5 @@
-//! POST `/api/v2/log/entries`: a request is read, verified and canonicalised, then logged, and answered as a `TransparencyLogEntry`.
+//! POST `/api/v2/log/entries`: a request is read, verified and canonicalised, then logged, and answered as a
+//! `TransparencyLogEntry`.
 
 use std::sync::Arc;
 
@@ -79,8 +80,8 @@ pub(super) async fn create(
     }
 }
 
-/// `dev.sigstore.rekor.v1.TransparencyLogEntry` in proto-JSON: 64-bit integers are strings, and unset fields are there, because
-/// sigstore-rust reads `integratedTime` unconditionally.
+/// `dev.sigstore.rekor.v1.TransparencyLogEntry` in proto-JSON: 64-bit integers are strings, and unset fields
+/// are there, because sigstore-rust reads `integratedTime` unconditionally.
 fn transparency_log_entry(key_id: &str, kind: KindVersion, receipt: &Receipt) -> String {
     let Receipt {
         leaf, proof, head, ..

@@ -1,5 +1,6 @@
-//! Everything Rekor v2 can answer instead of a result: a gRPC status as grpc-gateway renders it, `{"code":…,"message":"…","details":[]}`
-//! (rekor-tiles `internal/server/http.go`, `service.go`; grpc-gateway `runtime/errors.go`).
+//! Everything Rekor v2 can answer instead of a result: a gRPC status as grpc-gateway renders it,
+//! `{"code":…,"message":"…","details":[]}` (rekor-tiles `internal/server/http.go`, `service.go`; grpc-gateway
+//! `runtime/errors.go`).
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};

@@ -14,8 +14,8 @@ use super::error::ApiError;
 
 /// A full tile never changes and never goes away.
 const FOREVER: &str = "public, max-age=31536000, immutable";
-/// A partial one never changes either, but may go once the full one is there. Marked short because a cache that mixes up paths or queries
-/// once served wrong proofs for a log (TrustAsia log2026a, May 2026).
+/// A partial one never changes either, but may go once the full one is there. Marked short because a cache
+/// that mixes up paths or queries once served wrong proofs for a log (TrustAsia log2026a, May 2026).
 const SHORT: &str = "public, max-age=60";
 
 /// GET `checkpoint`: the newest signed head.
@@ -33,8 +33,8 @@ pub(super) async fn checkpoint(State(service): State<Arc<Service>>) -> Result<Re
 
 /// GET `tile/<L>/<N>[.p/<W>]` and `tile/entries/<N>[.p/<W>]`.
 ///
-/// Whatever is not there, or beyond the published tree, or not even a tile path, is 404: clients fall back from a partial tile to the full
-/// one on that status only.
+/// Whatever is not there, or beyond the published tree, or not even a tile path, is 404: clients fall back
+/// from a partial tile to the full one on that status only.
 pub(super) async fn tile(
     State(service): State<Arc<Service>>,
     Path(path): Path<String>,

@@ -13,7 +13,8 @@ fn harmless(place: &str) -> bool {
     // One of two signatures is an entry too.
     let fewer_signatures =
         place.ends_with("/signatures/0 removed") || place.ends_with("/signatures/1 removed");
-    // Key IDs are hints. The client's hash of the envelope is not compared with it (rekor `pkg/types/intoto/v0.0.2/entry.go`).
+    // Key IDs are hints. The client's hash of the envelope is not compared with it (rekor
+    // `pkg/types/intoto/v0.0.2/entry.go`).
     let unused =
         place.contains("/keyid") || place.contains("/content/hash/value") || place.contains("/payloadHash");
     fewer_signatures || unused

@@ -1,5 +1,5 @@
-//! Every exchange recorded from rekor-server, answered by ours. What differs is in [`wanted`], with its reason; a difference that is no
-//! longer there fails too.
+//! Every exchange recorded from rekor-server, answered by ours. What differs is in [`wanted`], with its
+//! reason; a difference that is no longer there fails too.
 
 use http::Method;
 use rekor_entry::v1::Kind;
@@ -223,7 +223,8 @@ fn info(exchange: &Exchange, reply: &Reply) -> Result<(), String> {
     Ok(())
 }
 
-/// Status and body, JSON compared as JSON, anything else to the byte. The size of the recorded tree is not ours.
+/// Status and body, JSON compared as JSON, anything else to the byte. The size of the recorded tree is not
+/// ours.
 fn literally(exchange: &Exchange, reply: &Reply) -> Result<(), String> {
     same(reply.status.as_u16(), exchange.status).map_err(|fault| format!("{fault}\n  {:?}", reply.body))?;
     let recorded = exchange.recorded["response"].as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Every exchange recorded from rekor-tiles, answered by ours. What differs is in [`wanted`], with its reason; a difference that is no
-//! longer there fails too.
+//! Every exchange recorded from rekor-tiles, answered by ours. What differs is in [`wanted`], with its
+//! reason; a difference that is no longer there fails too.
 
 use serde_json::Value;
 
