@@ -1,5 +1,10 @@
 //! An instance's keys for tests, and the comparison of JSON by meaning.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 use std::path::PathBuf;
 

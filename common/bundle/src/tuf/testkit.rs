@@ -1,5 +1,5 @@
 //! A repository in memory for tests.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
 //! Writing a repository.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::SystemTime,
 };
 
@@ -389,8 +389,8 @@ fn seal<M: Metadata>(
                 continue;
             }
             count = count.saturating_add(1);
-            if !signatures.contains_key(&keyid) {
-                signatures.insert(keyid, hex::encode(signer.sign(&message)?));
+            if let Entry::Vacant(place) = signatures.entry(keyid) {
+                place.insert(hex::encode(signer.sign(&message)?));
             }
         }
         if usize::try_from(keys.threshold).is_ok_and(|threshold| count < threshold) {
