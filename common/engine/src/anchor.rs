@@ -47,7 +47,8 @@ pub trait Anchor: Send + Sync + 'static {
     /// All heads recorded; empty before the first advance. An unreadable record is an error, never empty.
     async fn load(&self) -> Result<Vec<Published>, AnchorError>;
 
-    /// Replaces the record, durably and all at once: after a power cut it is the old or the new one.
+    /// Raises the record of the logs given, durably and all at once: after a power cut it is the old or the new one.
+    /// Other logs keep theirs.
     async fn advance(&self, heads: &[Published]) -> Result<(), AnchorError>;
 }
 

@@ -238,6 +238,12 @@ impl Engine {
         self.shared.writable.load(Ordering::Relaxed)
     }
 
+    /// Entries that wait for the writer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity().saturating_sub(self.queue.capacity())
+    }
+
     /// The published head. Everything under it is durable and readable.
     #[must_use]
     pub fn head(&self, log: LogId) -> Option<Arc<Head>> {

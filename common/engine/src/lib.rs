@@ -9,7 +9,7 @@
 //! [`Personality`] signs), any database (see [`Storage`]; `common-backend` implements it), HTTP.
 //!
 //! Built upon by `rekor-api`, `fulcio-ct` and `deploy-bin`. Tests of those crates can run on
-//! [`memory::MemoryStorage`], and every storage back end is held to one contract suite.
+//! [`memory::MemoryStorage`], and every storage back end is held to [`contract`].
 //!
 //! The way of an entry, one module a station: [`Engine::submit`] queues it (`engine`), the sequencer collects what
 //! has queued and answers (`sequencer`), the writer deduplicates, seals, grows the tree, signs and commits
@@ -17,6 +17,7 @@
 
 mod anchor;
 mod batch;
+pub mod contract;
 mod engine;
 mod error;
 mod index;
@@ -30,6 +31,9 @@ mod storage;
 mod types;
 mod verify;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use anchor::{Anchor, AnchorError, NoAnchor, Published};
 pub use engine::Engine;

@@ -1,11 +1,12 @@
 //! Storage in memory, for tests of the engine and of what is built on it. It can fail on demand.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use common_tlog::TileId;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::error::StorageError;
 use crate::index::{IndexKey, IndexSecret};
@@ -49,6 +50,8 @@ struct State {
 pub struct MemoryStorage {
     secret: IndexSecret,
     state: Mutex<State>,
+    /// Commits share it; [`MemoryStorage::hold_commits`] has it alone.
+    gate: Arc<RwLock<()>>,
 }
 
 impl Default for MemoryStorage {
@@ -67,12 +70,14 @@ impl MemoryStorage {
     /// A store with what another one held.
     #[must_use]
     pub fn with_contents(contents: Contents) -> Self {
+        let state = Mutex::new(State {
+            contents,
+            ..State::default()
+        });
         Self {
             secret: IndexSecret([7; 32]),
-            state: Mutex::new(State {
-                contents,
-                ..State::default()
-            }),
+            state,
+            gate: Arc::default(),
         }
     }
 
@@ -96,6 +101,16 @@ impl MemoryStorage {
     /// Lets the call of that number, counted from the first one ever made, fail.
     pub fn fail(&self, call: usize, fault: Fault) {
         self.lock().faults.insert(call, fault);
+    }
+
+    /// Lets no further call fail.
+    pub fn heal(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Waits for running commits; others wait until the guard is dropped.
+    pub async fn hold_commits(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,6 +174,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError> {
+        let _open = self.gate.read().await;
         self.call("commit", |contents| contents.commit(batch))
     }
 

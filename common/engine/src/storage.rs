@@ -1,7 +1,7 @@
 //! What the engine asks of a database.
 //!
 //! A back end keeps, for each log, one head row, leaves, tiles; and, across logs, index rows and attachments. It
-//! decides nothing: every hash, key and place is computed by the engine. The obligations are tested on every back end.
+//! decides nothing: every hash, key and place is computed by the engine. [`crate::contract`] tests the obligations.
 
 use async_trait::async_trait;
 use bytes::Bytes;

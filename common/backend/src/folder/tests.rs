@@ -1,0 +1,36 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+
+#[test]
+fn a_second_user_is_refused_with_the_folder_and_the_holder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    let first = DataFolder::open(&path).unwrap();
+    let message = DataFolder::open(&path).unwrap_err().to_string();
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+    assert!(
+        message.contains(&format!("process {}", std::process::id())),
+        "{message}"
+    );
+    drop(first);
+    DataFolder::open(&path).unwrap();
+}
+
+#[test]
+fn a_stale_lock_file_does_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("lock"), "4194304\nleft over by a crash").unwrap();
+    let folder = DataFolder::open(dir.path()).unwrap();
+    let content = std::fs::read_to_string(folder.path().join("lock")).unwrap();
+    assert_eq!(content, format!("{}\n", std::process::id()));
+}
+
+#[test]
+fn a_file_in_place_of_the_folder_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "").unwrap();
+    let message = DataFolder::open(&path).unwrap_err().to_string();
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+}

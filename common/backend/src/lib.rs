@@ -1,0 +1,14 @@
+//! Everything that talks to the outside for the log engine: databases and files.
+//!
+//! Implements: [`sqlite::SqliteStorage`] behind [`common_engine::Storage`]; [`folder::DataFolder`], which lets one
+//! process use a data folder; [`durable`] file writes; [`anchor::FileAnchor`], the record of published checkpoints
+//! beside the database.
+//!
+//! Leaves out: any decision about a log. Hashes, keys and places come from the engine.
+//!
+//! Built upon by `deploy-bin` alone; no service sees a database.
+
+pub mod anchor;
+pub mod durable;
+pub mod folder;
+pub mod sqlite;

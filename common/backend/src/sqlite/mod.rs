@@ -1,0 +1,358 @@
+//! The default storage: one SQLite file in the data folder.
+//!
+//! What a power cut does, step by step: a commit writes frames to the write-ahead log and syncs it
+//! (`synchronous=FULL`) before it returns, so a cut before the sync loses the whole transaction and one after it
+//! loses nothing. Moving frames into the main file happens beside the commits (see `wal`): SQLite syncs the log
+//! before it touches the main file and the main file before it reuses the log, so a cut there repeats the move.
+//! Connections never map the file into memory, where a stray write would reach the disk unseen.
+
+mod commit;
+mod keys;
+mod rows;
+mod schema;
+mod wal;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use common_engine::{
+    Batch, Commit, IndexKey, IndexSecret, LogId, LogState, Place, Storage, StorageError, StoredLeaf,
+    StoredLog,
+};
+use common_tlog::TileId;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Row};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use self::keys::{from_key, from_place, key, leaf_range, place, tile_id};
+use self::schema::SchemaError;
+use self::wal::Pressure;
+use crate::folder::DataFolder;
+
+/// Name of the database in the data folder.
+const FILE: &str = "sigbox.db";
+/// Before 3.51.3 two connections that write and checkpoint at once could corrupt the file without an error: the
+/// WAL-reset bug, in SQLite since 3.7.0. Checked when it is built, and again with the library that really runs.
+const OLDEST_LIBRARY: [u32; 3] = [3, 51, 3];
+const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
+const READERS: u32 = 4;
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SqliteError {
+    /// The library that was linked has a bug that corrupts files.
+    #[error("SQLite {0} is linked, at least 3.51.3 is needed: older ones can corrupt the database")]
+    Library(String),
+    /// The file was written by another version, or is something else.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The file could not be created.
+    #[error("the database {path} cannot be created: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite says no.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// [`Storage`] in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStorage {
+    inner: Arc<Inner>,
+    checkpointer: JoinHandle<()>,
+    /// No second process opens the file while this lives.
+    _folder: Arc<DataFolder>,
+}
+
+/// What the storage and its checkpointer share.
+#[derive(Debug)]
+struct Inner {
+    options: SqliteConnectOptions,
+    secret: IndexSecret,
+    readers: SqlitePool,
+    /// The one connection that writes; `None` after an error, until the next write opens a new one.
+    writer: Mutex<Option<SqliteConnection>>,
+    pressure: Pressure,
+}
+
+impl SqliteStorage {
+    /// Opens the database of the folder, and creates it if there is none.
+    ///
+    /// # Errors
+    /// See [`SqliteError`].
+    pub async fn open(folder: Arc<DataFolder>) -> Result<Self, SqliteError> {
+        let path = folder.path().join(FILE);
+        create(&path).map_err(|source| SqliteError::File {
+            path: path.display().to_string(),
+            source,
+        })?;
+        let options = connect_options(&path);
+        let mut writer = options.connect().await?;
+        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut writer)
+            .await?;
+        if !is_sound(&version) {
+            return Err(SqliteError::Library(version));
+        }
+        let secret = schema::prepare(&mut writer).await?;
+        // A reader keeps little of its own: the operating system caches the file for all of them.
+        let reader = options.clone().read_only(true).pragma("cache_size", "-8192");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(Duration::from_secs(10));
+        let readers = pool.connect_with(reader).await?;
+        let inner = Inner {
+            options,
+            secret,
+            readers,
+            writer: Mutex::new(Some(writer)),
+            pressure: Pressure::default(),
+        };
+        let inner = Arc::new(inner);
+        let checkpointer = tokio::spawn(wal::run(Arc::clone(&inner)));
+        Ok(Self {
+            inner,
+            checkpointer,
+            _folder: folder,
+        })
+    }
+
+    /// Moves everything into the main file and closes it. Commits that were acknowledged are durable without it.
+    pub async fn close(self) {
+        self.checkpointer.abort();
+        self.inner.readers.close().await;
+        if let Some(writer) = self.inner.writer.lock().await.take()
+            && let Err(error) = writer.close().await
+        {
+            tracing::warn!(%error, "the database was not closed cleanly; the next start recovers it");
+        }
+    }
+}
+
+impl Drop for SqliteStorage {
+    fn drop(&mut self) {
+        self.checkpointer.abort();
+    }
+}
+
+fn is_sound(version: &str) -> bool {
+    let parts: Result<Vec<u32>, _> = version.split('.').map(str::parse).collect();
+    parts.is_ok_and(|parts| parts.as_slice() >= OLDEST_LIBRARY.as_slice())
+}
+
+/// Creates the file for its owner only, and makes its name durable; SQLite gives its other files the same mode.
+fn create(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    file.sync_all()?;
+    path.parent()
+        .map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // Without it WAL mode loses the last commits in a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(128)
+        .pragma("cache_size", "-65536")
+        .pragma("mmap_size", "0")
+        // Moving pages into the main file is not the commit's work, see `wal`.
+        .pragma("wal_autocheckpoint", "0")
+        // macOS: a sync that reaches the disk.
+        .pragma("fullfsync", "1")
+        .pragma("checkpoint_fullfsync", "1")
+        .disable_statement_logging()
+}
+
+/// Every error of the database is one of the storage: outcome unknown.
+fn unknown(error: sqlx::Error) -> StorageError {
+    StorageError::new(error)
+}
+
+/// A stored value that the engine cannot have written.
+fn damaged(what: &'static str) -> StorageError {
+    StorageError::new(format!("the database holds a {what} that was never written"))
+}
+
+fn leaf_of(row: &sqlx::sqlite::SqliteRow) -> Result<(Place, StoredLeaf), sqlx::Error> {
+    let place = from_place(row.try_get(0)?);
+    let time = row.try_get::<i64, _>(1)?.cast_unsigned();
+    let (data, extra) = (row.try_get::<Vec<u8>, _>(2)?, row.try_get::<Vec<u8>, _>(3)?);
+    Ok((
+        place,
+        StoredLeaf {
+            index: place.index,
+            time,
+            data: data.into(),
+            extra: extra.into(),
+        },
+    ))
+}
+
+#[async_trait]
+impl Storage for SqliteStorage {
+    async fn secret(&self) -> Result<IndexSecret, StorageError> {
+        Ok(self.inner.secret)
+    }
+
+    async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
+        let rows = sqlx::query(schema::SELECT_LOGS)
+            .fetch_all(&self.inner.readers)
+            .await
+            .map_err(unknown)?;
+        rows.iter()
+            .map(|row| {
+                schema::log_of(row)
+                    .map_err(unknown)?
+                    .ok_or_else(|| damaged("log row"))
+            })
+            .collect()
+    }
+
+    async fn create_log(&self, log: &StoredLog) -> Result<Commit, StorageError> {
+        let query = schema::insert_log(log);
+        self.inner
+            .write(async |connection| done(query.execute(connection).await?.rows_affected()))
+            .await
+    }
+
+    async fn set_state(&self, log: LogId, state: LogState) -> Result<Commit, StorageError> {
+        let query = schema::update_state(log, state);
+        self.inner
+            .write(async |connection| done(query.execute(connection).await?.rows_affected()))
+            .await
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError> {
+        let outcome = self
+            .inner
+            .write(async |connection| commit::commit(connection, batch).await)
+            .await;
+        self.inner.pressure.add(batch);
+        outcome
+    }
+
+    async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, StorageError> {
+        let Some((from, to)) = leaf_range(log, start, count) else {
+            return Ok(Vec::new());
+        };
+        let query = sqlx::query(
+            "SELECT place, time, data, extra FROM leaves WHERE place >= ? AND place < ? ORDER BY place",
+        );
+        let rows = query
+            .bind(from)
+            .bind(to)
+            .fetch_all(&self.inner.readers)
+            .await
+            .map_err(unknown)?;
+        rows.iter()
+            .map(|row| Ok(leaf_of(row).map_err(unknown)?.1))
+            .collect()
+    }
+
+    async fn leaves_at(&self, places: &[Place]) -> Result<Vec<Option<StoredLeaf>>, StorageError> {
+        let keys: Vec<i64> = places.iter().filter_map(|p| place(*p)).collect();
+        let select = "SELECT place, time, data, extra FROM leaves WHERE place IN ";
+        let rows = rows::select_in(&self.inner.readers, select, "", &keys)
+            .await
+            .map_err(unknown)?;
+        let found = rows
+            .iter()
+            .map(leaf_of)
+            .collect::<Result<HashMap<_, _>, _>>()
+            .map_err(unknown)?;
+        Ok(places.iter().map(|place| found.get(place).cloned()).collect())
+    }
+
+    async fn tiles(&self, log: LogId, tiles: &[TileId]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let keys: Vec<i64> = tiles.iter().filter_map(|tile| tile_id(log, *tile)).collect();
+        let select = "SELECT tile, hashes FROM tiles WHERE tile IN ";
+        let rows = rows::select_in(&self.inner.readers, select, "", &keys)
+            .await
+            .map_err(unknown)?;
+        let mut found = HashMap::new();
+        for row in &rows {
+            let hashes: Vec<u8> = row.try_get(1).map_err(unknown)?;
+            found.insert(row.try_get::<i64, _>(0).map_err(unknown)?, Bytes::from(hashes));
+        }
+        Ok(tiles
+            .iter()
+            .map(|tile| found.get(&tile_id(log, *tile)?).cloned())
+            .collect())
+    }
+
+    async fn find(&self, keys: &[IndexKey], limit: u32) -> Result<Vec<(IndexKey, Place)>, StorageError> {
+        let mut keys: Vec<i64> = keys.iter().map(|k| key(*k)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let select = "SELECT key, place FROM lookup WHERE key IN ";
+        let order = format!(" ORDER BY key, place DESC LIMIT {limit}");
+        let rows = rows::select_in(&self.inner.readers, select, &order, &keys)
+            .await
+            .map_err(unknown)?;
+        let row =
+            |row: &sqlx::sqlite::SqliteRow| Ok((from_key(row.try_get(0)?), from_place(row.try_get(1)?)));
+        rows.iter()
+            .take(limit as usize)
+            .map(|r| row(r).map_err(unknown))
+            .collect()
+    }
+
+    async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
+        let query = sqlx::query_scalar::<_, Vec<u8>>("SELECT data FROM attachments WHERE key = ?").bind(key);
+        Ok(query
+            .fetch_optional(&self.inner.readers)
+            .await
+            .map_err(unknown)?
+            .map(Bytes::from))
+    }
+}
+
+fn done(rows: u64) -> Result<Commit, sqlx::Error> {
+    Ok(if rows == 1 {
+        Commit::Committed
+    } else {
+        Commit::Conflict
+    })
+}
+
+impl Inner {
+    /// Runs one write on the writer's connection. After an error the connection is given up: what SQLite made of a
+    /// failed transaction is found out by looking at the file anew.
+    async fn write<F>(&self, work: F) -> Result<Commit, StorageError>
+    where
+        F: AsyncFnOnce(&mut SqliteConnection) -> Result<Commit, sqlx::Error>,
+    {
+        let mut slot = self.writer.lock().await;
+        let mut connection = match slot.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await.map_err(unknown)?,
+        };
+        let outcome = work(&mut connection).await.map_err(unknown)?;
+        *slot = Some(connection);
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The tables, their version, and the rows of logs.
+
+use common_engine::{Head, IndexSecret, LogId, LogInfo, LogKind, LogSpec, LogState, StoredLog};
+use common_tlog::Hash;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row, Sqlite};
+
+/// Raised with every change of the tables.
+const VERSION: i64 = 1;
+
+/// Leaves and tiles are keyed by rowid (see `keys`), so new ones go to the end of a log's range. `lookup` is an
+/// index without a table: its primary key is all it has.
+const TABLES: [&str; 6] = [
+    "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, secret BLOB NOT NULL) STRICT",
+    "CREATE TABLE logs (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, origin TEXT NOT NULL UNIQUE, tree_id INTEGER NOT NULL,
+        key_id TEXT NOT NULL, leaf_limit INTEGER NOT NULL, created INTEGER NOT NULL, state TEXT NOT NULL,
+        size INTEGER NOT NULL, root BLOB NOT NULL, checkpoint TEXT NOT NULL, time INTEGER NOT NULL) STRICT",
+    "CREATE TABLE leaves (place INTEGER PRIMARY KEY, time INTEGER NOT NULL, data BLOB NOT NULL, extra BLOB NOT NULL) STRICT",
+    "CREATE TABLE tiles (tile INTEGER PRIMARY KEY, hashes BLOB NOT NULL) STRICT",
+    "CREATE TABLE lookup (key INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (key, place)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE attachments (key TEXT NOT NULL PRIMARY KEY, data BLOB NOT NULL) STRICT",
+];
+
+/// The file is not one that this version writes.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Another version wrote it.
+    #[error(
+        "the database has layout {got}, this version of sigbox reads layout {expected}: use the version that wrote it, or migrate"
+    )]
+    Version {
+        /// The layout of this program.
+        expected: i64,
+        /// The layout of the file.
+        got: i64,
+    },
+    /// It has tables, but not ours.
+    #[error("the database was not made by sigbox: it has tables, but none named `store`")]
+    Foreign,
+    /// The row of the store is damaged.
+    #[error("the database's own row is damaged: its secret has {0} bytes, expected 32")]
+    Secret(usize),
+    /// SQLite says no.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Creates the tables in an empty file, or checks the version of what is there. Gives the store's secret.
+pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let count = "SELECT count(*), sum(name = 'store') FROM sqlite_schema WHERE type = 'table'";
+    let row = sqlx::query(count).fetch_one(&mut *transaction).await?;
+    let (tables, ours) = (
+        row.try_get::<i64, _>(0)?,
+        row.try_get::<Option<i64>, _>(1)?.unwrap_or(0),
+    );
+    if tables == 0 {
+        for table in TABLES {
+            sqlx::query(table).execute(&mut *transaction).await?;
+        }
+        let mut secret = [0; 32];
+        let drawn = aws_lc_rs::rand::fill(&mut secret);
+        drawn.map_err(|_| sqlx::Error::Configuration("no random numbers".into()))?;
+        let insert = sqlx::query("INSERT INTO store VALUES (1, ?, ?)")
+            .bind(VERSION)
+            .bind(secret.as_slice());
+        insert.execute(&mut *transaction).await?;
+    } else if ours == 0 {
+        return Err(SchemaError::Foreign);
+    }
+    // The version first: a later layout may have other columns.
+    let got: i64 = sqlx::query_scalar("SELECT version FROM store")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if got != VERSION {
+        return Err(SchemaError::Version {
+            expected: VERSION,
+            got,
+        });
+    }
+    let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM store")
+        .fetch_one(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let bytes: [u8; 32] = secret
+        .try_into()
+        .map_err(|bad: Vec<u8>| SchemaError::Secret(bad.len()))?;
+    Ok(IndexSecret(bytes))
+}
+
+pub(super) const SELECT_LOGS: &str = "SELECT id, kind, origin, tree_id, key_id, leaf_limit, created, state, \
+     size, root, checkpoint, time FROM logs ORDER BY id";
+
+type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+
+/// Affects one row, or none if the number or the origin is taken.
+pub(super) fn insert_log(log: &StoredLog) -> Query {
+    let (spec, head) = (&log.info.spec, &log.head);
+    sqlx::query("INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(i64::from(log.info.id.0))
+        .bind(spec.kind.name())
+        .bind(spec.origin.as_str())
+        .bind(spec.tree_id.cast_signed())
+        .bind(spec.key_id.as_str())
+        .bind(i64::from(spec.leaf_limit))
+        .bind(spec.created.cast_signed())
+        .bind(log.info.state.name())
+        .bind(head.size.cast_signed())
+        .bind(head.root.0.as_slice())
+        .bind(head.checkpoint.as_str())
+        .bind(head.time.cast_signed())
+}
+
+/// Affects one row, or none if there is no such log or it is frozen.
+pub(super) fn update_state(log: LogId, state: LogState) -> Query {
+    sqlx::query("UPDATE logs SET state = ? WHERE id = ? AND state <> ?")
+        .bind(state.name())
+        .bind(i64::from(log.0))
+        .bind(LogState::Frozen.name())
+}
+
+/// A row of [`SELECT_LOGS`]; `None` if it holds what is never written.
+pub(super) fn log_of(row: &SqliteRow) -> Result<Option<StoredLog>, sqlx::Error> {
+    let id = u32::try_from(row.try_get::<i64, _>(0)?);
+    let kind = LogKind::from_name(row.try_get(1)?);
+    let leaf_limit = u32::try_from(row.try_get::<i64, _>(5)?);
+    let state = LogState::from_name(row.try_get(7)?);
+    let root = Hash::from_slice(row.try_get(9)?);
+    let (Ok(id), Some(kind), Ok(leaf_limit), Some(state), Ok(root)) = (id, kind, leaf_limit, state, root)
+    else {
+        return Ok(None);
+    };
+    let spec = LogSpec {
+        kind,
+        origin: row.try_get(2)?,
+        tree_id: row.try_get::<i64, _>(3)?.cast_unsigned(),
+        key_id: row.try_get(4)?,
+        leaf_limit,
+        created: row.try_get::<i64, _>(6)?.cast_unsigned(),
+    };
+    let head = Head {
+        size: row.try_get::<i64, _>(8)?.cast_unsigned(),
+        root,
+        checkpoint: row.try_get(10)?,
+        time: row.try_get::<i64, _>(11)?.cast_unsigned(),
+    };
+    Ok(Some(StoredLog {
+        info: LogInfo {
+            id: LogId(id),
+            spec,
+            state,
+        },
+        head,
+    }))
+}

@@ -1,0 +1,201 @@
+//! The failure matrix: every storage call failed, and failed but applied, alone and in pairs with every later call
+//! (which are those of the recovery), with and without a restart.
+
+use std::sync::Arc;
+
+use super::harness::*;
+use crate::memory::{Fault, MemoryStorage};
+use crate::{NoAnchor, Options, Outcome, Storage, SubmitError};
+
+const FAULTS: [Fault; 2] = [Fault::Fails, Fault::FailsButApplied];
+
+/// What clients do while calls fail: three rounds of entries, one of them twice.
+fn rounds() -> [Vec<(crate::LogId, crate::Entry)>; 3] {
+    [
+        vec![(V1, entry("a")), (CT, entry("b"))],
+        vec![(V1, entry("a")), (V1, entry("c"))],
+        vec![(CT, entry("b")), (CT, entry("d")), (V1, entry("e"))],
+    ]
+}
+
+/// Opens the engine however often it takes; every refusal must be an injected one.
+async fn open_through_faults(storage: &Arc<MemoryStorage>) -> crate::Engine {
+    for _ in 0..5 {
+        let store: Arc<dyn Storage> = Arc::clone(storage) as _;
+        match open_with(store, Arc::new(NoAnchor), Options::default()).await {
+            Ok(engine) => return engine,
+            Err(error) => assert!(error.to_string().contains("injected"), "{error}"),
+        }
+    }
+    panic!("the engine does not start any more");
+}
+
+/// Gives the names of the calls that could have failed.
+async fn run(faults: &[(usize, Fault)], restart: bool) -> Vec<&'static str> {
+    let storage = Arc::new(MemoryStorage::new());
+    for (call, fault) in faults {
+        storage.fail(*call, *fault);
+    }
+    let mut promises = Promises::default();
+    let mut engine = open_through_faults(&storage).await;
+    for round in rounds() {
+        for answer in submit_all(&engine, round).await {
+            match answer {
+                Ok(outcome) => promises.receipt(outcome.receipt()),
+                Err(error) => assert!(matches!(error, SubmitError::Unavailable), "{error}"),
+            }
+        }
+    }
+    if restart {
+        engine.shutdown().await;
+        engine = open_through_faults(&storage).await;
+    }
+    // Progress: clients that were refused try again, and all get in.
+    for (log, entry) in rounds().into_iter().flatten() {
+        let mut answer = engine.submit(log, entry.clone()).await;
+        for _ in 0..2 {
+            if answer.is_err() {
+                answer = engine.submit(log, entry.clone()).await;
+            }
+        }
+        promises.receipt(answer.unwrap().receipt());
+    }
+    let calls = storage.calls();
+    storage.heal();
+    promises.audit(&engine, &storage).await;
+    assert_eq!(
+        (engine.head(V1).unwrap().size, engine.head(CT).unwrap().size),
+        (3, 2),
+        "no entry twice"
+    );
+    engine.shutdown().await;
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_storage_call_may_fail_alone() {
+    let calls = run(&[], false).await;
+    assert!(
+        [
+            "secret",
+            "logs",
+            "create_log",
+            "find",
+            "leaves_at",
+            "commit",
+            "tiles"
+        ]
+        .iter()
+        .all(|c| calls.contains(c))
+    );
+    for call in 0..calls.len() {
+        for fault in FAULTS {
+            for restart in [false, true] {
+                run(&[(call, fault)], restart).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_storage_call_may_fail_and_then_any_call_of_its_recovery() {
+    let calls = run(&[], false).await.len();
+    let recovery = 12;
+    for first in 0..calls {
+        for second in first + 1..first + recovery {
+            for (one, two) in FAULTS.iter().flat_map(|one| FAULTS.map(|two| (*one, two))) {
+                run(&[(first, one), (second, two)], second % 2 == 0).await;
+            }
+        }
+    }
+}
+
+/// The number that the next call will have.
+fn next(storage: &MemoryStorage) -> usize {
+    storage.calls().len()
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_but_is_in_is_acknowledged() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    // The look-up comes first, then the commit.
+    storage.fail(next(&storage) + 1, Fault::FailsButApplied);
+    let outcome = engine.submit(V1, entry("a")).await.unwrap();
+    assert!(matches!(outcome, Outcome::Sequenced(_)));
+    assert_eq!(storage.contents().leaves.len(), 1);
+    let again = engine.submit(V1, entry("a")).await.unwrap();
+    assert!(matches!(again, Outcome::Duplicate(_)));
+}
+
+#[tokio::test]
+async fn a_commit_that_failed_and_is_not_in_is_refused() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    storage.fail(next(&storage) + 1, Fault::Fails);
+    let error = engine.submit(V1, entry("a")).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable));
+    assert_eq!(engine.head(V1).unwrap().size, 0);
+    assert!(matches!(
+        engine.submit(V1, entry("a")).await.unwrap(),
+        Outcome::Sequenced(_)
+    ));
+}
+
+/// Incident I14: a failed read was taken for "not present", and the entry logged twice.
+#[tokio::test]
+async fn a_failed_look_up_is_never_taken_for_absent() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    engine.submit(V1, entry("a")).await.unwrap();
+    for read in 0..2 {
+        // First the index rows, then the leaves they lead to.
+        storage.fail(next(&storage) + read, Fault::Fails);
+        let error = engine.submit(V1, entry("a")).await.unwrap_err();
+        assert!(matches!(error, SubmitError::Unavailable));
+    }
+    assert!(matches!(
+        engine.submit(V1, entry("a")).await.unwrap(),
+        Outcome::Duplicate(_)
+    ));
+    assert_eq!(engine.head(V1).unwrap().size, 1);
+}
+
+/// Incident I2: a log went on after a reload that had failed itself.
+#[tokio::test(start_paused = true)]
+async fn a_failed_reload_yields_no_writer() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    fill(&engine, V1, "before", 3).await;
+    let commit = next(&storage) + 1;
+    storage.fail(commit, Fault::Fails);
+    for reload in 1..=4 {
+        storage.fail(commit + reload, Fault::Fails);
+    }
+    engine.submit(V1, entry("a")).await.unwrap_err();
+    let calls = storage.calls();
+    assert_eq!(
+        calls[commit..commit + 5],
+        ["commit", "logs", "logs", "logs", "logs"],
+        "only reloads follow"
+    );
+    let outcome = engine.submit(V1, entry("a")).await.unwrap();
+    assert_eq!(outcome.receipt().leaf.index, 3);
+    assert!(engine.is_writable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_went_back_is_never_written_again() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    let old = storage.contents();
+    fill(&engine, V1, "a", 3).await;
+    // A backup is restored under the running engine, then a commit fails on it.
+    storage.damage(|contents| *contents = old);
+    let error = engine.submit(V1, entry("b")).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable));
+    assert!(!engine.is_writable());
+    assert!(storage.contents().leaves.is_empty(), "no second history");
+    assert_eq!(engine.head(V1).unwrap().size, 3);
+    engine.shutdown().await;
+}

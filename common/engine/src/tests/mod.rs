@@ -1,0 +1,16 @@
+//! Tests of the engine as a whole, on storage in memory. Each invariant of the design has one named after it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+mod faults;
+mod harness;
+mod reads;
+mod start;
+mod writes;
