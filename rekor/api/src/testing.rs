@@ -22,6 +22,8 @@ use bytes::Bytes;
 use common_engine::memory::MemoryStorage;
 use common_engine::{Clock, Engine, LogConfig, LogId, LogKind, LogSpec, NoAnchor, Options, Personality};
 use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
+use common_tlog::checkpoint::Checkpoint;
+use common_tlog::note::Note;
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -297,6 +299,57 @@ pub(crate) fn recorded_request(server: &str, name: &str) -> Option<String> {
             .unwrap_or_else(|| panic!("no exchange named {name}"))
             .request,
     )
+}
+
+/// Sends every exchange and fails with a list of all that `compare` finds fault with.
+pub(crate) async fn replay(
+    router: &Router,
+    exchanges: &[Exchange],
+    compare: impl Fn(&Exchange, &Reply) -> Result<(), String>,
+) {
+    let mut faults = Vec::new();
+    for exchange in exchanges {
+        let reply = send(router, exchange.to_request()).await;
+        if let Err(fault) = compare(exchange, &reply) {
+            faults.push(format!(
+                "{} ({} {}):\n  {fault}",
+                exchange.name, exchange.method, exchange.path
+            ));
+        }
+    }
+    assert!(
+        faults.is_empty(),
+        "{} of {} exchanges:\n{}",
+        faults.len(),
+        exchanges.len(),
+        faults.join("\n")
+    );
+}
+
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), String> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(format!("got      {got:?}\n  expected {expected:?}"))
+    }
+}
+
+/// Reads a checkpoint as a client does: one signature line by [`HOST`] with this hint, made with this key.
+pub(crate) fn verify_checkpoint(text: &str, key: &PublicKey, key_id: &[u8; 32]) -> Checkpoint {
+    assert_eq!(
+        text.matches("\n\n").count(),
+        1,
+        "sigstore-python wants exactly one blank line"
+    );
+    let note = Note::parse(text.as_bytes()).unwrap();
+    let [line] = note.signatures() else {
+        panic!("exactly one signature line")
+    };
+    assert_eq!(line.name, HOST);
+    assert_eq!(Some(&line.hint.0), key_id.first_chunk());
+    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature)
+        .expect("the checkpoint verifies");
+    Checkpoint::parse(note.text()).unwrap()
 }
 
 /// Every document that differs from `valid` in one place: the member or item gone, null, emptied, or of every

@@ -16,12 +16,11 @@ mod replay;
 mod sharding;
 
 use common_tlog::checkpoint::Checkpoint;
-use common_tlog::note::Note;
 use common_tlog::{Hash, leaf_hash, proof};
 use serde_json::{Value, json};
 
 use super::Shard;
-use crate::testing::{HOST, unbase64};
+use crate::testing::{self, HOST, unbase64};
 
 /// Checks one entry of an answer the way a client does, from nothing but the answer and the shard's key;
 /// returns its ID.
@@ -67,21 +66,8 @@ fn verify_entry(answer: &Value, shard: &Shard) -> String {
 }
 
 fn verify_checkpoint(text: &str, shard: &Shard) -> Checkpoint {
-    assert_eq!(
-        text.matches("\n\n").count(),
-        1,
-        "sigstore-python wants exactly one blank line"
-    );
-    let note = Note::parse(text.as_bytes()).unwrap();
-    let [line] = note.signatures() else {
-        panic!("exactly one signature line")
-    };
-    assert_eq!(line.name, HOST);
-    assert_eq!(line.hint.0, shard.key_digest()[..4]);
-    let key = shard.public_key();
-    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature)
-        .expect("the checkpoint verifies");
-    let checkpoint = Checkpoint::parse(note.text()).unwrap();
+    // The hint is of the SPKI, not the one of C2SP signed-note.
+    let checkpoint = testing::verify_checkpoint(text, shard.public_key(), shard.key_digest());
     assert_eq!(checkpoint.origin, format!("{HOST} - {}", shard.tree()));
     checkpoint
 }

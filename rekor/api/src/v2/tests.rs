@@ -15,11 +15,10 @@ mod replay;
 mod writes;
 
 use common_tlog::checkpoint::Checkpoint;
-use common_tlog::note::Note;
 use common_tlog::{Hash, leaf_hash, proof};
 use serde_json::{Value, json};
 
-use crate::testing::{HOST, Stack, unbase64};
+use crate::testing::{self, HOST, Stack, unbase64};
 
 const ENTRIES: &str = "/api/v2/log/entries";
 
@@ -64,29 +63,8 @@ fn verify_entry(answer: &Value, stack: &Stack) -> Hash {
 }
 
 fn verify_checkpoint(text: &str, stack: &Stack) -> Checkpoint {
-    assert_eq!(
-        text.matches("\n\n").count(),
-        1,
-        "sigstore-python wants exactly one blank line"
-    );
-    let note = Note::parse(text.as_bytes()).unwrap();
-    let [line] = note.signatures() else {
-        panic!("exactly one signature line")
-    };
-    assert_eq!(line.name, HOST);
-    assert_eq!(
-        line.hint.0,
-        crate::personality::log_id(HOST, &stack.v2_key).unwrap().0[..4]
-    );
-    stack
-        .v2_key
-        .verify(
-            stack.v2_key.default_hash(),
-            note.text().as_bytes(),
-            &line.signature,
-        )
-        .expect("the checkpoint verifies");
-    let checkpoint = Checkpoint::parse(note.text()).unwrap();
+    let key_id = crate::personality::log_id(HOST, &stack.v2_key).unwrap();
+    let checkpoint = testing::verify_checkpoint(text, &stack.v2_key, key_id.as_bytes());
     assert_eq!(checkpoint.origin, HOST);
     checkpoint
 }

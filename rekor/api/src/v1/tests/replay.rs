@@ -6,7 +6,7 @@ use rekor_entry::v1::Kind;
 use serde_json::Value;
 
 use super::verify_entry;
-use crate::testing::{Exchange, Reply, Stack, exchanges, recorded, send, unbase64};
+use crate::testing::{Exchange, Reply, Stack, exchanges, recorded, replay, same, unbase64};
 
 /// What we answer instead, and why.
 enum Wanted {
@@ -87,23 +87,10 @@ async fn recorded_exchanges_are_answered_alike() {
     };
     exchanges.extend(recorded("rekor-v1/packages.jsonl").unwrap_or_default());
     let stack = Stack::new().await;
-    let mut faults = Vec::new();
-    for exchange in &exchanges {
-        let reply = send(&stack.v1, exchange.to_request()).await;
-        if let Err(fault) = compare(exchange, &reply, &stack) {
-            faults.push(format!(
-                "{} ({} {}):\n  {fault}",
-                exchange.name, exchange.method, exchange.path
-            ));
-        }
-    }
-    assert!(
-        faults.is_empty(),
-        "{} of {} exchanges:\n{}",
-        faults.len(),
-        exchanges.len(),
-        faults.join("\n")
-    );
+    replay(&stack.v1, &exchanges, |exchange, reply| {
+        compare(exchange, reply, &stack)
+    })
+    .await;
 }
 
 fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), String> {
@@ -131,14 +118,6 @@ fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), Stri
         }
         None if exchange.path.starts_with("/api/v1/log?") => info(exchange, reply),
         None => literally(exchange, reply),
-    }
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), String> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(format!("got      {got:?}\n  expected {expected:?}"))
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::verify_entry;
-use crate::testing::{Exchange, Reply, Stack, exchanges, send, unbase64};
+use crate::testing::{Exchange, Reply, Stack, exchanges, replay, same, unbase64};
 
 /// What we answer instead, and why.
 enum Wanted {
@@ -70,31 +70,10 @@ async fn recorded_exchanges_are_answered_alike() {
         return;
     };
     let stack = Stack::new().await;
-    let mut faults = Vec::new();
-    for exchange in &exchanges {
-        let reply = send(&stack.v2, exchange.to_request()).await;
-        if let Err(fault) = compare(exchange, &reply, &stack) {
-            faults.push(format!(
-                "{} ({} {}):\n  {fault}",
-                exchange.name, exchange.method, exchange.path
-            ));
-        }
-    }
-    assert!(
-        faults.is_empty(),
-        "{} of {} exchanges:\n{}",
-        faults.len(),
-        exchanges.len(),
-        faults.join("\n")
-    );
-}
-
-fn same<T: PartialEq + std::fmt::Debug>(got: T, expected: T) -> Result<(), String> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(format!("got      {got:?}\n  expected {expected:?}"))
-    }
+    replay(&stack.v2, &exchanges, |exchange, reply| {
+        compare(exchange, reply, &stack)
+    })
+    .await;
 }
 
 fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), String> {
