@@ -1,9 +1,10 @@
 //! cosign and sigstore-python sign, attest and verify, each the other's too.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use serde_json::Value;
-use tests::clients::{Cosign, Python, Rekor};
+use serde_json::{Value, json};
+use tests::clients::{Attested, Cosign, Python, Rekor};
 use tests::stack::Stack;
 use tests::{ok, refused};
 
@@ -66,6 +67,22 @@ fn blobs_through_both_logs_verify_with_both_clients() {
     }
 }
 
+/// The in-toto statement about `artifact` that carries [`PREDICATE`].
+fn statement(stack: &Stack, artifact: &Path) -> PathBuf {
+    let sum = ok(Command::new("sha256sum").arg(artifact)).stdout;
+    let predicate: Value = serde_json::from_str(PREDICATE).unwrap();
+    let statement = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{
+            "name": artifact.file_name().unwrap().to_str().unwrap(),
+            "digest": {"sha256": sum.split_whitespace().next().unwrap()},
+        }],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": predicate,
+    });
+    stack.file("statement.json", statement.to_string())
+}
+
 #[test]
 fn attestations_through_both_logs_verify_with_both_clients() {
     let stack = Stack::ephemeral();
@@ -76,8 +93,9 @@ fn attestations_through_both_logs_verify_with_both_clients() {
             &format!("attested.{}", rekor.name()),
             format!("attested in {}", rekor.name()),
         );
+        let whole = statement(&stack, &artifact);
         for bundle in [
-            cosign.attest_blob(rekor, WHO, &artifact, &predicate),
+            cosign.attest_blob(rekor, WHO, &artifact, Attested::Statement(&whole)),
             python.attest(rekor, WHO, &artifact, &predicate),
         ] {
             match rekor {
@@ -89,5 +107,10 @@ fn attestations_through_both_logs_verify_with_both_clients() {
             ok(&mut cosign.verify_attestation(&bundle, WHO, &artifact));
             ok(&mut python.verify(&bundle, WHO, &artifact));
         }
+        let bundle = cosign.attest_blob(rekor, WHO, &artifact, Attested::Predicate(&predicate));
+        ok(&mut cosign.verify_attestation(&bundle, WHO, &artifact));
+        // Expected: cosign writes statement version 0.1, of which sigstore-python 4.5.1 knows nothing.
+        let said = refused(&mut python.verify(&bundle, WHO, &artifact)).text();
+        assert!(said.contains("malformed in-toto statement"), "{said}");
     }
 }

@@ -27,13 +27,16 @@ fn every_part(rekor: Rekor) {
         let Some(bad) = part.damaged(&sound) else { continue };
         damaged.push(part.name);
         let path = stack.file(&format!("{}.json", part.name.replace(' ', "-")), bad.to_string());
-        let said = refused(&mut cosign.verify_blob(&path, WHO, &artifact)).text();
-        assert!(
-            !said.contains("panic"),
-            "cosign on a damaged {}: {said}",
-            part.name
-        );
-        refused(&mut python.verify(&path, WHO, &artifact));
+        for (client, mut verify) in [
+            ("cosign", cosign.verify_blob(&path, WHO, &artifact)),
+            ("python", python.verify(&path, WHO, &artifact)),
+        ] {
+            if part.is_read_by(client, rekor) {
+                refused(&mut verify);
+            } else {
+                ok(&mut verify);
+            }
+        }
     }
     for must in [
         "signature",

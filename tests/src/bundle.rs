@@ -3,6 +3,8 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
+use crate::clients::Rekor;
+
 /// A part of a bundle, and where it is.
 pub struct Part {
     /// What the part is called in messages.
@@ -70,7 +72,36 @@ pub const PARTS: [Part; 9] = [
     },
 ];
 
+/// What a released client does not look at, and why. A client that begins to look fails the story too.
+const UNREAD: [(&str, Rekor, &str, &str); 3] = [
+    (
+        "cosign",
+        Rekor::V1,
+        "timestamp",
+        "the log's own time suffices; sigstore-go reads signed timestamps on demand",
+    ),
+    (
+        "python",
+        Rekor::V1,
+        "timestamp",
+        "the signed entry timestamp is one verified time, and one is enough",
+    ),
+    (
+        "cosign",
+        Rekor::V2,
+        "entry body",
+        "sigstore-go >= 1.2.0 rebuilds the leaf (pkg/verify/tlog.go)",
+    ),
+];
+
 impl Part {
+    /// Whether `client` refuses a bundle in which this part is damaged.
+    pub fn is_read_by(&self, client: &str, rekor: Rekor) -> bool {
+        !UNREAD
+            .iter()
+            .any(|(c, r, part, _)| (*c, *r, *part) == (client, rekor, self.name))
+    }
+
     /// The bundle with this part changed by one byte, or `None` where the bundle has no such part.
     pub fn damaged(&self, bundle: &Value) -> Option<Value> {
         let mut bundle = bundle.clone();

@@ -28,6 +28,15 @@ impl Rekor {
     }
 }
 
+/// What `cosign attest-blob` is given.
+#[derive(Debug, Clone, Copy)]
+pub enum Attested<'a> {
+    /// A predicate, which cosign puts into an in-toto statement of version 0.1.
+    Predicate(&'a Path),
+    /// A whole in-toto statement.
+    Statement(&'a Path),
+}
+
 /// cosign, as released.
 pub struct Cosign<'a> {
     stack: &'a Stack,
@@ -78,8 +87,8 @@ impl<'a> Cosign<'a> {
         bundle
     }
 
-    /// `cosign attest-blob` with a SLSA v1 predicate; the bundle's path.
-    pub fn attest_blob(&self, rekor: Rekor, email: &str, artifact: &Path, predicate: &Path) -> PathBuf {
+    /// `cosign attest-blob`, of a predicate or of a whole statement; the bundle's path.
+    pub fn attest_blob(&self, rekor: Rekor, email: &str, artifact: &Path, what: Attested<'_>) -> PathBuf {
         let bundle = with_suffix(artifact, &format!("cosign-attest.{}.json", rekor.name()));
         let mut command = self.command();
         command.args([
@@ -88,12 +97,15 @@ impl<'a> Cosign<'a> {
             "--identity-token",
             &self.stack.token(email),
         ]);
-        command
-            .args(["--type", "slsaprovenance1", "--predicate"])
-            .arg(predicate);
         command.arg("--bundle").arg(&bundle);
         self.rekor(&mut command, rekor);
-        ok(command.arg(artifact));
+        match what {
+            Attested::Predicate(file) => ok(command
+                .args(["--type", "slsaprovenance1", "--predicate"])
+                .arg(file)
+                .arg(artifact)),
+            Attested::Statement(file) => ok(command.arg("--statement").arg(file)),
+        };
         bundle
     }
 
