@@ -1,5 +1,7 @@
 //! Public keys, the signatures they verify, and the keys that sign.
 
+mod algorithm;
+mod ed25519ph;
 mod spki;
 mod weak;
 
@@ -13,6 +15,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 
 pub use crate::signer::{LocalSigner, PRIVATE_KEY_LABEL, SignError, Signer};
+pub use algorithm::{HashAlgorithm, KeyAlgorithm, sha256};
 pub use weak::WeakKey;
 
 use crate::pem::{self, PemError};
@@ -23,166 +26,6 @@ pub const PUBLIC_KEY_LABEL: &str = "PUBLIC KEY";
 
 /// Longest SubjectPublicKeyInfo accepted, in octets: an RSA key of 16,384 bits fits.
 pub const MAX_SPKI_LEN: usize = 2_400;
-
-/// Kind and size of a key. RSA sizes with a name of their own are those of the sigstore algorithm registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyAlgorithm {
-    /// ECDSA on NIST P-256.
-    EcdsaP256,
-    /// ECDSA on NIST P-384.
-    EcdsaP384,
-    /// ECDSA on NIST P-521.
-    EcdsaP521,
-    /// RSA with a modulus of exactly 2048 bits.
-    Rsa2048,
-    /// RSA with a modulus of exactly 3072 bits.
-    Rsa3072,
-    /// RSA with a modulus of exactly 4096 bits.
-    Rsa4096,
-    /// RSA of any other size, in bits of the modulus.
-    RsaOther(u32),
-    /// Ed25519.
-    Ed25519,
-}
-
-impl KeyAlgorithm {
-    /// The algorithm of an RSA modulus of `bits` bits.
-    pub fn rsa(bits: u32) -> KeyAlgorithm {
-        match bits {
-            2048 => KeyAlgorithm::Rsa2048,
-            3072 => KeyAlgorithm::Rsa3072,
-            4096 => KeyAlgorithm::Rsa4096,
-            other => KeyAlgorithm::RsaOther(other),
-        }
-    }
-
-    /// Bits of the modulus of an RSA key, nothing for other kinds.
-    pub fn rsa_bits(self) -> Option<u32> {
-        match self {
-            KeyAlgorithm::Rsa2048 => Some(2048),
-            KeyAlgorithm::Rsa3072 => Some(3072),
-            KeyAlgorithm::Rsa4096 => Some(4096),
-            KeyAlgorithm::RsaOther(bits) => Some(bits),
-            KeyAlgorithm::EcdsaP256
-            | KeyAlgorithm::EcdsaP384
-            | KeyAlgorithm::EcdsaP521
-            | KeyAlgorithm::Ed25519 => None,
-        }
-    }
-
-    /// True for the three ECDSA curves.
-    pub fn is_ecdsa(self) -> bool {
-        self.field_len().is_some()
-    }
-
-    /// Octets of one field element of an ECDSA curve.
-    pub(crate) fn field_len(self) -> Option<usize> {
-        match self {
-            KeyAlgorithm::EcdsaP256 => Some(32),
-            KeyAlgorithm::EcdsaP384 => Some(48),
-            KeyAlgorithm::EcdsaP521 => Some(66),
-            _ => None,
-        }
-    }
-
-    /// The hash this kind of key is used with when nothing else says so (sigstore `pkg/signature`
-    /// defaults): the curve's own strength for ECDSA, SHA-256 for RSA, SHA-512 for Ed25519.
-    pub fn default_hash(self) -> HashAlgorithm {
-        match self {
-            KeyAlgorithm::EcdsaP384 => HashAlgorithm::Sha384,
-            KeyAlgorithm::EcdsaP521 | KeyAlgorithm::Ed25519 => HashAlgorithm::Sha512,
-            KeyAlgorithm::EcdsaP256
-            | KeyAlgorithm::Rsa2048
-            | KeyAlgorithm::Rsa3072
-            | KeyAlgorithm::Rsa4096
-            | KeyAlgorithm::RsaOther(_) => HashAlgorithm::Sha256,
-        }
-    }
-}
-
-impl fmt::Display for KeyAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyAlgorithm::EcdsaP256 => f.write_str("ECDSA P-256"),
-            KeyAlgorithm::EcdsaP384 => f.write_str("ECDSA P-384"),
-            KeyAlgorithm::EcdsaP521 => f.write_str("ECDSA P-521"),
-            KeyAlgorithm::Rsa2048 => f.write_str("RSA 2048"),
-            KeyAlgorithm::Rsa3072 => f.write_str("RSA 3072"),
-            KeyAlgorithm::Rsa4096 => f.write_str("RSA 4096"),
-            KeyAlgorithm::RsaOther(bits) => write!(f, "RSA {bits}"),
-            KeyAlgorithm::Ed25519 => f.write_str("Ed25519"),
-        }
-    }
-}
-
-/// The SHA-2 functions a signature may be made over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum HashAlgorithm {
-    /// SHA-256, 32 octets.
-    Sha256,
-    /// SHA-384, 48 octets.
-    Sha384,
-    /// SHA-512, 64 octets.
-    Sha512,
-}
-
-impl HashAlgorithm {
-    /// Every hash, weakest first.
-    pub const ALL: [HashAlgorithm; 3] = [
-        HashAlgorithm::Sha256,
-        HashAlgorithm::Sha384,
-        HashAlgorithm::Sha512,
-    ];
-
-    /// Octets of a digest.
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "a digest's length, not a collection's"
-    )]
-    pub fn len(self) -> usize {
-        match self {
-            HashAlgorithm::Sha256 => 32,
-            HashAlgorithm::Sha384 => 48,
-            HashAlgorithm::Sha512 => 64,
-        }
-    }
-
-    /// The digest of `data`.
-    pub fn digest(self, data: &[u8]) -> Vec<u8> {
-        digest::digest(self.backend(), data).as_ref().to_vec()
-    }
-
-    /// `sha256`, `sha384` or `sha512`, as Rekor writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            HashAlgorithm::Sha256 => "sha256",
-            HashAlgorithm::Sha384 => "sha384",
-            HashAlgorithm::Sha512 => "sha512",
-        }
-    }
-
-    /// The hash of that name, in any case.
-    pub fn from_name(name: &str) -> Option<HashAlgorithm> {
-        HashAlgorithm::ALL
-            .into_iter()
-            .find(|hash| hash.name().eq_ignore_ascii_case(name))
-    }
-
-    pub(crate) fn backend(self) -> &'static digest::Algorithm {
-        match self {
-            HashAlgorithm::Sha256 => &digest::SHA256,
-            HashAlgorithm::Sha384 => &digest::SHA384,
-            HashAlgorithm::Sha512 => &digest::SHA512,
-        }
-    }
-}
-
-/// SHA-256 as an array, which most identifiers of the field are.
-pub fn sha256(data: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
-    out
-}
 
 /// Why bytes are not a public key we accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -376,15 +219,12 @@ impl PublicKey {
         }
     }
 
-    /// Fulcio's policy on weak keys; see [`WeakKey`]. RSA costs well under a millisecond and is not
-    /// remembered, other kinds cost next to nothing.
+    /// Fulcio's policy on weak keys; see [`WeakKey`]. For RSA that is a bounded amount of arithmetic, done anew at
+    /// each call; other kinds cost next to nothing.
     pub fn check_strength(&self) -> Result<(), WeakKey> {
         match (&self.0.rsa, self.algorithm()) {
             (Some(rsa), algorithm) => weak::check_rsa(algorithm, &rsa.modulus, &rsa.exponent),
-            (None, KeyAlgorithm::Ed25519) => match ed25519_key(&self.0.bits) {
-                Some(key) if !key.is_weak() => Ok(()),
-                _ => Err(WeakKey::SmallOrder),
-            },
+            (None, KeyAlgorithm::Ed25519) if !ed25519ph::is_strong(&self.0.bits) => Err(WeakKey::SmallOrder),
             // Named curve, point on it, not at infinity: checked when parsed, and these curves have cofactor 1.
             (None, _) => Ok(()),
         }
@@ -397,12 +237,9 @@ impl PublicKey {
                 hash: hash.name(),
             });
         }
-        let prehashed = Prehashed::new(digest).ok_or(SignatureError::Invalid)?;
-        let key = ed25519_key(&self.0.bits).ok_or(SignatureError::Invalid)?;
-        let sig = ed25519_dalek::Signature::from_slice(sig).map_err(|_| SignatureError::Invalid)?;
-        // Strict: a key of small order would "sign" every message.
-        key.verify_prehashed_strict(prehashed, None, &sig)
-            .map_err(|_| SignatureError::Invalid)
+        ed25519ph::verify(&self.0.bits, digest, sig)
+            .then_some(())
+            .ok_or(SignatureError::Invalid)
     }
 
     fn verifier(&self, hash: HashAlgorithm) -> Result<&ParsedPublicKey, SignatureError> {
@@ -481,41 +318,5 @@ impl fmt::Debug for PublicKey {
             write!(f, "{byte:02x}")?;
         }
         f.write_str(")")
-    }
-}
-
-fn ed25519_key(bits: &[u8]) -> Option<ed25519_dalek::VerifyingKey> {
-    ed25519_dalek::VerifyingKey::from_bytes(bits.try_into().ok()?).ok()
-}
-
-/// A "hash context" that already holds its digest: Ed25519ph takes one, and we have only the digest.
-#[derive(Clone)]
-struct Prehashed([u8; 64]);
-
-impl Prehashed {
-    fn new(digest: &[u8]) -> Option<Prehashed> {
-        Some(Prehashed(digest.try_into().ok()?))
-    }
-}
-
-impl Default for Prehashed {
-    fn default() -> Prehashed {
-        Prehashed([0; 64])
-    }
-}
-
-impl sha2::digest::OutputSizeUser for Prehashed {
-    type OutputSize = sha2::digest::typenum::U64;
-}
-
-impl sha2::digest::HashMarker for Prehashed {}
-
-impl sha2::digest::Update for Prehashed {
-    fn update(&mut self, _: &[u8]) {}
-}
-
-impl sha2::digest::FixedOutput for Prehashed {
-    fn finalize_into(self, out: &mut sha2::digest::Output<Prehashed>) {
-        out.copy_from_slice(&self.0);
     }
 }

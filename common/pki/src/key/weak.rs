@@ -76,13 +76,19 @@ fn odd_primes(limit: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// A big-endian number modulo `prime`, which is below 2^10.
-fn residue(number: &[u8], prime: u32) -> u32 {
-    number.iter().fold(0_u32, |sum, byte| {
-        (sum << 8 | u32::from(*byte))
-            .checked_rem(prime)
+/// A big-endian number modulo a small one, four octets at a time.
+fn residue(number: &[u8], modulus: u32) -> u32 {
+    let fold = |sum: u32, chunk: &[u8]| {
+        let value = chunk
+            .iter()
+            .fold(u64::from(sum), |value, octet| value << 8 | u64::from(*octet));
+        value
+            .checked_rem(u64::from(modulus))
+            .and_then(|rest| u32::try_from(rest).ok())
             .unwrap_or_default()
-    })
+    };
+    let (head, whole) = number.as_rchunks::<4>();
+    whole.iter().fold(fold(0, head), |sum, chunk| fold(sum, chunk))
 }
 
 /// ROCA moduli are powers of 65537 modulo every small prime (Nemec et al., "The Return of Coppersmith's

@@ -433,7 +433,11 @@ fn timestamps_of_the_conformance_bundles() {
         };
         for stamp in stamps {
             // One case has its base64 in lines.
-            let text: String = stamp["signedTimestamp"].as_str().unwrap().split_whitespace().collect();
+            let text: String = stamp["signedTimestamp"]
+                .as_str()
+                .unwrap()
+                .split_whitespace()
+                .collect();
             let der = STANDARD.decode(text).unwrap();
             let verified = root["timestampAuthorities"]
                 .as_array()
