@@ -10,6 +10,9 @@
 
 use serde_json::Value;
 
+use crate::Canonical;
+use crate::committed::{self, CommittedEntry};
+
 pub(crate) struct Exchange(Value);
 
 impl Exchange {
@@ -38,12 +41,32 @@ impl Exchange {
         )
     }
 
-    pub(crate) fn canonical_body(&self) -> &str {
-        self.0["canonical_body"].as_str().unwrap()
-    }
-
-    pub(crate) fn leaf_hash(&self) -> &str {
-        self.0["leaf_hash"].as_str().unwrap()
+    /// The leaf is the recorded one, is RFC 8785 JSON, and reads back; gives what was read.
+    pub(crate) fn assert_same_leaf(&self, canonical: &Canonical) -> CommittedEntry {
+        let (name, text) = (self.name(), |member: &str| self.0[member].as_str().unwrap());
+        assert_eq!(
+            std::str::from_utf8(&canonical.body).unwrap(),
+            text("canonical_body"),
+            "{name}"
+        );
+        assert_eq!(
+            common_tlog::leaf_hash(&canonical.body).to_string(),
+            text("leaf_hash"),
+            "{name}"
+        );
+        let value: Value = serde_json::from_slice(&canonical.body).unwrap();
+        assert_eq!(
+            serde_json_canonicalizer::to_vec(&value).unwrap(),
+            canonical.body,
+            "{name}"
+        );
+        let read = committed::read(&canonical.body).unwrap();
+        assert_eq!(
+            (read.kind, read.api_version),
+            (canonical.kind, canonical.api_version),
+            "{name}"
+        );
+        read
     }
 }
 

@@ -4,6 +4,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
+    clippy::arithmetic_side_effects,
     reason = "tests"
 )]
 

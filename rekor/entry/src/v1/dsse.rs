@@ -6,7 +6,7 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
@@ -175,8 +175,12 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
 /// Reads the form that is in the log. Its verifiers are taken as they are: they were canonical when they were logged.
 fn committed(spec: Spec<'_>) -> Result<Body, Invalid> {
     let mut schema = Schema::default();
-    let envelope_hash = committed_hash(&mut schema, ENVELOPE_HASH, spec.envelope_hash);
-    let payload_hash = committed_hash(&mut schema, PAYLOAD_HASH, spec.payload_hash);
+    let envelope_hash = spec
+        .envelope_hash
+        .and_then(|hash| hash.0.sha256(&mut schema, ENVELOPE_HASH));
+    let payload_hash = spec
+        .payload_hash
+        .and_then(|hash| hash.0.sha256(&mut schema, PAYLOAD_HASH));
     let items = spec.signatures.unwrap_or_default();
     let mut signatures = BTreeMap::new();
     for Object(item) in &items {
@@ -201,17 +205,14 @@ fn committed(spec: Spec<'_>) -> Result<Body, Invalid> {
         (Some(envelope_hash), Some(payload_hash)) if !signatures.is_empty() => {
             at_most("signatures", signatures.len())?;
             Ok(Body {
-                envelope_hash,
-                payload_hash,
+                envelope_hash: envelope_hash.to_string(),
+                payload_hash: payload_hash.to_string(),
                 signatures,
             })
         }
         _ => Err(Invalid::DsseNeither),
     }
 }
-
-/// Field names of a hash with those of its members, as go-openapi reports them.
-type HashFields = (&'static str, &'static str);
 
 const ENVELOPE_HASH: HashFields = (
     "envelopeHash.envelopeHash.algorithm",
@@ -221,21 +222,6 @@ const PAYLOAD_HASH: HashFields = (
     "payloadHash.payloadHash.algorithm",
     "payloadHash.payloadHash.value",
 );
-
-fn committed_hash(
-    schema: &mut Schema,
-    fields: HashFields,
-    hash: Option<Object<HashSpec<'_>>>,
-) -> Option<String> {
-    let Object(HashSpec { algorithm, value }) = hash?;
-    let algorithm = schema.required(fields.0, algorithm);
-    schema.rule(
-        fields.0,
-        FieldRule::OneOf(&["sha256"]),
-        algorithm.is_none_or(|name| &*name == "sha256"),
-    );
-    schema.required(fields.1, value).map(|value| value.to_string())
-}
 
 /// [`BASE64_PATTERN`].
 fn is_base64(text: &str) -> bool {

@@ -7,7 +7,7 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
@@ -119,8 +119,12 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
             });
         }
     }
-    let hash = sha256_field(&mut schema, HASH_FIELDS, content.hash);
-    let payload_hash = sha256_field(&mut schema, PAYLOAD_HASH_FIELDS, content.payload_hash);
+    let hash = content
+        .hash
+        .and_then(|hash| hash.0.sha256(&mut schema, HASH_FIELDS));
+    let payload_hash = content
+        .payload_hash
+        .and_then(|hash| hash.0.sha256(&mut schema, PAYLOAD_HASH_FIELDS));
     schema.finish()?;
     at_most("signatures", signatures.len())?;
     let payload = match envelope.payload.filter(|payload| !payload.is_empty()) {
@@ -141,9 +145,6 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     })
 }
 
-/// Field names of a hash's members, as go-openapi reports them.
-type HashFields = (&'static str, &'static str);
-
 const HASH_FIELDS: HashFields = (
     "content.content.hash.content.hash.algorithm",
     "content.content.hash.content.hash.value",
@@ -152,21 +153,6 @@ const PAYLOAD_HASH_FIELDS: HashFields = (
     "content.content.payloadHash.content.payloadHash.algorithm",
     "content.content.payloadHash.content.payloadHash.value",
 );
-
-fn sha256_field<'a>(
-    schema: &mut Schema,
-    fields: HashFields,
-    hash: Option<Object<HashSpec<'a>>>,
-) -> Option<Text<'a>> {
-    let Object(HashSpec { algorithm, value }) = hash?;
-    let algorithm = schema.required(fields.0, algorithm);
-    schema.rule(
-        fields.0,
-        FieldRule::OneOf(&["sha256"]),
-        algorithm.is_none_or(|name| &*name == "sha256"),
-    );
-    schema.required(fields.1, value)
-}
 
 fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let parsed = parse(spec)?;

@@ -288,13 +288,29 @@ impl Schema {
     }
 }
 
-/// A digest as committed specs hold it.
+/// A digest as specs hold it.
 #[derive(Deserialize, Clone, Debug)]
 struct HashSpec<'a> {
     #[serde(borrow)]
     algorithm: Option<Text<'a>>,
     #[serde(borrow)]
     value: Option<Text<'a>>,
+}
+
+/// Names of a hash's algorithm and value, as go-openapi reports them.
+type HashFields = (&'static str, &'static str);
+
+impl<'a> HashSpec<'a> {
+    /// The value of a hash that only SHA-256 may have made. Any text will do: what is compared with it is hexadecimal.
+    fn sha256(self, schema: &mut Schema, (algorithm, value): HashFields) -> Option<Text<'a>> {
+        let name = schema.required(algorithm, self.algorithm);
+        schema.rule(
+            algorithm,
+            FieldRule::OneOf(&["sha256"]),
+            name.is_none_or(|name| &*name == "sha256"),
+        );
+        schema.required(value, self.value)
+    }
 }
 
 #[cfg(test)]

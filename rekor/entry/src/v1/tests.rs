@@ -62,22 +62,7 @@ fn recorded_submissions_give_the_same_leaves_and_refusals() {
         let name = exchange.name();
         match (submit(exchange.request()), exchange.status()) {
             (Ok(canonical), 201) => {
-                assert_eq!(
-                    String::from_utf8(canonical.body.clone()).unwrap(),
-                    exchange.canonical_body(),
-                    "{name}"
-                );
-                assert_eq!(
-                    common_tlog::leaf_hash(&canonical.body).to_string(),
-                    exchange.leaf_hash(),
-                    "{name}"
-                );
-                let value: Value = serde_json::from_slice(&canonical.body).unwrap();
-                assert_eq!(
-                    serde_json_canonicalizer::to_vec(&value).unwrap(),
-                    canonical.body,
-                    "{name}"
-                );
+                let read = exchange.assert_same_leaf(&canonical);
                 // What was logged is found again in the form it was logged in.
                 let committed = ProposedEntry::parse(&canonical.body)
                     .unwrap()
@@ -88,12 +73,6 @@ fn recorded_submissions_give_the_same_leaves_and_refusals() {
                 assert_eq!(
                     proposed.canonicalize_committed().unwrap(),
                     canonical.body,
-                    "{name}"
-                );
-                let read = committed::read(&canonical.body).unwrap();
-                assert_eq!(
-                    (read.kind, read.api_version),
-                    (canonical.kind, canonical.api_version),
                     "{name}"
                 );
                 assert!(
