@@ -6,7 +6,7 @@ use common_tlog::edge::EdgeError;
 use common_tlog::note::Note;
 use common_tlog::proof::{Plan, verify_inclusion};
 use common_tlog::tile::{FULL_WIDTH, right_edge};
-use common_tlog::{Hash, RightEdge, TileId, TileSet, leaf_hash};
+use common_tlog::{Hash, MAX_SIZE, RightEdge, TileId, TileSet, leaf_hash};
 
 use crate::error::{Corrupt, StoreError};
 use crate::storage::{Storage, StoredLog};
@@ -76,6 +76,9 @@ pub(crate) async fn root_at(
 }
 
 async fn load_edge(storage: &dyn Storage, log: LogId, size: u64) -> Result<RightEdge, StoreError> {
+    if size > MAX_SIZE {
+        return Err(Corrupt::Size(log, size).into());
+    }
     let wanted: Vec<TileId> = right_edge(size).into_iter().map(|(tile, _)| tile).collect();
     let tiles = load_tiles(storage, log, &wanted).await?;
     RightEdge::load(size, tiles).map_err(|error| edge_corrupt(log, &error).into())

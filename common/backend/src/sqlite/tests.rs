@@ -1,1 +1,327 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
+use std::os::unix::fs::PermissionsExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use common_engine::{
+    Clock, Engine, Entry, LogConfig, LogKind, LogSpec, OpenError, Options, Outcome, Personality, SealError,
+    Sealed,
+};
+use common_tlog::checkpoint::Checkpoint;
+use common_tlog::note::{KeyHint, Note};
+use common_tlog::{Hash, leaf_hash};
+
+use super::*;
+use crate::anchor::FileAnchor;
+
+fn folder(path: &Path) -> Arc<DataFolder> {
+    Arc::new(DataFolder::open(path).unwrap())
+}
+
+async fn store(path: &Path) -> SqliteStorage {
+    SqliteStorage::open(folder(path)).await.unwrap()
+}
+
+struct TestLog;
+
+impl Personality for TestLog {
+    fn seal(&self, entry: &Entry, _index: u64, _time: u64) -> Result<Sealed, SealError> {
+        Ok(Sealed {
+            leaf: entry.body.clone(),
+            extra: Bytes::from_static(b"extra"),
+        })
+    }
+
+    fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {
+        let mut note =
+            Note::new(Checkpoint::new("log.test", size, *root).to_string()).map_err(SealError::new)?;
+        note.push("log.test", KeyHint([1; 4]), vec![7; 64])
+            .map_err(SealError::new)?;
+        Ok(note.to_string())
+    }
+}
+
+const LOG: LogId = LogId(1);
+
+fn entry(body: String) -> Entry {
+    let body = Bytes::from(body);
+    Entry {
+        identity: leaf_hash(&body),
+        terms: vec!["all".to_owned(), format!("body:{}", leaf_hash(&body))],
+        body,
+        aux: Bytes::new(),
+        attachments: Vec::new(),
+    }
+}
+
+async fn engine(path: &Path, storage: SqliteStorage) -> Result<Engine, OpenError> {
+    let spec = LogSpec {
+        kind: LogKind::RekorV2,
+        origin: "log.test".to_owned(),
+        tree_id: 0,
+        key_id: String::new(),
+        leaf_limit: 65_535,
+        created: 0,
+    };
+    let log = LogConfig {
+        id: LOG,
+        spec,
+        personality: Arc::new(TestLog),
+    };
+    let clock = Clock::new(|| -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_800_000_000) });
+    let anchor = Arc::new(FileAnchor::new(path.join("published")));
+    Engine::open(Arc::new(storage), vec![log], anchor, clock, Options::default()).await
+}
+
+async fn fill(engine: &Engine, name: &str, count: usize) {
+    let tasks: Vec<_> = (0..count)
+        .map(|n| {
+            let (engine, entry) = (engine.clone(), entry(format!("{name} {n}")));
+            tokio::spawn(async move { engine.submit(LOG, entry).await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(matches!(task.await.unwrap().unwrap(), Outcome::Sequenced(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_storage_holds() {
+    let dirs = std::sync::Mutex::new(Vec::new());
+    common_engine::contract::check(async || {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = Arc::new(store(dir.path()).await);
+        dirs.lock().unwrap().push(dir);
+        storage
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_continues_after_a_restart_and_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = engine(dir.path(), store(dir.path()).await).await.unwrap();
+    fill(&first, "first", 700).await;
+    let head = first.head(LOG).unwrap();
+    assert_eq!(first.search("all", u32::MAX).await.unwrap().len(), 700);
+    // A copy of the files as they are now, write-ahead log and all, is what a crash would leave.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["sigbox.db", "sigbox.db-wal"] {
+        std::fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    first.shutdown().await;
+    drop(first);
+    std::fs::copy(dir.path().join("published"), crashed.path().join("published")).unwrap();
+
+    let after_crash = engine(crashed.path(), store(crashed.path()).await).await.unwrap();
+    assert_eq!(
+        after_crash.head(LOG).unwrap(),
+        head,
+        "what was acknowledged is there"
+    );
+    fill(&after_crash, "second", 300).await;
+    assert_eq!(after_crash.head(LOG).unwrap().size, 1_000);
+    let proof = after_crash.consistency_proof(LOG, 700, 1_000).await.unwrap();
+    let root = after_crash.head(LOG).unwrap().root;
+    common_tlog::proof::verify_consistency(700, 1_000, &head.root, &root, &proof).unwrap();
+    for index in [0, 255, 256, 699, 999] {
+        let leaf = after_crash.leaf(LOG, index).await.unwrap().unwrap();
+        let again = after_crash.find_leaf(LOG, &leaf_hash(&leaf.data)).await.unwrap();
+        assert_eq!(again, Some(leaf));
+        after_crash.inclusion_proof(LOG, index, 1_000).await.unwrap();
+    }
+    let duplicate = after_crash
+        .submit(LOG, entry("first 0".to_owned()))
+        .await
+        .unwrap();
+    assert!(matches!(duplicate, Outcome::Duplicate(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_backup_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let first = engine(dir.path(), store(&data).await).await.unwrap();
+    fill(&first, "first", 10).await;
+    first.shutdown().await;
+    drop(first);
+    let reopened = store(&data).await;
+    reopened.close().await;
+    let backup = std::fs::read(data.join("sigbox.db")).unwrap();
+    let second = engine(dir.path(), store(&data).await).await.unwrap();
+    fill(&second, "second", 10).await;
+    second.shutdown().await;
+    drop(second);
+    let newest = store(&data).await;
+    newest.close().await;
+
+    std::fs::write(data.join("sigbox.db"), backup).unwrap();
+    let error = engine(dir.path(), store(&data).await)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("size 10") && error.contains("size 20"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let first = engine(dir.path(), store(&data).await).await.unwrap();
+    fill(&first, "first", 260).await;
+    first.shutdown().await;
+    drop(first);
+    for (damage, named) in [
+        (
+            "UPDATE tiles SET hashes = zeroblob(length(hashes)) WHERE tile = (1 << 44) + 1",
+            "root",
+        ),
+        (
+            "UPDATE leaves SET data = data || 'x' WHERE place = (1 << 40) + 258",
+            "leaf 258",
+        ),
+        ("UPDATE logs SET root = zeroblob(32)", "root 0000"),
+        (
+            "UPDATE logs SET checkpoint = replace(checkpoint, '260', '261')",
+            "checkpoint",
+        ),
+        ("UPDATE logs SET kind = 'other'", "log row"),
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        let closed = store(&data).await;
+        closed.close().await;
+        std::fs::copy(data.join("sigbox.db"), copy.path().join("sigbox.db")).unwrap();
+        let mut connection = connect_options(&copy.path().join("sigbox.db"))
+            .connect()
+            .await
+            .unwrap();
+        sqlx::query(damage).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let error = engine(dir.path(), store(copy.path()).await)
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_for_their_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let storage = store(&data).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(files.len() >= 4, "database, log, index and lock: {files:?}");
+    assert!(files.iter().all(|file| mode(file) == 0o600));
+    storage.close().await;
+}
+
+#[tokio::test]
+async fn an_unknown_layout_and_a_foreign_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    store(dir.path()).await.close().await;
+    let options = connect_options(&dir.path().join(FILE));
+    for (change, expected) in [
+        ("UPDATE store SET version = 2", "layout 2"),
+        ("ALTER TABLE store RENAME TO other", "not made by sigbox"),
+    ] {
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(change).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let error = SqliteStorage::open(folder(dir.path()))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    std::fs::write(
+        dir.path().join(FILE),
+        "not a database, but a text of some length".repeat(100),
+    )
+    .unwrap();
+    SqliteStorage::open(folder(dir.path())).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn secrets_differ_between_stores_and_survive_a_restart() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = store(one.path()).await;
+    let secret = first.secret().await.unwrap();
+    first.close().await;
+    assert_eq!(store(one.path()).await.secret().await.unwrap(), secret);
+    assert_ne!(store(two.path()).await.secret().await.unwrap(), secret);
+}
+
+#[tokio::test]
+async fn commits_sync_and_never_checkpoint_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = store(dir.path()).await;
+    let mut slot = storage.inner.writer.lock().await;
+    let connection = slot.as_mut().unwrap();
+    for (pragma, expected) in [
+        ("PRAGMA synchronous", 2),
+        ("PRAGMA wal_autocheckpoint", 0),
+        ("PRAGMA mmap_size", 0),
+        ("PRAGMA fullfsync", 1),
+    ] {
+        let value: Option<i64> = sqlx::query_scalar(pragma)
+            .fetch_optional(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(value.unwrap_or(0), expected, "{pragma}");
+    }
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[test]
+fn libraries_with_the_wal_reset_bug_are_refused() {
+    for (version, sound) in [
+        ("3.51.3", true),
+        ("3.51.2", false),
+        ("3.50.9", false),
+        ("4.0.0", true),
+        ("3.53", true),
+        ("x", false),
+    ] {
+        assert_eq!(is_sound(version), sound, "{version}");
+    }
+}
+
+/// The write-ahead log is emptied beside the commits, and does not grow with the database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_stays_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = store(dir.path()).await;
+    let inner = Arc::clone(&storage.inner);
+    let engine = engine(dir.path(), storage).await.unwrap();
+    let large = "x".repeat(30_000);
+    for round in 0..12 {
+        fill(&engine, &format!("{large} {round}"), 300).await;
+    }
+    let pages: i64 = {
+        let mut connection = inner.options.connect().await.unwrap();
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        row.get(1)
+    };
+    // All in all some 27,000 pages of leaves were written.
+    assert!(pages < 24_000, "{pages} pages in the log");
+    assert_eq!(engine.head(LOG).unwrap().size, 3_600);
+}

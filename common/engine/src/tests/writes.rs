@@ -21,30 +21,17 @@ fn misbehaving(body: &str, how: &'static str) -> Entry {
     }
 }
 
-/// Has all of `entries` in one batch: the first entry holds the writer while the others queue.
+/// Has all of `entries` in one batch.
 async fn in_one_batch(
     engine: &Engine,
     storage: &MemoryStorage,
     entries: Vec<(LogId, Entry)>,
 ) -> Vec<Result<Outcome, SubmitError>> {
-    let gate = storage.hold_commits().await;
-    let busy = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.submit(V1, entry("keeps the writer busy")).await }
-    });
-    while engine.queued() > 0 || !storage.calls().contains(&"find") {
-        tokio::task::yield_now().await;
-    }
-    let count = entries.len();
-    let answers = tokio::spawn({
-        let engine = engine.clone();
-        async move { submit_all(&engine, entries).await }
-    });
-    while engine.queued() < count {
-        tokio::task::yield_now().await;
-    }
-    drop(gate);
-    busy.await.unwrap().unwrap();
+    let busy = Busy::new(engine, storage).await;
+    let (count, own) = (entries.len(), engine.clone());
+    let answers = tokio::spawn(async move { submit_all(&own, entries).await });
+    busy.queued(engine, count).await;
+    busy.release().await;
     answers.await.unwrap()
 }
 
@@ -216,23 +203,20 @@ async fn an_index_row_alone_does_not_make_a_duplicate() {
 async fn a_submitter_that_goes_away_disturbs_nobody() {
     let storage = Arc::new(MemoryStorage::new());
     let engine = open(&storage).await;
-    let gate = storage.hold_commits().await;
+    let busy = Busy::new(&engine, &storage).await;
     let tasks: Vec<_> = (0..60)
         .map(|n| {
             let engine = engine.clone();
             tokio::spawn(async move { engine.submit(V1, entry(format!("{n}"))).await })
         })
         .collect();
-    while engine.queued() < 50 {
-        tokio::task::yield_now().await;
-    }
+    busy.queued(&engine, 60).await;
     for (n, task) in tasks.iter().enumerate() {
         if n % 3 == 0 {
             task.abort();
         }
     }
-    tokio::task::yield_now().await;
-    drop(gate);
+    busy.release().await;
     let mut promises = Promises::default();
     for (n, task) in tasks.into_iter().enumerate() {
         match task.await {
@@ -241,7 +225,7 @@ async fn a_submitter_that_goes_away_disturbs_nobody() {
         }
     }
     engine.shutdown().await;
-    assert_eq!(engine.head(V1).unwrap().size, 60, "what was queued is logged");
+    assert_eq!(engine.head(V1).unwrap().size, 61, "what was queued is logged");
     promises.audit(&engine, &storage).await;
 }
 
@@ -255,17 +239,19 @@ async fn a_full_queue_refuses_and_loses_nothing_it_admitted() {
     };
     let store: Arc<dyn Storage> = Arc::clone(&storage) as _;
     let engine = open_with(store, Arc::new(NoAnchor), options).await.unwrap();
-    let gate = storage.hold_commits().await;
+    let busy = Busy::new(&engine, &storage).await;
     let tasks: Vec<_> = (0..100)
         .map(|n| {
             let engine = engine.clone();
             tokio::spawn(async move { engine.submit(V1, entry(format!("{n}"))).await })
         })
         .collect();
-    for _ in 0..1_000 {
+    busy.queued(&engine, 10).await;
+    // All others are refused at once, while the ten wait.
+    while tasks.iter().filter(|task| task.is_finished()).count() < 90 {
         tokio::task::yield_now().await;
     }
-    drop(gate);
+    busy.release().await;
     let (mut logged, mut refused) = (0, 0);
     let mut promises = Promises::default();
     for task in tasks {
@@ -303,19 +289,21 @@ async fn bytes_in_the_queue_are_bounded_too() {
         matches!(error, SubmitError::TooLarge { limit: 40_000, got } if got > 40_000),
         "{error}"
     );
-    let gate = storage.hold_commits().await;
-    let entries = (0..4).map(|n| (V1, entry(vec![n; 15_000]))).collect();
-    let answers = tokio::spawn({
-        let engine = engine.clone();
-        async move { submit_all(&engine, entries).await }
-    });
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-    drop(gate);
-    let answers = answers.await.unwrap();
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2);
-    assert!(answers.iter().flatten().count() == 2);
+    let busy = Busy::new(&engine, &storage).await;
+    let (entries, own) = (
+        (0..4).map(|n| (V1, entry(vec![n; 15_000]))).collect(),
+        engine.clone(),
+    );
+    let answers = tokio::spawn(async move { submit_all(&own, entries).await });
+    busy.queued(&engine, 2).await;
+    busy.release().await;
+    let (admitted, refused): (Vec<_>, Vec<_>) = answers.await.unwrap().into_iter().partition(Result::is_ok);
+    assert_eq!((admitted.len(), refused.len()), (2, 2));
+    assert!(
+        refused
+            .iter()
+            .all(|answer| matches!(answer, Err(SubmitError::Overloaded)))
+    );
     // The room is free again.
     engine.submit(V1, entry(vec![9; 30_000])).await.unwrap();
 }
@@ -472,34 +460,21 @@ async fn shutdown_drains_what_had_queued_and_records_the_last_head() {
     let engine = open_with(store, Arc::clone(&anchor) as _, Options::default())
         .await
         .unwrap();
-    let gate = storage.hold_commits().await;
-    let tasks = tokio::spawn({
-        let engine = engine.clone();
-        let entries = (0..40).map(|n| (V1, entry(format!("{n}")))).collect();
-        async move { submit_all(&engine, entries).await }
-    });
-    while engine.queued() < 30 {
-        tokio::task::yield_now().await;
-    }
-    let stopping = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.shutdown().await }
-    });
-    tokio::task::yield_now().await;
-    drop(gate);
-    stopping.await.unwrap();
-    let answers = tasks.await.unwrap();
-    let logged = answers.iter().filter(|answer| answer.is_ok()).count() as u64;
-    assert!(logged >= 30);
-    assert!(answers.iter().flatten().count() as u64 == logged);
-    assert!(
-        answers
-            .iter()
-            .filter_map(|a| a.as_ref().err())
-            .all(|e| matches!(e, SubmitError::ShuttingDown))
+    let busy = Busy::new(&engine, &storage).await;
+    let (entries, own) = (
+        (0..40).map(|n| (V1, entry(format!("{n}")))).collect(),
+        engine.clone(),
     );
-    assert_eq!(engine.head(V1).unwrap().size, logged);
-    assert_eq!(anchor.0.lock().unwrap()["v1.test"].size, logged);
+    let answers = tokio::spawn(async move { submit_all(&own, entries).await });
+    busy.queued(&engine, 40).await;
+    let own = engine.clone();
+    let stopping = tokio::spawn(async move { own.shutdown().await });
+    tokio::task::yield_now().await;
+    busy.release().await;
+    stopping.await.unwrap();
+    assert!(answers.await.unwrap().iter().all(Result::is_ok));
+    assert_eq!(engine.head(V1).unwrap().size, 41);
+    assert_eq!(anchor.0.lock().unwrap()["v1.test"].size, 41);
     assert!(matches!(
         engine.submit(V1, entry("late")).await,
         Err(SubmitError::ShuttingDown)
