@@ -5,8 +5,12 @@
 
 use common_pki::cert::SignatureAlgorithm;
 use common_pki::csr::CertificationRequest;
-use common_pki::key::{HashAlgorithm, PublicKey};
+use common_pki::key::{HashAlgorithm, KeyError, PublicKey};
 use common_pki::registry::SigningAlgorithm;
+use common_pki::{oid, pem};
+use der::Encode as _;
+use der::asn1::{AnyRef, BitStringRef, Null};
+use x509_cert::spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use crate::error::Error;
 
@@ -57,9 +61,24 @@ impl KeyRequest {
 
 /// PEM, or else DER, as upstream tries them.
 fn parse_key(content: &[u8]) -> Result<PublicKey, Error> {
-    match std::str::from_utf8(content) {
-        Ok(text) if text.contains("-----BEGIN") => Ok(PublicKey::from_pem(text)?),
-        _ => Ok(PublicKey::from_spki_der(content)?),
+    let text = match std::str::from_utf8(content) {
+        Ok(text) if text.contains("-----BEGIN") => text,
+        _ => return Ok(PublicKey::from_spki_der(content)?),
+    };
+    match PublicKey::from_pem(text) {
+        // sigstore `pkg/cryptoutils` takes PKCS #1 (RFC 8017 appendix A.1.1) as well.
+        Err(KeyError::Label(label)) if label == "RSA PUBLIC KEY" => {
+            let block = pem::decode_one(text.as_bytes()).map_err(KeyError::from)?;
+            let info = SubjectPublicKeyInfo {
+                algorithm: AlgorithmIdentifier {
+                    oid: oid::RSA_ENCRYPTION,
+                    parameters: Some(AnyRef::from(Null)),
+                },
+                subject_public_key: BitStringRef::from_bytes(&block.contents).map_err(KeyError::from)?,
+            };
+            Ok(PublicKey::from_spki_der(&info.to_der().map_err(KeyError::from)?)?)
+        }
+        other => Ok(other?),
     }
 }
 

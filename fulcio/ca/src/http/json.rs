@@ -9,6 +9,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
+use super::unique::Unique;
 use crate::error::Error;
 use crate::possession::KeyRequest;
 
@@ -28,9 +29,9 @@ impl Object {
             });
         }
         // The parser's message may repeat input; its position does not.
-        let value: Value = serde_json::from_slice(body).map_err(|cause| Error::Request {
+        let Unique(value) = serde_json::from_slice(body).map_err(|cause| Error::Request {
             field: "request body".to_owned(),
-            expected: "a JSON object".to_owned(),
+            expected: "a JSON object with no member twice".to_owned(),
             got: format!("invalid JSON at line {} column {}", cause.line(), cause.column()),
         })?;
         Self::from_value("request body".to_owned(), value, "")

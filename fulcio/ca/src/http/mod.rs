@@ -4,6 +4,7 @@
 
 mod json;
 mod reply;
+mod unique;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -85,7 +85,12 @@ impl KeySource {
         }
         match (self.refresh(held.clone()).await, held) {
             (Ok(set), _) => Ok(set),
-            (Err(_), Some(set)) if self.age(set.read_at) < self.cache.max_stale => Ok(set),
+            // Only silence is bridged. An issuer that answers and publishes no usable key has withdrawn them.
+            (Err(DiscoveryError::Fetch { .. }), Some(set))
+                if self.age(set.read_at) < self.cache.max_stale =>
+            {
+                Ok(set)
+            }
             (Err(cause), _) => Err(cause),
         }
     }

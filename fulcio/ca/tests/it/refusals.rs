@@ -593,7 +593,7 @@ async fn malformed_at_every_field() {
         assert_refused(
             &answer,
             &token,
-            "request body: expected a JSON object, got invalid JSON at line 1",
+            "request body: expected a JSON object with no member twice, got invalid JSON at line 1",
             &[],
         );
     }
@@ -604,6 +604,8 @@ async fn malformed_at_every_field() {
         b"[]",
         b"\"\"",
         b"{\"credentials\":\"x\"}",
+        b"{\"credentials\":{},\"credentials\":{}}",
+        b"{\"other\":[{\"a\":1,\"a\":1}]}",
         b"[[[[[[[[",
     ] {
         let answer = stack.post("/api/v2/signingCert", &[], body.to_vec()).await;
@@ -684,5 +686,83 @@ async fn nothing_leaves_without_the_log() {
         );
         assert!(!answer.text().contains("secret cause"), "{}", answer.text());
         assert!(!answer.text().contains("CERTIFICATE"));
+    }
+}
+
+#[tokio::test]
+async fn a_key_may_come_in_pkcs1() {
+    // Upstream's cryptoutils reads `RSA PUBLIC KEY` blocks too.
+    let stack = Stack::new();
+    let token = stack.token(&stack.claims());
+    let client = Client::new(KeyAlgorithm::Rsa2048);
+    let mut body = client.body(&token, "dev@example.com");
+    let pkcs1 = client.0.public_key().subject_public_key().to_vec();
+    let pem = |label: &str, der: &[u8]| json!(common_pki::pem::encode(label, der));
+    body["publicKeyRequest"]["publicKey"]["content"] = pem("RSA PUBLIC KEY", &pkcs1);
+    let answer = stack.post("/api/v2/signingCert", &[], body.to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    for (label, der) in [
+        ("RSA PUBLIC KEY", &pkcs1[1..]),
+        ("PRIVATE KEY", &pkcs1[..]),
+        ("CERTIFICATE", &pkcs1[..]),
+    ] {
+        body["publicKeyRequest"]["publicKey"]["content"] = pem(label, der);
+        let answer = stack.post("/api/v2/signingCert", &[], body.to_string()).await;
+        assert_refused(
+            &answer,
+            &token,
+            KEY,
+            &["could not be parsed: expected a SubjectPublicKeyInfo"],
+        );
+    }
+}
+
+/// Every log line of this process from now on. Global, because a scoped subscriber misses call sites that
+/// another test's thread has met without one.
+static LINES: std::sync::Mutex<Vec<u8>> = std::sync::Mutex::new(Vec::new());
+
+struct Lines;
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LINES.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_not_logged() {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(|| Lines)
+        .init();
+    let stack = Stack::new();
+    let good = stack.token(&stack.claims());
+    let mut late = stack.claims();
+    late["exp"] = json!(1);
+    let late = stack.token(&late);
+    let broken = format!("{good}AAAA");
+    for token in [&good, &late, &broken] {
+        stack.sign_in(token, "dev@example.com").await;
+        stack.sign_in(token, "someone else").await;
+        stack
+            .post(
+                "/api/v2/signingCert",
+                &[],
+                json!({"credentials": token}).to_string(),
+            )
+            .await;
+    }
+    let text = String::from_utf8_lossy(&LINES.lock().unwrap()).into_owned();
+    assert!(
+        text.contains("no certificate issued") && text.contains("exp: expected a time after"),
+        "{text}"
+    );
+    for token in [good, late, broken] {
+        assert!(token.split('.').all(|segment| !text.contains(segment)), "{text}");
     }
 }

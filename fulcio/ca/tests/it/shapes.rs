@@ -126,3 +126,30 @@ async fn signing_requests_are_held_to_the_registry() {
         );
     }
 }
+
+#[tokio::test]
+async fn figures_under_the_names_of_upstream() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    let stack = Stack::new();
+    let token = stack.token(&stack.claims());
+    stack.sign_in(&token, "dev@example.com").await;
+    stack.sign_in(&token, "someone else").await;
+    let invented = http::Request::builder()
+        .method("INVENTED")
+        .uri("/api/v2/trustBundle");
+    stack
+        .send(invented.body(axum::body::Body::empty()).unwrap())
+        .await;
+    drop(guard);
+    let text = recorder.handle().render();
+    for line in [
+        "fulcio_new_certs 1",
+        "http_requests_total{code=\"200\",method=\"post\"} 1",
+        "http_requests_total{code=\"400\",method=\"post\"} 1",
+        "http_requests_total{code=\"501\",method=\"unknown\"} 1",
+        "fulcio_api_latency_count{code=\"200\",method=\"post\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+}

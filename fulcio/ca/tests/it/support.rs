@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -219,6 +219,9 @@ impl TestLog {
     }
 }
 
+/// The issuers' key, made once: RSA keys take long.
+static SHARED_KEY: LazyLock<Arc<TokenKey>> = LazyLock::new(|| Arc::new(TokenKey::rsa()));
+
 /// A complete authority with one RSA issuer of type email.
 pub struct Stack {
     pub router: Router,
@@ -226,7 +229,7 @@ pub struct Stack {
     pub log: Arc<TestLog>,
     pub clock: TestClock,
     pub chain: Arc<CaChain>,
-    pub token_key: TokenKey,
+    pub token_key: Arc<TokenKey>,
 }
 
 pub fn email_issuer(url: &str) -> IssuerConfig {
@@ -251,7 +254,7 @@ impl Stack {
     pub fn with_authority(issuers: Vec<IssuerConfig>, key_cache: KeyCache, length: Duration) -> Self {
         let clock = TestClock(Arc::new(AtomicU64::new(START)));
         let web = Arc::new(Web::default());
-        let token_key = TokenKey::rsa();
+        let token_key = Arc::clone(&SHARED_KEY);
         for issuer in &issuers {
             web.publish(issuer.issuer_url(), &json!([token_key.jwk("k1")]), &["RS256"]);
         }
@@ -386,6 +389,22 @@ pub fn assert_refused(answer: &Answered, token: &str, first: &str, parts: &[&str
     for secret in token.split('.').filter(|segment| segment.len() > 12) {
         assert!(!text.contains(secret), "token text in {text}");
     }
+}
+
+/// Asserts that the issuer's keys could not be had, and that the answer says why and when to come back.
+#[track_caller]
+pub fn assert_unavailable(answer: &Answered, part: &str) {
+    let text = answer.text();
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
+    assert_eq!(answer.json()["code"], 14, "{text}");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert!(
+        answer
+            .message()
+            .starts_with("There was an error processing the identity token: keys of"),
+        "{text}"
+    );
+    assert!(answer.message().contains(part), "expected {part:?} in {text}");
 }
 
 #[async_trait]
