@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common_server::listen::ListenAddr;
 
+use crate::bench::BenchArgs;
+
 use crate::exit::EXIT_CODES;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.
     ClientSetup(ClientSetupArgs),
+    /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use url::Url;
 
 /// Longest answer read; the largest honest one is a trust file.
@@ -54,8 +54,6 @@ pub(crate) struct Answer {
     pub(crate) url: String,
     /// Its status.
     pub(crate) status: StatusCode,
-    /// Its headers.
-    pub(crate) headers: HeaderMap,
     /// Its body.
     pub(crate) body: Bytes,
 }
@@ -163,7 +161,7 @@ impl Client {
             request = request.header(header::CONTENT_TYPE, media_type).body(body);
         }
         let mut response = request.send().await.map_err(failed)?;
-        let (status, headers) = (response.status(), response.headers().clone());
+        let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
@@ -171,12 +169,7 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
-            url,
-            status,
-            headers,
-            body: body.into(),
-        })
+        Ok(Answer { url, status, body: body.into() })
     }
 }
 

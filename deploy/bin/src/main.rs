@@ -7,6 +7,7 @@
 //!
 //! It leaves out what a service does: each has its own crate. Nothing builds on this one; `tests` runs the executable.
 
+mod bench;
 mod cli;
 mod client_setup;
 mod clock;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             Command::Token(args) => token::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
+            Command::Bench(args) => bench::run(args, console).await,
         }
     });
     match outcome {

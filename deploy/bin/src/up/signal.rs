@@ -1,10 +1,13 @@
 //! When to stop: SIGINT or SIGTERM, once in order, twice at once.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+/// Two signals closer together are one wish: timeout(1) signals its child and then the whole process group.
+const ONE_WISH: Duration = Duration::from_millis(500);
 /// 128 and the number of SIGINT, as shells report it.
 const INTERRUPTED: i32 = 130;
 
@@ -23,12 +26,14 @@ impl Stop {
         let stop = Stop(watch::Sender::new(false));
         let told = stop.clone();
         tokio::spawn(async move {
+            let mut first: Option<Instant> = None;
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if told.0.send_replace(true) {
+                told.now();
+                if first.get_or_insert_with(Instant::now).elapsed() > ONE_WISH {
                     // Acknowledged entries are durable: there is nothing left to save.
                     std::process::exit(INTERRUPTED);
                 }
