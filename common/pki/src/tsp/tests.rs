@@ -161,6 +161,33 @@ fn no_changed_response_verifies_or_panics() {
     assert!(TimeStampResponse::from_der(&[good.as_slice(), &[0]].concat()).is_err());
 }
 
+/// CVE-2025-52556 (rfc3161-client): the signature itself was never checked.
+#[test]
+fn cve_2025_52556_every_octet_of_the_signature_counts() {
+    let tsa = tsa(KeyAlgorithm::EcdsaP256);
+    let authority = TimestampAuthority::new(tsa.signer.clone(), tsa.chain.clone(), false).unwrap();
+    let good = authority
+        .respond(&request(HashAlgorithm::Sha256, false), grant())
+        .unwrap();
+    let token = TimeStampResponse::from_der(&good).unwrap().granted().unwrap();
+    // Nothing follows the signature in a response without unsigned attributes.
+    assert!(good.ends_with(&token.signature));
+    for at in good.len() - token.signature.len()..good.len() {
+        let mut changed = good.clone();
+        changed[at] ^= 1;
+        assert!(
+            verify(&changed, MESSAGE, &trust(&tsa.chain, true)).is_err(),
+            "octet {at}"
+        );
+    }
+    let mut empty = token;
+    empty.signature.clear();
+    assert_eq!(
+        empty.verify(&trust(&tsa.chain, true)).unwrap_err(),
+        TspError::Signature(SignatureError::Invalid)
+    );
+}
+
 #[test]
 fn time_of_the_statement_decides_about_the_chain() {
     let tsa = tsa(KeyAlgorithm::EcdsaP256);
