@@ -13,9 +13,7 @@ mod targets;
 mod writer;
 
 pub use client::{Request, Update, VerifiedTargets, verify};
-pub use metadata::{
-    Envelope, Key, Meta, RoleKeys, Root, Signature, Snapshot, TargetFile, Targets, Timestamped,
-};
+pub use metadata::{Envelope, Key, Meta, RoleKeys, Root, Signature, TargetFile, Targets, Timestamped};
 pub use targets::{Target, published_targets};
 pub use writer::{Files, KeySet, Lifetimes, Repository, RootKeys, Signers};
 

@@ -125,9 +125,6 @@ pub struct Timestamped {
     pub meta: BTreeMap<String, Meta>,
 }
 
-/// Snapshot metadata has the shape of timestamp metadata.
-pub type Snapshot = Timestamped;
-
 /// What snapshot and timestamp metadata say of another file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
