@@ -1,7 +1,7 @@
 //! Tokens that are refused: the documented status, what was expected and what came, no call of the log, and
 //! no token text in any answer or log line.
 
-use common_pki::key::{KeyAlgorithm, Signer as _};
+use common_pki::key::KeyAlgorithm;
 use http::StatusCode;
 use serde_json::{Value, json};
 
