@@ -199,7 +199,7 @@ async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(
     let response = answer.expect(expected).map_err(|error| broken(error, advice))?;
     let authority = trust.root.timestamp_authorities.last();
     let chain = authority
-        .map(|authority| trust::certificates(authority))
+        .map(trust::certificates)
         .transpose()?
         .unwrap_or_default();
     let [leaf, intermediates @ .., root] = chain.as_slice() else {
