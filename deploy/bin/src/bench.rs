@@ -39,17 +39,17 @@ const WARM_UP_TIME: Duration = Duration::from_secs(1);
 const OTHER_DESCRIPTORS: u64 = 64;
 
 #[derive(Debug, Args)]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// The instance; without it, one is started for the occasion (`up --ephemeral`) and stopped afterwards.
     #[arg(long, value_name = "URL")]
-    pub url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Connections that ask at the same time, one run for each number.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,32,1024",
         value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub clients: Vec<u16>,
+    pub(crate) clients: Vec<u16>,
     /// Length of each run.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    pub seconds: u64,
+    pub(crate) seconds: u64,
     /// What to ask for, one run for each.
     #[arg(
         long,
@@ -57,20 +57,20 @@ pub struct BenchArgs {
         value_delimiter = ',',
         default_value = "v1,v2,certificate,timestamp"
     )]
-    pub work: Vec<Work>,
+    pub(crate) work: Vec<Work>,
     /// The server's process, whose processor time and memory are shown; found by itself when the server is on this machine.
     #[arg(long, value_name = "PID", requires = "url")]
-    pub pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
     /// Print one line of JSON instead of the table.
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// [`Failure`] when the instance cannot be reached, a request failed or an answer did not verify.
-pub async fn run(args: BenchArgs, console: Console) -> Result<(), Failure> {
+pub(crate) async fn run(args: BenchArgs, console: Console) -> Result<(), Failure> {
     let most = args.clients.iter().max().copied().unwrap_or(1);
     check_descriptors(most)?;
     let target = match &args.url {

@@ -23,7 +23,7 @@ use crate::http::{Client, HttpError};
 
 /// Why an answer is wrong, or cannot be judged.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckError {
+pub(crate) enum CheckError {
     /// The trusted root cannot be had.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -57,15 +57,15 @@ pub enum CheckError {
 }
 
 /// What the answers are verified with.
-pub struct Trust(TrustedRoot);
+pub(crate) struct Trust(TrustedRoot);
 
 /// What came of verifying a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// Answers that hold.
-    pub verified: usize,
+    pub(crate) verified: usize,
     /// Why the first one that does not hold does not.
-    pub wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 impl Trust {
@@ -73,7 +73,7 @@ impl Trust {
     ///
     /// # Errors
     /// [`CheckError`] when it cannot be had or used.
-    pub async fn fetch(url: &str) -> Result<Trust, CheckError> {
+    pub(crate) async fn fetch(url: &str) -> Result<Trust, CheckError> {
         let answer = Client::new(url)?.get("/trust/trusted_root.json").await?;
         Ok(Trust(TrustedRoot::parse(&answer.expect(StatusCode::OK)?)?))
     }
@@ -89,31 +89,29 @@ impl Trust {
 
     fn v1(&self, request: &[u8], answer: &[u8]) -> Result<(), CheckError> {
         let request: Value = serde_json::from_slice(request)?;
-        let spec = &request["spec"];
-        let digest = hex::decode(text(&spec["data"]["hash"]["value"])?)
-            .map_err(|_| CheckError::Shape("a hex digest"))?;
-        let key = bytes(&spec["signature"]["publicKey"]["content"])?;
+        let digest = unhex(text(&request, "/spec/data/hash/value")?)?;
+        let key = bytes(&request, "/spec/signature/publicKey/content")?;
         let key = PublicKey::from_pem(str::from_utf8(&key).map_err(|_| CheckError::Shape("a PEM key"))?)?;
         self.entry(
             v1_entry(answer)?,
             &digest,
             key,
-            bytes(&spec["signature"]["content"])?,
+            bytes(&request, "/spec/signature/content")?,
         )
     }
 
     fn v2(&self, request: &[u8], answer: &[u8]) -> Result<(), CheckError> {
         let request: Value = serde_json::from_slice(request)?;
-        let request = &request["hashedRekordRequestV002"];
-        let key = PublicKey::from_spki_der(&bytes(
-            &request["signature"]["verifier"]["publicKey"]["rawBytes"],
-        )?)?;
+        let request = request
+            .get("hashedRekordRequestV002")
+            .ok_or(CheckError::Shape("a hashedrekord request"))?;
+        let key = PublicKey::from_spki_der(&bytes(request, "/signature/verifier/publicKey/rawBytes")?)?;
         let entry: TransparencyLogEntry = serde_json::from_slice(answer)?;
         self.entry(
             entry,
-            &bytes(&request["digest"])?,
+            &bytes(request, "/digest")?,
             key,
-            bytes(&request["signature"]["content"])?,
+            bytes(request, "/signature/content")?,
         )
     }
 
@@ -147,17 +145,13 @@ impl Trust {
     fn certificate(&self, request: &[u8], answer: &[u8]) -> Result<(), CheckError> {
         let (request, answer): (Value, Value) =
             (serde_json::from_slice(request)?, serde_json::from_slice(answer)?);
-        let chain = &answer["signedCertificateEmbeddedSct"]["chain"]["certificates"];
-        let chain = chain
-            .as_array()
-            .ok_or(CheckError::Shape("a chain of certificates"))?;
-        let pem = chain.first().ok_or(CheckError::Shape("a certificate"))?;
-        let leaf = Certificate::from_pem(text(pem)?)?;
-        let key = PublicKey::from_pem(text(&request["publicKeyRequest"]["publicKey"]["content"])?)?;
+        let leaf = text(&answer, "/signedCertificateEmbeddedSct/chain/certificates/0")?;
+        let leaf = Certificate::from_pem(leaf)?;
+        let key = PublicKey::from_pem(text(&request, "/publicKeyRequest/publicKey/content")?)?;
         if leaf.spki_der() != key.spki_der() {
             return Err(CheckError::Shape("a certificate for the key of the request"));
         }
-        let email = email_of(text(&request["credentials"]["oidcIdentityToken"])?)?;
+        let email = email_of(text(&request, "/credentials/oidcIdentityToken")?)?;
         if leaf.subject_alt_names()? != [SubjectAltName::Email(email)] {
             return Err(CheckError::Shape("a certificate for the address of the token"));
         }
@@ -231,7 +225,7 @@ impl Trust {
 }
 
 /// Verifies the sampled answers.
-pub fn sample(trust: &Trust, work: Work, requests: &[Bytes], samples: &[(usize, Bytes)]) -> Checked {
+pub(crate) fn sample(trust: &Trust, work: Work, requests: &[Bytes], samples: &[(usize, Bytes)]) -> Checked {
     let mut checked = Checked {
         verified: 0,
         wrong: None,
@@ -286,7 +280,6 @@ fn v1_entry(answer: &[u8]) -> Result<TransparencyLogEntry, CheckError> {
     }
     let entries: std::collections::BTreeMap<String, LogEntry> = serde_json::from_slice(answer)?;
     let (_, entry) = entries.into_iter().next().ok_or(CheckError::Shape("one entry"))?;
-    let unhex = |text: &str| hex::decode(text).map_err(|_| CheckError::Shape("hex"));
     let proof = entry.verification.inclusion_proof;
     Ok(TransparencyLogEntry {
         log_index: entry.log_index,
@@ -325,17 +318,29 @@ fn email_of(token: &str) -> Result<String, CheckError> {
         .nth(1)
         .and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
     let claims: Value = serde_json::from_slice(&payload.ok_or(CheckError::Shape("a token"))?)?;
-    Ok(text(&claims["email"])?.to_owned())
+    Ok(text(&claims, "/email")?.to_owned())
 }
 
-fn text(value: &Value) -> Result<&str, CheckError> {
-    value.as_str().ok_or(CheckError::Shape("a string"))
+/// The text at a JSON pointer (RFC 6901).
+fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, CheckError> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .ok_or(CheckError::Shape("a string"))
 }
 
-fn bytes(value: &Value) -> Result<Vec<u8>, CheckError> {
-    unbase64(text(value)?)
+/// The octets whose base64 is at a JSON pointer.
+fn bytes(value: &Value, pointer: &str) -> Result<Vec<u8>, CheckError> {
+    unbase64(text(value, pointer)?)
 }
 
 fn unbase64(text: &str) -> Result<Vec<u8>, CheckError> {
     STANDARD.decode(text).map_err(|_| CheckError::Shape("base64"))
 }
+
+fn unhex(text: &str) -> Result<Vec<u8>, CheckError> {
+    hex::decode(text).map_err(|_| CheckError::Shape("hex"))
+}
+
+#[cfg(test)]
+mod tests;

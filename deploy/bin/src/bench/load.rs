@@ -31,7 +31,7 @@ const SAMPLES: usize = 64;
 
 /// Why no load could be made.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Authority or path are not fit for a request.
     #[error("the URL of the instance cannot be asked")]
     Request,
@@ -45,7 +45,7 @@ pub enum LoadError {
 
 /// What every client sends.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     work: Work,
     clients: u16,
     address: SocketAddr,
@@ -59,7 +59,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`LoadError::Request`] when the target's URL cannot be asked.
-    pub fn new(work: Work, target: &Target, clients: u16) -> Result<Plan, LoadError> {
+    pub(crate) fn new(work: Work, target: &Target, clients: u16) -> Result<Plan, LoadError> {
         let mut headers = HeaderMap::new();
         let host = HeaderValue::from_str(target.authority()).map_err(|_| LoadError::Request)?;
         headers.insert(header::HOST, host);
@@ -78,27 +78,27 @@ impl Plan {
 
 /// What came of a window.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// From the first request to the last answer.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Of each successful request, in microseconds, sorted.
-    pub latencies: Vec<u32>,
+    pub(crate) latencies: Vec<u32>,
     /// Failed requests by status or kind of failure.
-    pub errors: BTreeMap<String, u64>,
+    pub(crate) errors: BTreeMap<String, u64>,
     /// Which request, and its answer.
-    pub samples: Vec<(usize, Bytes)>,
+    pub(crate) samples: Vec<(usize, Bytes)>,
     /// Processor time of the server within the window.
-    pub server_cpu: Option<Duration>,
+    pub(crate) server_cpu: Option<Duration>,
     /// Processor time of this process within the window.
-    pub client_cpu: Option<Duration>,
+    pub(crate) client_cpu: Option<Duration>,
     /// Whether the prepared requests ran out before the time did.
-    pub ran_out: bool,
+    pub(crate) ran_out: bool,
 }
 
 impl Outcome {
     /// Successful requests per second.
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         if seconds > 0.0 {
             self.latencies.len() as f64 / seconds
@@ -112,7 +112,7 @@ impl Outcome {
 ///
 /// # Errors
 /// [`LoadError`] when the connections cannot be made at the start; failures later are counted.
-pub fn run(plan: &Plan, bodies: &Arc<Vec<Bytes>>, window: Duration) -> Result<Outcome, LoadError> {
+pub(crate) fn run(plan: &Plan, bodies: &Arc<Vec<Bytes>>, window: Duration) -> Result<Outcome, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -252,3 +252,6 @@ impl Shared {
         *count = count.saturating_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ const MANY: usize = 20_000;
 
 /// Why requests could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
+pub(crate) enum PrepareError {
     /// The issuer gave no token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -53,14 +53,14 @@ struct Identity {
 
 /// What requests are made of beyond keys: tokens, where the work needs them.
 #[derive(Clone, Debug, Default)]
-pub struct Materials(Vec<Identity>);
+pub(crate) struct Materials(Vec<Identity>);
 
 impl Materials {
     /// Fresh tokens of the instance's development issuer.
     ///
     /// # Errors
     /// [`PrepareError`] when it gives none.
-    pub async fn fetch(work: Work, url: &str) -> Result<Materials, PrepareError> {
+    pub(crate) async fn fetch(work: Work, url: &str) -> Result<Materials, PrepareError> {
         let mut identities = Vec::new();
         if work == Work::Certificate {
             let client = Client::new(url)?;
@@ -78,7 +78,7 @@ impl Materials {
 ///
 /// # Errors
 /// [`PrepareError`] of the first one that could not be made.
-pub fn bodies(
+pub(crate) fn bodies(
     work: Work,
     count: usize,
     materials: &Materials,
@@ -243,3 +243,6 @@ fn timestamp(message: &[u8]) -> Result<Vec<u8>, PrepareError> {
     };
     Ok(request.to_der()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,15 +8,15 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Memory that is resident in RAM, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Now.
-    pub resident: u64,
+    pub(crate) resident: u64,
     /// At most since the process began.
-    pub peak: u64,
+    pub(crate) peak: u64,
 }
 
 /// Processor time of all threads, user and system.
-pub fn cpu_time(pid: u32) -> Option<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     cpu_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
@@ -29,7 +29,7 @@ fn cpu_time_of(stat: &str) -> Option<Duration> {
 }
 
 /// Memory of a process.
-pub fn memory(pid: u32) -> Option<Memory> {
+pub(crate) fn memory(pid: u32) -> Option<Memory> {
     memory_of(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
@@ -45,7 +45,7 @@ fn memory_of(status: &str) -> Option<Memory> {
 }
 
 /// The soft limit of open files of this process.
-pub fn open_files_limit() -> Option<u64> {
+pub(crate) fn open_files_limit() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits
         .lines()
@@ -54,7 +54,7 @@ pub fn open_files_limit() -> Option<u64> {
 }
 
 /// The process that listens on a TCP port of this machine, if it is one of ours to look at.
-pub fn listener(port: u16) -> Option<u32> {
+pub(crate) fn listener(port: u16) -> Option<u32> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let sockets: Vec<String> = tables
         .iter()

@@ -15,7 +15,7 @@ use crate::exit::Failure;
 
 /// One run. Members are added, never renamed: scripts read them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     work: Work,
     clients: u16,
     requests: usize,
@@ -39,7 +39,13 @@ pub struct Row {
 
 impl Row {
     /// From what was measured.
-    pub fn new(work: Work, clients: u16, outcome: &Outcome, memory: Option<Memory>, checked: Checked) -> Row {
+    pub(crate) fn new(
+        work: Work,
+        clients: u16,
+        outcome: &Outcome,
+        memory: Option<Memory>,
+        checked: Checked,
+    ) -> Row {
         let requests = outcome.latencies.len();
         let each = |cpu: Option<Duration>| {
             cpu.filter(|_| requests > 0)
@@ -66,12 +72,12 @@ impl Row {
     }
 
     /// Every request succeeded, there were some, and the sample verified.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.requests > 0 && self.verified > 0 && self.errors.is_empty() && self.wrong.is_none()
     }
 
     /// A line while the others still run.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         let mut line = format!(
             "{} with {} clients: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} answers verified",
             self.work.name(),
@@ -117,7 +123,7 @@ fn percentile(sorted: &[u32], percent: usize) -> f64 {
 }
 
 /// A table for people.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     const HEAD: [&str; 11] = [
         "work", "clients", "requests", "per s", "p50 ms", "p99 ms", "cpu ms", "rss MiB", "peak MiB",
         "verified", "errors",
@@ -169,7 +175,7 @@ pub fn table(rows: &[Row]) -> String {
 ///
 /// # Errors
 /// [`Failure`] if a figure is not a number.
-pub fn json(url: &str, seconds: u64, rows: &[Row]) -> Result<String, Failure> {
+pub(crate) fn json(url: &str, seconds: u64, rows: &[Row]) -> Result<String, Failure> {
     serde_json::to_string(&json!({ "url": url, "seconds": seconds, "runs": rows })).map_err(Failure::failed)
 }
 

@@ -22,7 +22,7 @@ const LINE_LIMIT: u64 = 16 << 10;
 
 /// Why there is nothing to measure.
 #[derive(Debug, thiserror::Error)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// Not a URL that can be measured.
     #[error("expected http://host[:port] without a path, got {0:?}")]
     Url(String),
@@ -50,7 +50,7 @@ pub enum TargetError {
 
 /// Where the load goes.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     url: String,
     authority: String,
     address: SocketAddr,
@@ -63,7 +63,7 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`] when nobody listens there.
-    pub async fn attach(url: &str, pid: Option<u32>) -> Result<Target, TargetError> {
+    pub(crate) async fn attach(url: &str, pid: Option<u32>) -> Result<Target, TargetError> {
         let wrong = || TargetError::Url(url.to_owned());
         let parsed = Url::parse(url).map_err(|_| wrong())?;
         let bare = parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none();
@@ -102,7 +102,7 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`] when it does not become ready.
-    pub async fn start(console: Console) -> Result<Target, TargetError> {
+    pub(crate) async fn start(console: Console) -> Result<Target, TargetError> {
         #[derive(Deserialize)]
         struct Ready {
             url: String,
@@ -133,22 +133,22 @@ impl Target {
     }
 
     /// Without trailing slash.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Host and port as requests name them.
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
     /// Where to connect to.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The server's process, if it is known.
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.pid
     }
 
@@ -156,7 +156,7 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError::Stop`] when it does not end, or not with success; it is killed then.
-    pub async fn stop(self) -> Result<(), TargetError> {
+    pub(crate) async fn stop(self) -> Result<(), TargetError> {
         let Some(mut child) = self.child else {
             return Ok(());
         };

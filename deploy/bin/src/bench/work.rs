@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Work {
+pub(crate) enum Work {
     /// `hashedrekord` 0.0.1 into Rekor v1.
     V1,
     /// `hashedrekord` 0.0.2 into Rekor v2.
@@ -20,7 +20,7 @@ pub enum Work {
 
 impl Work {
     /// The name on the command line and in the table.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V1 => "v1",
             Self::V2 => "v2",
@@ -30,7 +30,7 @@ impl Work {
     }
 
     /// Where it is posted to.
-    pub fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::V1 => "/api/v1/log/entries",
             Self::V2 => "/api/v2/log/entries",
@@ -40,7 +40,7 @@ impl Work {
     }
 
     /// What is posted.
-    pub fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::V1 | Self::V2 | Self::Certificate => "application/json",
             Self::Timestamp => "application/timestamp-query",
@@ -48,7 +48,7 @@ impl Work {
     }
 
     /// Whether a status is success. Timestamp authorities answer either (timestamp-authority `--use-http-201`).
-    pub fn is_success(self, status: StatusCode) -> bool {
+    pub(crate) fn is_success(self, status: StatusCode) -> bool {
         match self {
             Self::V1 | Self::V2 => status == StatusCode::CREATED,
             Self::Certificate => status == StatusCode::OK,
