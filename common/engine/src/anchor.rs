@@ -87,3 +87,6 @@ pub(crate) async fn follow(anchor: Arc<dyn Anchor>, mut heads: watch::Receiver<V
 async fn closed(mut heads: watch::Receiver<Vec<Published>>) {
     while heads.changed().await.is_ok() {}
 }
+
+#[cfg(test)]
+mod tests;

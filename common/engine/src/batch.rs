@@ -400,3 +400,6 @@ fn verdicts(submissions: &[Submission], fates: &[Fate], known: &Known) -> Vec<Ve
         .map(|(s, fate)| settle(s.log, s.entry.identity, fate))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

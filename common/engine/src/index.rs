@@ -55,3 +55,6 @@ impl IndexSecret {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

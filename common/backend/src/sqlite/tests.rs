@@ -183,10 +183,10 @@ async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
             "root",
         ),
         (
-            "UPDATE leaves SET data = data || 'x' WHERE place = (1 << 40) + 258",
+            "UPDATE leaves SET data = CAST(data || 'x' AS BLOB) WHERE place = (1 << 40) + 258",
             "leaf 258",
         ),
-        ("UPDATE logs SET root = zeroblob(32)", "root 0000"),
+        ("UPDATE logs SET root = zeroblob(32)", "says 0000"),
         (
             "UPDATE logs SET checkpoint = replace(checkpoint, '260', '261')",
             "checkpoint",
@@ -203,7 +203,7 @@ async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
             .unwrap();
         sqlx::query(damage).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let error = engine(dir.path(), store(copy.path()).await)
+        let error = engine(copy.path(), store(copy.path()).await)
             .await
             .unwrap_err()
             .to_string();

@@ -15,11 +15,10 @@ use common_tlog::{Hash, leaf_hash};
 use tokio::sync::OwnedRwLockWriteGuard;
 use tokio::task::JoinHandle;
 
-use crate::SubmitError;
 use crate::memory::MemoryStorage;
 use crate::{
     Anchor, AnchorError, Clock, Engine, Entry, Head, LogConfig, LogId, LogKind, LogSpec, NoAnchor, OpenError,
-    Options, Outcome, Personality, Published, Receipt, SealError, Sealed, Storage, StoredLeaf,
+    Options, Outcome, Personality, Published, Receipt, SealError, Sealed, Storage, StoredLeaf, SubmitError,
 };
 
 pub(super) const V1: LogId = LogId(1);

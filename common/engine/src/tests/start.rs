@@ -212,8 +212,11 @@ async fn a_configuration_that_differs_from_the_store_is_refused_by_field() {
         )
         .await
     };
-    let changes: [(&str, fn(&mut crate::LogSpec)); 5] = [
-        ("kind", |spec| spec.kind = crate::LogKind::RekorV2),
+    let changes = [
+        (
+            "kind",
+            (|spec| spec.kind = crate::LogKind::RekorV2) as fn(&mut crate::LogSpec),
+        ),
         ("origin", |spec| spec.origin.push('x')),
         ("tree ID", |spec| spec.tree_id += 1),
         ("key ID", |spec| spec.key_id.clear()),
