@@ -15,7 +15,7 @@ const OPENING: usize = 16;
 
 /// Wraps `io`: its first bytes must come within one time in all, and later no wait for the peer, to read or to write,
 /// lasts longer than the other.
-pub struct Idle<I> {
+pub(crate) struct Idle<I> {
     io: I,
     opening_left: usize,
     idle: Duration,
@@ -25,7 +25,7 @@ pub struct Idle<I> {
 
 impl<I> Idle<I> {
     /// `opening`: time for the first bytes; `idle`: the longest silence after them.
-    pub fn new(io: I, opening: Duration, idle: Duration) -> Idle<I> {
+    pub(crate) fn new(io: I, opening: Duration, idle: Duration) -> Idle<I> {
         let last = Instant::now();
         Idle {
             io,

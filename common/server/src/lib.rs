@@ -6,8 +6,9 @@
 //! [`layers::wrap`] and runs it with [`serve::serve`].
 
 pub mod cpu;
-pub mod idle;
+mod idle;
 pub mod layers;
+mod linger;
 pub mod listen;
 pub mod reply;
 pub mod serve;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -21,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::util::MapRequest;
 
 use crate::idle::Idle;
+use crate::linger::Lingering;
 use crate::listen::Bound;
 
 /// What a peer may hold open, and for how long.
@@ -191,7 +193,15 @@ impl Server {
                 // An identity token in `Authorization` may have several KiB.
                 64 * 1024,
             );
-        let service = MapRequest::new(self.router.clone(), move |mut request: Request<Incoming>| {
+        let service = MapRequest::new(self.router.clone(), move |request: Request<Incoming>| {
+            let http1 = request.version() <= Version::HTTP_11;
+            let mut request = request.map(|body| {
+                if http1 {
+                    Body::new(Lingering::new(body))
+                } else {
+                    Body::new(body)
+                }
+            });
             request.extensions_mut().insert(ConnectInfo(peer));
             request
         });

@@ -1,9 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use axum::body::Body;
 use axum::routing::get;
 use bytes::Bytes;
-use http::{Request, Version};
 use http_body_util::{BodyExt, Empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
@@ -274,4 +272,33 @@ fn a_wrong_certificate_or_key_is_named() {
         "key of another certificate"
     );
     assert!(crate::tls::acceptor("", &key).is_err());
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_peer_that_is_still_sending() {
+    let router = Router::new().route(
+        "/",
+        axum::routing::post(|| async { http::StatusCode::PAYLOAD_TOO_LARGE }),
+    );
+    let server = start(router, Limits::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let length = 8 << 20;
+    // Twice on one connection: it stays usable, because the first body was read to its end.
+    for _ in 0..2 {
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        timeout(PATIENCE, stream.write_all(&vec![0; length]))
+            .await
+            .unwrap()
+            .expect("nobody resets the connection");
+        let mut answer = [0; 12];
+        timeout(PATIENCE, stream.read_exact(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 413");
+        let mut rest = vec![0; 4096];
+        let read = timeout(PATIENCE, stream.read(&mut rest)).await.unwrap().unwrap();
+        assert!(rest.get(..read).unwrap().ends_with(b"\r\n\r\n"));
+    }
 }
