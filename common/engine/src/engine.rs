@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::anchor::{Anchor, Published, follow};
 use crate::batch::{Submission, Tip};
-use crate::error::{OpenError, ReadError, StoreError, SubmitError};
+use crate::error::{OpenError, ReadError, SubmitError};
 use crate::options::{Clock, LogConfig, Options};
 use crate::read::{Reader, View};
 use crate::sequencer::{Job, Sequencer, Waiter};
@@ -137,12 +137,18 @@ impl Engine {
             published,
             answering: JoinSet::new(),
         };
+        let supervised = Arc::clone(&shared);
         tokio::spawn(async move {
-            sequencer.run(writer).await;
+            if let Err(error) = tokio::spawn(sequencer.run(writer)).await {
+                supervised.set_writable(false);
+                tracing::error!(%error, "the sequencer stopped: no entry can be logged until a restart");
+            }
+            drop(supervised);
             // The sequencer is gone, and with it the sender that the recorder follows.
             if let Err(error) = recorder.await {
                 tracing::error!(%error, "the record of published checkpoints stopped");
             }
+            // Last: whoever waits for the end may rely on nothing of the engine being in use but by its handles.
             drop(finished);
         });
         Ok(Self {
@@ -184,7 +190,8 @@ impl Engine {
         };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => SubmitError::ShuttingDown,
+            mpsc::error::TrySendError::Closed(_) if *self.stop.borrow() => SubmitError::ShuttingDown,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Unavailable,
         })?;
         // Only a panic loses the sender; what became of the entry is not known then.
         answer.await.unwrap_or(Err(SubmitError::Unavailable))
@@ -212,14 +219,7 @@ impl Engine {
     /// [`ReadError::UnknownLog`] also for a frozen log: it is not there to be changed any more.
     pub async fn set_state(&self, id: LogId, state: LogState) -> Result<(), ReadError> {
         let log = self.shared.logs.get(&id).ok_or(ReadError::UnknownLog(id))?;
-        match self
-            .shared
-            .core
-            .storage
-            .set_state(id, state)
-            .await
-            .map_err(StoreError::from)?
-        {
+        match self.shared.core.storage.set_state(id, state).await? {
             Commit::Conflict => Err(ReadError::UnknownLog(id)),
             Commit::Committed => {
                 let info = LogInfo {
@@ -284,13 +284,7 @@ impl Engine {
     /// Leaves of all logs that were logged under a term, the highest log and index first, at most `limit`.
     pub async fn search(&self, term: &str, limit: u32) -> Result<Vec<(LogId, u64)>, ReadError> {
         let key = self.shared.core.secret.term(term);
-        let rows = self
-            .shared
-            .core
-            .storage
-            .find(&[key], limit)
-            .await
-            .map_err(StoreError::from)?;
+        let rows = self.shared.core.storage.find(&[key], limit).await?;
         let places = rows.into_iter().map(|(_, place)| place);
         // A commit is visible in storage a moment before its head is published.
         let published = |log, index| self.head(log).is_some_and(|head| index < head.size);
@@ -317,13 +311,7 @@ impl Engine {
 
     /// An attachment of any entry.
     pub async fn attachment(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
-        Ok(self
-            .shared
-            .core
-            .storage
-            .attachment(key)
-            .await
-            .map_err(StoreError::from)?)
+        Ok(self.shared.core.storage.attachment(key).await?)
     }
 
     /// Takes no more entries, waits until all that had queued are answered, and until the anchor knows the last

@@ -227,6 +227,18 @@ pub enum ReadError {
     Store(#[from] StoreError),
 }
 
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<Corrupt> for ReadError {
+    fn from(corrupt: Corrupt) -> Self {
+        StoreError::from(corrupt).into()
+    }
+}
+
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

@@ -17,6 +17,7 @@
 
 mod anchor;
 mod batch;
+mod cache;
 pub mod contract;
 mod engine;
 mod error;

@@ -130,7 +130,8 @@ impl SqliteStorage {
     }
 
     /// Moves everything into the main file and closes it. Commits that were acknowledged are durable without it.
-    pub async fn close(self) {
+    /// Every call that comes later fails, or opens the file anew.
+    pub async fn close(&self) {
         self.checkpointer.abort();
         self.inner.readers.close().await;
         if let Some(writer) = self.inner.writer.lock().await.take()
@@ -273,7 +274,7 @@ impl Storage for SqliteStorage {
     async fn leaves_at(&self, places: &[Place]) -> Result<Vec<Option<StoredLeaf>>, StorageError> {
         let keys: Vec<i64> = places.iter().filter_map(|p| place(*p)).collect();
         let select = "SELECT place, time, data, extra FROM leaves WHERE place IN ";
-        let rows = rows::select_in(&self.inner.readers, select, "", &keys)
+        let rows = rows::select_in(&self.inner.readers, select, "", &keys, None)
             .await
             .map_err(unknown)?;
         let found = rows
@@ -287,7 +288,7 @@ impl Storage for SqliteStorage {
     async fn tiles(&self, log: LogId, tiles: &[TileId]) -> Result<Vec<Option<Bytes>>, StorageError> {
         let keys: Vec<i64> = tiles.iter().filter_map(|tile| tile_id(log, *tile)).collect();
         let select = "SELECT tile, hashes FROM tiles WHERE tile IN ";
-        let rows = rows::select_in(&self.inner.readers, select, "", &keys)
+        let rows = rows::select_in(&self.inner.readers, select, "", &keys, None)
             .await
             .map_err(unknown)?;
         let mut found = HashMap::new();
@@ -306,8 +307,8 @@ impl Storage for SqliteStorage {
         keys.sort_unstable();
         keys.dedup();
         let select = "SELECT key, place FROM lookup WHERE key IN ";
-        let order = format!(" ORDER BY key, place DESC LIMIT {limit}");
-        let rows = rows::select_in(&self.inner.readers, select, &order, &keys)
+        let order = " ORDER BY key, place DESC LIMIT ?";
+        let rows = rows::select_in(&self.inner.readers, select, order, &keys, Some(i64::from(limit)))
             .await
             .map_err(unknown)?;
         let row =

@@ -35,13 +35,14 @@ pub(super) async fn insert<'r, R>(
     Ok(())
 }
 
-/// Selects by keys: `head` is the statement up to and with `IN`, `tail` what follows. Keys beyond the largest size
-/// go into further statements, in order.
+/// Selects by keys: `head` is the statement up to and with `IN`, `tail` what follows, `bound` its parameters. Keys
+/// beyond the largest size go into further statements, in order.
 pub(super) async fn select_in(
     pool: &SqlitePool,
     head: &'static str,
-    tail: &str,
+    tail: &'static str,
     keys: &[i64],
+    bound: Option<i64>,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     let mut found = Vec::new();
     for chunk in keys.chunks(SIZES.into_iter().max().unwrap_or(1)) {
@@ -56,7 +57,9 @@ pub(super) async fn select_in(
             .iter()
             .chain(std::iter::repeat(chunk.last().unwrap_or(&0)))
             .take(size);
-        let query = padded.fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(*key));
+        let query = padded
+            .chain(bound.as_ref())
+            .fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(*key));
         found.extend(query.fetch_all(pool).await?);
     }
     Ok(found)

@@ -153,6 +153,7 @@ async fn a_restored_backup_is_refused() {
     drop(first);
     let reopened = store(&data).await;
     reopened.close().await;
+    drop(reopened);
     let backup = std::fs::read(data.join("sigbox.db")).unwrap();
     let second = engine(dir.path(), store(&data).await).await.unwrap();
     fill(&second, "second", 10).await;
@@ -160,6 +161,7 @@ async fn a_restored_backup_is_refused() {
     drop(second);
     let newest = store(&data).await;
     newest.close().await;
+    drop(newest);
 
     std::fs::write(data.join("sigbox.db"), backup).unwrap();
     let error = engine(dir.path(), store(&data).await)
@@ -196,6 +198,7 @@ async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
         let copy = tempfile::tempdir().unwrap();
         let closed = store(&data).await;
         closed.close().await;
+        drop(closed);
         std::fs::copy(data.join("sigbox.db"), copy.path().join("sigbox.db")).unwrap();
         let mut connection = connect_options(&copy.path().join("sigbox.db"))
             .connect()
@@ -225,12 +228,15 @@ async fn files_are_for_their_owner_only() {
     assert!(files.len() >= 4, "database, log, index and lock: {files:?}");
     assert!(files.iter().all(|file| mode(file) == 0o600));
     storage.close().await;
+    drop(storage);
 }
 
 #[tokio::test]
 async fn an_unknown_layout_and_a_foreign_file_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    store(dir.path()).await.close().await;
+    let storage = store(dir.path()).await;
+    storage.close().await;
+    drop(storage);
     let options = connect_options(&dir.path().join(FILE));
     for (change, expected) in [
         ("UPDATE store SET version = 2", "layout 2"),
@@ -259,6 +265,7 @@ async fn secrets_differ_between_stores_and_survive_a_restart() {
     let first = store(one.path()).await;
     let secret = first.secret().await.unwrap();
     first.close().await;
+    drop(first);
     assert_eq!(store(one.path()).await.secret().await.unwrap(), secret);
     assert_ne!(store(two.path()).await.secret().await.unwrap(), secret);
 }

@@ -186,6 +186,35 @@ async fn a_proof_from_damaged_tiles_is_withheld() {
 }
 
 #[tokio::test]
+async fn a_damaged_leaf_is_never_served() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    fill(&engine, V1, "a", 300).await;
+    let place = crate::Place { log: V1, index: 7 };
+    let intact = leaf_hash(&storage.contents().leaves[&place].data);
+    storage.damage(|contents| contents.leaves.get_mut(&place).unwrap().data = "b".into());
+    for error in [
+        engine.leaf(V1, 7).await.unwrap_err(),
+        engine.leaves(V1, 0, 256).await.unwrap_err(),
+    ] {
+        let ReadError::Store(StoreError::Corrupt(corrupt)) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            corrupt,
+            Corrupt::Leaf {
+                log: V1,
+                index: 7,
+                expected: intact,
+                got: leaf_hash(b"b")
+            }
+        );
+    }
+    assert_eq!(engine.find_leaf(V1, &intact).await.unwrap(), None);
+    assert_eq!(engine.leaves(V1, 8, 292).await.unwrap().len(), 292);
+}
+
+#[tokio::test]
 async fn a_missing_leaf_or_tile_is_an_error_and_not_an_absence() {
     let storage = Arc::new(MemoryStorage::new());
     let engine = open(&storage).await;
