@@ -5,7 +5,7 @@
 //! So a writer whose memory may differ from the store cannot go on by oversight (a log that ignored a failed reload
 //! lost tiles for good: Cloudflare Raio2025h2a, July 2025).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -141,13 +141,10 @@ impl Writer {
 
     /// Which of the submissions are stored already: one look-up for the batch, and one more if there are any.
     async fn look_up(&self, submissions: &[Submission]) -> Result<Known, StoreError> {
-        let mut wanted: HashMap<IndexKey, Vec<(LogId, Hash)>> = HashMap::new();
-        for Submission { log, entry } in submissions {
-            let key = self.core.secret.leaf(*log, &entry.identity);
-            wanted.entry(key).or_default().push((*log, entry.identity));
-        }
-        let mut keys: Vec<IndexKey> = wanted.keys().copied().collect();
+        let key = |s: &Submission| self.core.secret.leaf(s.log, &s.entry.identity);
+        let mut keys: Vec<IndexKey> = submissions.iter().map(key).collect();
         keys.sort_unstable();
+        keys.dedup();
         let mut known = Known::new();
         let mut places: Vec<Place> = Vec::new();
         for (_, place) in self.core.storage.find(&keys, u32::MAX).await? {
