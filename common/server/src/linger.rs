@@ -17,6 +17,8 @@ use tokio::runtime::Handle;
 const MOST: usize = 64 << 20;
 /// The longest it may take.
 const LONGEST: Duration = Duration::from_secs(10);
+/// The longest silence: a peer that has read its answer often sends no more, and must not hold up a shutdown.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A request body whose rest is read even when its handler drops it.
 pub(crate) struct Lingering(Option<Incoming>);
@@ -65,7 +67,7 @@ impl Drop for Lingering {
 
 async fn discard(mut body: Incoming) {
     let mut left = MOST;
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
         let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
             return;
         };

@@ -169,7 +169,11 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { url, status, body: body.into() })
+        Ok(Answer {
+            url,
+            status,
+            body: body.into(),
+        })
     }
 }
 
