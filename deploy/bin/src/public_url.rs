@@ -1,6 +1,6 @@
 //! The URL clients reach the instance at, and what follows from it.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use url::{Host, Url};
@@ -58,6 +58,19 @@ impl PublicUrl {
         &self.host
     }
 
+    /// Whether tokens and keys go over the wire in the clear.
+    pub(crate) fn is_https(&self) -> bool {
+        self.text.starts_with("https:")
+    }
+
+    /// Whether the host is this machine, by name (RFC 6761 §6.3) or address.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost"
+            || self.host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.is_loopback())
+    }
+
     /// The URL with `path` behind it.
     pub(crate) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.text)
@@ -107,6 +120,20 @@ mod tests {
                     .contains(&format!("{bad:?}")),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised_by_name_and_address() {
+        for (url, loopback) in [
+            ("http://localhost:1", true),
+            ("http://sigstore.localhost", true),
+            ("http://127.8.0.1", true),
+            ("http://[::1]:3000", true),
+            ("http://localhost.example", false),
+            ("https://192.0.2.1", false),
+        ] {
+            assert_eq!(url.parse::<PublicUrl>().unwrap().is_loopback(), loopback, "{url}");
         }
     }
 }

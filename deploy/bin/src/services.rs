@@ -338,3 +338,6 @@ fn health(engine: Engine, ready: Readiness) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,18 @@ pub(crate) enum SocketsError {
         "--listen is every interface, which no URL names: say with --public-url how clients reach this instance"
     )]
     NoUrl,
+    /// A URL elsewhere without the words for it.
+    #[error(
+        "--public-url is not on loopback: whoever reaches the development issuer can sign as anyone; if that is what \
+         you want, add --expose-development-issuer-to-the-network"
+    )]
+    ExposedUrl,
+    /// Tokens over the network in the clear.
+    #[error(
+        "--public-url is http on another host, where tokens would be read on the way: expected https://HOST:PORT of \
+         --tls-listen (clients then trust tls/ca.pem of the data folder), or of your own proxy"
+    )]
+    ClearText,
     /// Not a public URL.
     #[error("--public-url: {0}")]
     Url(#[from] BadPublicUrl),
@@ -87,7 +99,15 @@ impl Sockets {
     /// [`SocketsError`] when the one is wrong or the other has no URL.
     pub(crate) fn public_url(&self, args: &UpArgs) -> Result<PublicUrl, SocketsError> {
         match &args.public_url {
-            Some(url) => Ok(url.parse()?),
+            Some(url) => {
+                let url: PublicUrl = url.parse()?;
+                match (url.is_loopback(), args.expose_development_issuer_to_the_network) {
+                    (true, _) => Ok(url),
+                    (false, false) => Err(SocketsError::ExposedUrl),
+                    (false, true) if !url.is_https() => Err(SocketsError::ClearText),
+                    (false, true) => Ok(url),
+                }
+            }
             None if self.addresses.http.is_unspecified() => Err(SocketsError::NoUrl),
             None => Ok(url("http", &self.addresses.http, &self.http).parse()?),
         }
@@ -193,11 +213,25 @@ mod tests {
         let sockets = Sockets::bind(&args(&[])).await.unwrap();
         let expected = format!("http://localhost:{}", sockets.http.port());
         assert_eq!(sockets.public_url(&args(&[])).unwrap().as_str(), expected);
-        let given = args(&["--public-url", "https://sigstore.example/"]);
-        assert_eq!(
-            sockets.public_url(&given).unwrap().as_str(),
-            "https://sigstore.example"
-        );
+        let exposed = "--expose-development-issuer-to-the-network";
+        for (url, words, expected) in [
+            (
+                "https://sigstore.example/",
+                vec![exposed],
+                Ok("https://sigstore.example"),
+            ),
+            ("http://127.0.0.1:80", vec![], Ok("http://127.0.0.1")),
+            ("https://sigstore.example", vec![], Err("add --expose")),
+            ("http://sigstore.example", vec![exposed], Err("expected https")),
+            ("sigstore.example", vec![exposed], Err("expected an origin")),
+        ] {
+            let words: Vec<_> = [vec!["--public-url", url], words].concat();
+            match (sockets.public_url(&args(&words)), expected) {
+                (Ok(got), Ok(expected)) => assert_eq!(got.as_str(), expected),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (got, expected) => panic!("{url}: expected {expected:?}, got {got:?}"),
+            }
+        }
         let all = args(&[
             "--listen",
             "0.0.0.0:0",

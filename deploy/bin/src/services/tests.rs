@@ -1,0 +1,171 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::time::SystemTime;
+
+use axum::body::Body;
+use common_engine::NoAnchor;
+use common_engine::memory::MemoryStorage;
+use fulcio_ca::{Fetch, FetchError};
+use http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::*;
+use crate::layout::Layout;
+
+fn clock() -> Clock {
+    Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+}
+
+struct Fixture {
+    _folder: tempfile::TempDir,
+    keys: Keys,
+    url: PublicUrl,
+    storage: Arc<MemoryStorage>,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let url: PublicUrl = "http://localhost:3000".parse().unwrap();
+        let keys = Keys::open(&Layout::new(folder.path().to_owned()), &url, clock()()).unwrap();
+        Fixture {
+            _folder: folder,
+            keys,
+            url,
+            storage: Arc::default(),
+        }
+    }
+
+    async fn start(&self) -> Result<Services, ServicesError> {
+        start(Parts {
+            keys: &self.keys,
+            url: &self.url,
+            exposure: Exposure::LoopbackOnly,
+            storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
+            anchor: Arc::new(NoAnchor),
+            clock: clock(),
+            tuf: FileSet::default(),
+            trust: FileSet::default(),
+            landing: "landing".to_owned(),
+        })
+        .await
+    }
+}
+
+async fn get(router: &Router, path: &str) -> (u16, String) {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn one_origin_serves_every_service_and_each_refuses_in_its_own_words() {
+    let services = Fixture::new().start().await.unwrap();
+    for path in [
+        "/",
+        "/healthz",
+        "/ping",
+        "/api/v1/log",
+        "/api/v1/rootCert",
+        "/api/v1/timestamp/certchain",
+        "/api/v2/checkpoint",
+        "/api/v2/trustBundle",
+        "/checkpoint",
+        "/ct/v1/get-sth",
+        "/ct/checkpoint",
+    ] {
+        assert_eq!(get(&services.router, path).await.0, 200, "{path}");
+    }
+    for (path, shape) in [
+        // go-openapi's words for Rekor v1, the gateway's for v2.
+        ("/api/v1/nothing", "path /api/v1/nothing was not found"),
+        ("/api/v2/nothing", "\"details\":[]"),
+        ("/tuf/2.root.json", "no such file"),
+        ("/trust/nothing.json", "no such file"),
+        ("/nothing", "no such path"),
+    ] {
+        let (status, body) = get(&services.router, path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(body.contains(shape), "{path}: {body}");
+    }
+    // The issuer does not know this request's peer.
+    assert_eq!(get(&services.router, "/oidc/keys").await.0, 403);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_canary() {
+    let services = Fixture::new().start().await.unwrap();
+    assert_eq!(get(&services.router, "/readyz").await.0, 503);
+    services.ready.set(true);
+    assert_eq!(get(&services.router, "/readyz").await.0, 200);
+    services.ready.set(false);
+    assert_eq!(get(&services.router, "/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
+    let fixture = Fixture::new();
+    check_orphans(fixture.storage.as_ref(), false).await.unwrap();
+    let first = fixture.start().await.unwrap();
+    let tree = |services: &Services| services.engine.log(REKOR_V1).unwrap().spec.tree_id;
+    let drawn = tree(&first);
+    first.engine.shutdown().await;
+    let second = fixture.start().await.unwrap();
+    assert_eq!(tree(&second), drawn);
+    second.engine.shutdown().await;
+    check_orphans(fixture.storage.as_ref(), true).await.unwrap();
+    let orphans = check_orphans(fixture.storage.as_ref(), false).await.unwrap_err();
+    assert!(matches!(orphans, ServicesError::LogsWithoutKeys(_)), "{orphans}");
+    let strangers = Fixture {
+        storage: Arc::clone(&fixture.storage),
+        ..Fixture::new()
+    };
+    let refused = strangers.start().await.err().unwrap();
+    assert!(matches!(refused, ServicesError::Engine(_)), "{refused}");
+}
+
+#[test]
+fn a_new_database_gets_a_new_tree_id() {
+    assert_ne!(tree_id(&[]).unwrap().get(), tree_id(&[]).unwrap().get());
+}
+
+#[tokio::test]
+async fn the_own_issuer_is_read_without_a_network() {
+    let fixture = Fixture::new();
+    let issuer = Issuer::new(
+        deploy_issuer::Config {
+            url: fixture.url.issuer(),
+            exposure: Exposure::LoopbackOnly,
+            clients: vec![deploy_issuer::Client::sigstore()],
+            token_lifetime: TOKEN_LIFETIME,
+        },
+        fixture.keys.issuer(),
+        clock(),
+    );
+    let fetch = OwnIssuer {
+        url: fixture.url.issuer(),
+        routes: deploy_issuer::router(Arc::new(issuer.unwrap())),
+    };
+    let read = async |path: &str| fetch.get(&path.parse().unwrap()).await;
+    let keys: serde_json::Value =
+        serde_json::from_slice(&read("http://localhost:3000/oidc/keys").await.unwrap()).unwrap();
+    assert_eq!(keys["keys"][0]["alg"], "RS256");
+    assert!(matches!(
+        read("http://localhost:3000/oidc/nothing").await,
+        Err(FetchError::Status(404))
+    ));
+    for elsewhere in ["http://localhost:3001/oidc/keys", "https://example.com/oidc/keys"] {
+        assert!(
+            matches!(read(elsewhere).await, Err(FetchError::Connect)),
+            "{elsewhere}"
+        );
+    }
+}
