@@ -1,14 +1,26 @@
 //! Which verifier matches which signature of a DSSE envelope (`secure-systems-lab/dsse protocol.md`).
 
 use common_bundle::format::pae;
+use common_pki::key::{HashAlgorithm, PublicKey};
 
 use crate::error::Invalid;
-use crate::signature::Scheme;
+use crate::signature::{Scheme, has_length_of, verify_digest};
 use crate::verifier::Verifier;
+
+#[cfg(test)]
+mod tests;
 
 /// Most signatures and most verifiers of one envelope. The matching below costs their product in verifications, so a list
 /// without end would be a cheap way to keep a server busy (`rekor-tiles e028746` set the same caps).
 pub(crate) const MAX_SIGNATURES: usize = 10;
+
+/// Largest RSA modulus of an envelope's verifier, in bits: the largest size with a registered algorithm (protobuf-specs
+/// `sigstore_common.proto PublicKeyDetails`). Verification grows with the square of the size, for each pair.
+const MAX_RSA_BITS: u32 = 4096;
+
+/// Most octets that pure Ed25519 reads for one envelope. It hashes the whole message again for each signature and key
+/// (RFC 8032 §5.1.7), where everything else is verified over a digest made once.
+const MAX_ED25519_OCTETS: usize = 64 * 1024 * 1024;
 
 /// A decoded signature and the text it came as, which is its identity in Rekor v1.
 pub(crate) struct EnvelopeSignature<'a> {
@@ -45,8 +57,69 @@ impl Matched {
     }
 }
 
+/// The message every signature of an envelope is over, hashed once for each algorithm that is asked for.
+struct Message {
+    pae: Vec<u8>,
+    digests: Vec<(HashAlgorithm, Vec<u8>)>,
+    ed25519_octets: usize,
+}
+
+impl Message {
+    fn new(pae: Vec<u8>) -> Self {
+        Self {
+            pae,
+            digests: Vec::new(),
+            ed25519_octets: 0,
+        }
+    }
+
+    /// The first of these signatures that `key` verifies.
+    fn first_verified(
+        &mut self,
+        key: &PublicKey,
+        scheme: Scheme,
+        signatures: &[EnvelopeSignature<'_>],
+    ) -> Result<Option<usize>, Invalid> {
+        for (index, signature) in signatures.iter().enumerate() {
+            if has_length_of(key.algorithm(), &signature.octets)
+                && self.verifies(key, scheme, &signature.octets)?
+            {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    fn verifies(&mut self, key: &PublicKey, scheme: Scheme, signature: &[u8]) -> Result<bool, Invalid> {
+        if let Some(hash) = scheme.hash(key.algorithm()) {
+            return Ok(verify_digest(key, hash, self.digest(hash), signature).is_ok());
+        }
+        self.ed25519_octets = self.ed25519_octets.saturating_add(self.pae.len());
+        if self.ed25519_octets > MAX_ED25519_OCTETS {
+            return Err(Invalid::Ed25519Work {
+                got: self.ed25519_octets,
+                limit: MAX_ED25519_OCTETS,
+            });
+        }
+        Ok(key.verify(key.default_hash(), &self.pae, signature).is_ok())
+    }
+
+    fn digest(&mut self, hash: HashAlgorithm) -> &[u8] {
+        let at = match self.digests.iter().position(|(known, _)| *known == hash) {
+            Some(at) => at,
+            None => {
+                self.digests.push((hash, hash.digest(&self.pae)));
+                self.digests.len().saturating_sub(1)
+            }
+        };
+        self.digests.get(at).map_or(&[], |(_, digest)| digest)
+    }
+}
+
 /// Finds a verifier for every signature. Each verifier takes the first signature it verifies, at most one, and must take
 /// one; key identifiers are hints of the signer and are not looked at. Signatures that are the same text share a verifier.
+///
+/// The same key again takes the signature it took before, as upstream has it, but is not asked again.
 pub(crate) fn match_signatures(
     payload_type: &str,
     payload: &[u8],
@@ -58,25 +131,39 @@ pub(crate) fn match_signatures(
         return Err(Invalid::NoSignatures);
     }
     at_most("envelope signatures", signatures.len())?;
-    let message = pae(payload_type, payload);
+    let mut message = Message::new(pae(payload_type, payload));
     let mut matched: Vec<Option<usize>> = vec![None; signatures.len()];
     let mut looked_at = Vec::new();
+    let mut asked: Vec<(PublicKey, Scheme, usize)> = Vec::new();
     for verifier in verifiers {
         if stop == Stop::WhenMatched && matched.iter().all(Option::is_some) {
             break;
         }
         let (verifier, scheme) = verifier?;
-        let digest = scheme.hash().digest(&message);
-        let taken = signatures
+        let key = verifier.key();
+        if let Some(bits) = key.algorithm().rsa_bits().filter(|bits| *bits > MAX_RSA_BITS) {
+            return Err(Invalid::RsaBits {
+                got: bits,
+                limit: MAX_RSA_BITS,
+            });
+        }
+        let before = asked
             .iter()
-            .find(|signature| {
-                scheme
-                    .verify(verifier.key(), &message, &digest, &signature.octets)
-                    .is_ok()
-            })
-            .ok_or(Invalid::NotVerified)?;
+            .find(|(known, by, _)| known == key && *by == scheme)
+            .map(|(_, _, taken)| *taken);
+        let taken = match before {
+            Some(taken) => taken,
+            None => {
+                let taken = message
+                    .first_verified(key, scheme, signatures)?
+                    .ok_or(Invalid::NotVerified)?;
+                asked.push((key.clone(), scheme, taken));
+                taken
+            }
+        };
+        let text = signatures.get(taken).map(|signature| signature.text);
         for (slot, signature) in matched.iter_mut().zip(signatures) {
-            if signature.text == taken.text {
+            if Some(signature.text) == text {
                 *slot = Some(looked_at.len());
             }
         }

@@ -181,6 +181,24 @@ pub enum Invalid {
     /// A signature that no verifier matches.
     #[error("all signatures must have a key that verifies it")]
     Unmatched,
+    /// An RSA key of an envelope that is costlier to verify with than any registered size.
+    #[error("RSA key of {got} bits, at most {limit} are allowed in an envelope")]
+    RsaBits {
+        /// Bits of the modulus.
+        got: u32,
+        /// Bits allowed.
+        limit: u32,
+    },
+    /// More Ed25519 signatures, keys and payload than are verified for one envelope.
+    #[error(
+        "Ed25519 signs the whole message: matching these signatures and verifiers would read {got} octets or more, at most {limit} are allowed"
+    )]
+    Ed25519Work {
+        /// Octets with the verification that was not made any more.
+        got: usize,
+        /// Octets allowed.
+        limit: usize,
+    },
     /// The same verifier twice (v2).
     #[error("verifiers must be distinct")]
     RepeatedVerifier,

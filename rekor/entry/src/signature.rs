@@ -55,28 +55,24 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
-    pub(crate) fn hash(self) -> HashAlgorithm {
+    /// The hash over whose digest a key's signatures are verified; none where the key signs the message itself.
+    pub(crate) fn hash(self, key: KeyAlgorithm) -> Option<HashAlgorithm> {
         match self {
-            Self::Message(hash) => hash,
-            Self::Ed25519Ph => HashAlgorithm::Sha512,
+            Self::Ed25519Ph => Some(HashAlgorithm::Sha512),
+            Self::Message(_) if key == KeyAlgorithm::Ed25519 => None,
+            Self::Message(hash) => Some(hash),
         }
     }
+}
 
-    /// Verifies a signature over `message`, whose digest is at hand because several signatures share it.
-    pub(crate) fn verify(
-        self,
-        key: &PublicKey,
-        message: &[u8],
-        digest: &[u8],
-        signature: &[u8],
-    ) -> Result<(), SignatureFailure> {
-        if self != Self::Ed25519Ph && key.algorithm() == KeyAlgorithm::Ed25519 {
-            return key
-                .verify(self.hash(), message, signature)
-                .map_err(|cause| failure(KeyAlgorithm::Ed25519, cause));
-        }
-        verify_digest(key, self.hash(), digest, signature)
-    }
+/// Whether a signature has the length that all signatures of such a key have (RFC 8032 §5.1.6, RFC 8017 §8.2.2 step 1).
+/// Those of ECDSA vary; a malformed one is refused before any arithmetic.
+pub(crate) fn has_length_of(key: KeyAlgorithm, signature: &[u8]) -> bool {
+    let expected = match key {
+        KeyAlgorithm::Ed25519 => Some(64),
+        other => other.rsa_bits().map(|bits| bits.div_ceil(8)),
+    };
+    expected.is_none_or(|expected| u32::try_from(signature.len()) == Ok(expected))
 }
 
 fn failure(key: KeyAlgorithm, cause: SignatureError) -> SignatureFailure {
