@@ -2,9 +2,10 @@
 //! HTTP/1.1 and HTTP/2 on one port (clear text and TLS), the layers around a router, metrics and tracing.
 //!
 //! It knows no service: no endpoint of an API, no key, no configuration file, no clock. Who builds on it: the service
-//! crates use [`cpu`] and [`reply`]; `deploy/bin` binds [`listen::Bound`] listeners, wraps the composed router with
+//! crates use [`body`], [`cpu`] and [`reply`]; `deploy/bin` binds [`listen::Bound`] listeners, wraps the composed router with
 //! [`layers::wrap`] and runs it with [`serve::serve`].
 
+pub mod body;
 pub mod cpu;
 mod idle;
 pub mod layers;

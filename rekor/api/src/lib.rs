@@ -11,7 +11,6 @@
 //!
 //! Built upon by `deploy-bin`, which composes both routers with those of the other services on one origin.
 
-mod body;
 mod json;
 mod personality;
 pub mod v1;

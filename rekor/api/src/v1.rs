@@ -22,13 +22,13 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use common_engine::{Engine, LogId};
+use common_server::body::Reader;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, PRAGMA};
 use http::{HeaderValue, Method, StatusCode};
 use tower_http::cors::{Any, CorsLayer};
 
 use self::error::ApiError;
 use self::shards::Shards;
-use crate::body::Reader;
 
 pub use self::entry_id::TreeId;
 pub use self::shards::{Shard, ShardsError};

@@ -17,12 +17,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
+use common_server::body::Reader;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
-use crate::body::Reader;
 use crate::personality::log_id;
 
 pub use crate::personality::NotEd25519;

@@ -10,13 +10,13 @@ use std::fmt;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use common_engine::{ReadError, SubmitError};
+use common_server::body::BodyError;
 use common_server::cpu;
 use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use rekor_entry::v1::EntryError;
 
 use super::entry_id::EntryId;
-use crate::body::BodyError;
 use crate::json;
 
 /// What a v1 request is answered with when it does not succeed.

@@ -4,11 +4,11 @@
 
 use axum::body::HttpBody;
 use axum::extract::{Query, Request};
+use common_server::body::{Read, Reader};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Uri, request};
 
 use super::error::{ApiError, Place, Rule, Violation};
-use crate::body::{Read, Reader};
 
 /// What all operations but one answer with.
 pub(crate) const JSON: &str = "application/json";

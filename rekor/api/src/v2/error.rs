@@ -5,12 +5,12 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use common_engine::{ReadError, SubmitError};
+use common_server::body::BodyError;
 use common_server::cpu;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use rekor_entry::v2::RequestError;
 
-use crate::body::BodyError;
 use crate::json;
 
 /// What a v2 request is answered with when it does not succeed.

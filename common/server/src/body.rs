@@ -1,4 +1,6 @@
 //! Request bodies, read to the end within bounds on one body and on all large ones together.
+//!
+//! The services answer what went wrong in their own shapes; the bounds are the same for all of them.
 
 use std::sync::Arc;
 
@@ -15,41 +17,52 @@ const SLOTS: usize = 16;
 
 /// Reads bodies for one API.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader {
+pub struct Reader {
     limit: usize,
     slots: Arc<Semaphore>,
 }
 
 /// A body in memory. A large one holds its slot until this is dropped, so hold it while the bytes are in use.
 #[derive(Debug)]
-pub(crate) struct Read {
-    pub(crate) bytes: Bytes,
+pub struct Read {
+    /// The whole body.
+    pub bytes: Bytes,
     _slot: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a body was not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyError {
-    /// It is longer than this many bytes.
-    TooLarge { limit: usize },
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than may be.
+    #[error("request body: expected at most {limit} bytes, got more")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// Too many large bodies are in memory already.
+    #[error("the server is at its limit of large request bodies; retry shortly")]
     Overloaded,
     /// It broke off, or was not readable as HTTP.
+    #[error("request body: expected one to its end, got one that broke off")]
     Unreadable,
 }
 
 impl Reader {
-    /// A reader of bodies of at most `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    /// A reader of bodies of at most `limit` bytes each. Its clones share their slots.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
         Reader {
             limit,
             slots: Arc::new(Semaphore::new(SLOTS)),
         }
     }
 
-    pub(crate) async fn read(&self, mut body: Body) -> Result<Read, BodyError> {
+    /// Reads `body` to its end.
+    ///
+    /// # Errors
+    /// [`BodyError`], as soon as a bound is passed: a declared length is judged before anything is read.
+    pub async fn read(&self, mut body: Body) -> Result<Read, BodyError> {
         let too_large = BodyError::TooLarge { limit: self.limit };
-        // A declared length is judged before anything is read.
         let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if declared > self.limit {
             return Err(too_large);
