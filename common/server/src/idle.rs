@@ -1,5 +1,6 @@
 //! A stream that gives up on a peer that says nothing: hyper times the reading of a request head, but neither the bytes
-//! before it knows which HTTP version it is speaking, nor a connection kept open without a request.
+//! before it knows which HTTP version it is speaking, nor a connection kept open without a request, nor a peer that takes
+//! nothing of what is written to it.
 
 use std::io;
 use std::pin::Pin;
@@ -13,14 +14,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// and so are two thirds of the HTTP/2 preface (RFC 9113 §3.4).
 const OPENING: usize = 16;
 
-/// Wraps `io`: its first bytes must come within one time in all, and later no wait for the peer, to read or to write,
-/// lasts longer than the other.
+/// Wraps `io`: its first bytes must come within one time in all, and later no wait for the peer lasts longer than the
+/// other. The peer is silent when bytes go neither way; but one that takes none of ours is given up whatever it sends.
 pub(crate) struct Idle<I> {
     io: I,
     opening_left: usize,
     idle: Duration,
     last: Instant,
     alarm: Pin<Box<Sleep>>,
+    /// Rings when a write has been waiting for too long; nothing while none waits.
+    blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl<I> Idle<I> {
@@ -33,23 +36,36 @@ impl<I> Idle<I> {
             idle,
             last,
             alarm: Box::pin(sleep_until(after(last, opening))),
+            blocked: None,
         }
     }
 
-    /// Called when the peer keeps us waiting. The alarm is moved only when it rings, so that a busy connection does not
+    /// Called when the peer keeps us waiting for its bytes. The alarm is moved only when it rings, so that a busy connection does not
     /// touch the timer at every read.
     fn waiting(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             ready!(self.alarm.as_mut().poll(context));
             let deadline = after(self.last, self.idle);
             if self.opening_left > 0 || deadline <= Instant::now() {
-                return Poll::Ready(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the peer was silent for too long",
-                ));
+                return Poll::Ready(timed_out("the peer was silent for too long"));
             }
             self.alarm.as_mut().reset(deadline);
         }
+    }
+
+    /// What comes of an attempt to write, now or in time.
+    fn written<T>(&mut self, attempt: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if attempt.is_ready() {
+            self.blocked = None;
+            self.progressed(0);
+            return attempt;
+        }
+        let idle = self.idle;
+        let alarm = self
+            .blocked
+            .get_or_insert_with(|| Box::pin(sleep_until(after(Instant::now(), idle))));
+        ready!(alarm.as_mut().poll(context));
+        Poll::Ready(Err(timed_out("the peer took nothing for too long")))
     }
 
     fn progressed(&mut self, read: usize) {
@@ -62,6 +78,10 @@ impl<I> Idle<I> {
             }
         }
     }
+}
+
+fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 /// A wait too long for the clock is no wait: the limits are minutes.
@@ -90,13 +110,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for Idle<I> {
 impl<I: AsyncWrite + Unpin> AsyncWrite for Idle<I> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.io).poll_write(context, bytes) {
-            Poll::Ready(outcome) => {
-                this.progressed(0);
-                Poll::Ready(outcome)
-            }
-            Poll::Pending => this.waiting(context).map(Err),
-        }
+        let attempt = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.written(attempt, context)
     }
 
     fn poll_write_vectored(
@@ -105,13 +120,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Idle<I> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.io).poll_write_vectored(context, bytes) {
-            Poll::Ready(outcome) => {
-                this.progressed(0);
-                Poll::Ready(outcome)
-            }
-            Poll::Pending => this.waiting(context).map(Err),
-        }
+        let attempt = Pin::new(&mut this.io).poll_write_vectored(context, bytes);
+        this.written(attempt, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -119,10 +129,20 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Idle<I> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(context)
+        let this = self.get_mut();
+        match Pin::new(&mut this.io).poll_flush(context) {
+            // Flushing what is empty is no sign of the peer.
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => this.written(Poll::Pending, context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+        let this = self.get_mut();
+        let attempt = Pin::new(&mut this.io).poll_shutdown(context);
+        this.written(attempt, context)
     }
 }
+
+#[cfg(test)]
+mod tests;

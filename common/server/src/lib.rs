@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod cpu;
+mod delivery;
 mod idle;
 pub mod layers;
 mod linger;

@@ -1,6 +1,7 @@
 //! Serving: HTTP/1.1 and HTTP/2 on every listener (clear-text HTTP/2 by prior knowledge, RFC 9113 §3.3; by ALPN over
 //! TLS), with limits on what a peer may hold open, and a drain with a deadline.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +11,18 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, Version};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tower::util::MapRequest;
+use tower::ServiceExt as _;
 
+use crate::delivery::{Delivery, Pace};
 use crate::idle::Idle;
 use crate::linger::Lingering;
 use crate::listen::Bound;
@@ -32,8 +34,10 @@ pub struct Limits {
     pub connections: usize,
     /// Time for the first bytes, for a TLS handshake, and for a request head.
     pub head: Duration,
-    /// The longest silence of a peer on an open connection.
+    /// The longest silence of a peer on an open connection, and the longest time it may take nothing of what is written.
     pub idle: Duration,
+    /// Time to take each 64 KiB of an answer, however lively the connection is otherwise.
+    pub answer: Duration,
     /// Time that open requests get to finish once the shutdown has begun.
     pub drain: Duration,
     /// HTTP/2 streams open at once on one connection.
@@ -47,8 +51,9 @@ impl Default for Limits {
             connections: 4_096,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            answer: Duration::from_secs(30),
             drain: Duration::from_secs(10),
-            streams: 256,
+            streams: 64,
         }
     }
 }
@@ -193,7 +198,9 @@ impl Server {
                 // An identity token in `Authorization` may have several KiB.
                 64 * 1024,
             );
-        let service = MapRequest::new(self.router.clone(), move |request: Request<Incoming>| {
+        let pace = Arc::new(Pace::default());
+        let (router, answers) = (self.router.clone(), Arc::clone(&pace));
+        let service = service_fn(move |request: Request<Incoming>| {
             let http1 = request.version() <= Version::HTTP_11;
             let mut request = request.map(|body| {
                 if http1 {
@@ -203,12 +210,19 @@ impl Server {
                 }
             });
             request.extensions_mut().insert(ConnectInfo(peer));
-            request
+            let (answer, answers) = (router.clone().oneshot(request), Arc::clone(&answers));
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| Delivery::new(body, !http1, answers))) }
         });
-        let service = TowerToHyperService::new(service);
         let connection = builder.serve_connection(stream, service);
-        if let Err(error) = watcher.watch(connection.into_owned()).await {
-            tracing::debug!(error, "connection ended");
+        tokio::select! {
+            ended = watcher.watch(connection.into_owned()) => {
+                if let Err(error) = ended {
+                    tracing::debug!(error, "connection ended");
+                }
+            }
+            () = pace.stalled(self.limits.answer) => {
+                tracing::debug!(%peer, "connection cut: an answer was not taken in time");
+            }
         }
     }
 }

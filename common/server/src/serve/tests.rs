@@ -302,3 +302,117 @@ async fn a_refusal_reaches_a_peer_that_is_still_sending() {
         assert!(rest.get(..read).unwrap().ends_with(b"\r\n\r\n"));
     }
 }
+
+/// An HTTP/2 client that pings all the time and gives each answer a window of 64 KiB.
+async fn lively_client(
+    address: SocketAddr,
+) -> (
+    hyper::client::conn::http2::SendRequest<Empty<Bytes>>,
+    JoinHandle<()>,
+) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(65_535)
+        .keep_alive_interval(Duration::from_millis(20))
+        .keep_alive_timeout(PATIENCE)
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let ended = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    (sender, ended)
+}
+
+fn answers_of(length: usize) -> Router {
+    Router::new().route("/", get(move || async move { vec![0_u8; length] }))
+}
+
+#[tokio::test]
+async fn a_peer_that_pings_and_does_not_read_its_answer_is_cut() {
+    let limits = Limits {
+        answer: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    // One that is cut among the pieces, and one that fits into HTTP/2's own buffers but for its last octet.
+    for length in [1 << 20, 65_536] {
+        let server = start(answers_of(length), limits.clone()).await;
+        let (mut sender, ended) = lively_client(server.address).await;
+        let started = Instant::now();
+        let request = Request::get(format!("http://{}/", server.address));
+        let answer = sender
+            .send_request(request.body(Empty::<Bytes>::new()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), http::StatusCode::OK);
+        timeout(PATIENCE, ended)
+            .await
+            .expect("the connection was cut")
+            .unwrap();
+        assert!(
+            started.elapsed() >= Duration::from_millis(250),
+            "not before its time"
+        );
+        let text = answer.into_body().collect().await;
+        assert!(text.is_err(), "the answer broke off");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_its_whole_answer() {
+    let limits = Limits {
+        answer: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let length = 512 * 1024 + 17;
+    let server = start(answers_of(length), limits).await;
+    let (mut sender, _ended) = lively_client(server.address).await;
+    let started = Instant::now();
+    let request = Request::get(format!("http://{}/", server.address));
+    let answer = sender
+        .send_request(request.body(Empty::<Bytes>::new()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.headers().get("content-length").unwrap(),
+        &length.to_string()
+    );
+    let mut body = answer.into_body();
+    let mut got = 0;
+    while let Some(frame) = body.frame().await {
+        got += frame.unwrap().into_data().unwrap().len();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(got, length);
+    assert!(
+        started.elapsed() > Duration::from_secs(1),
+        "slower than one piece may be"
+    );
+    // An idle connection has no answer to take, and stays.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(sender.ready().await.is_ok());
+}
+
+#[tokio::test]
+async fn streams_over_the_limit_wait() {
+    assert_eq!(Limits::default().streams, 64);
+    let stream = TcpStream::connect(start(echo_version(), Limits::default()).await.address)
+        .await
+        .unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(
+        TokioExecutor::new(),
+        TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    let mut connection = Box::pin(connection);
+    // The server's SETTINGS_MAX_CONCURRENT_STREAMS (RFC 9113 §6.5.2) arrives first.
+    let told = async {
+        while connection.current_max_send_streams() != 64 {
+            let _ = timeout(Duration::from_millis(5), connection.as_mut()).await;
+        }
+    };
+    timeout(PATIENCE, told).await.expect("the limit was announced");
+    drop(sender);
+}
