@@ -29,7 +29,7 @@ pub fn wrap(router: Router, limit: Duration) -> Router {
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     // The panic hook has printed message and place to standard error; the peer learns neither.
-    metrics::counter!("http_panics_total").increment(1);
+    metrics::counter!("sigbox_http_panics_total").increment(1);
     reply::error(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal error; the server's log has the details",
@@ -63,7 +63,8 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
     answer
 }
 
-/// Labels are of bounded number: methods known to HTTP, routes (not paths), statuses.
+/// Under names of our own: the service that has upstream's `http_requests_total`, with upstream's labels, counts it
+/// itself, and Prometheus refuses one name under two sets of labels. Labels are of bounded number: methods known to HTTP, routes (not paths), statuses.
 fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
     let method = match *method {
         Method::GET => "get",
@@ -75,11 +76,11 @@ fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
         _ => "other",
     };
     metrics::counter!(
-        "http_requests_total",
+        "sigbox_http_requests_total",
         "code" => status.as_str().to_owned(), "method" => method, "route" => route.to_owned()
     )
     .increment(1);
-    metrics::histogram!("http_request_duration_seconds", "method" => method, "route" => route.to_owned())
+    metrics::histogram!("sigbox_http_request_duration_seconds", "method" => method, "route" => route.to_owned())
         .record(took.as_secs_f64());
 }
 

@@ -127,7 +127,7 @@ pub fn router(service: Arc<Service>) -> Router {
 
 /// A panic is an internal error like any other, in this API's shape.
 fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
-    metrics::counter!("http_panics_total").increment(1);
+    metrics::counter!("sigbox_http_panics_total").increment(1);
     ApiError::Internal.into_response()
 }
 

@@ -64,3 +64,23 @@ async fn identifiers_are_taken_over_only_when_plain() {
     assert_ne!(second, third);
     assert!(second.len() <= REQUEST_ID_LIMIT);
 }
+
+/// Prometheus takes one name with one set of labels, and `http_requests_total{code,method}` is upstream Fulcio's.
+#[tokio::test]
+async fn figures_have_names_of_their_own() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    call("/ok", None).await;
+    call("/panic", None).await;
+    drop(guard);
+    let text = recorder.handle().render();
+    for line in [
+        "sigbox_http_requests_total{code=\"200\",method=\"get\",route=\"/ok\"} 1",
+        "sigbox_http_requests_total{code=\"500\",method=\"get\",route=\"/panic\"} 1",
+        "sigbox_http_panics_total 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert!(text.contains("sigbox_http_request_duration_seconds"), "{text}");
+    assert!(!text.contains("\nhttp_"), "{text}");
+}
