@@ -18,7 +18,7 @@ const FOR_EVER: [(header::HeaderName, &str); 1] =
     [(header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
 /// As ct-go says it for proofs and full ranges (`trillian/ctfe/handlers.go`).
 const A_DAY: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=86400")];
-/// As ct-go says it for ranges that will grow.
+/// For what will be more: ct-go's ranges that reach beyond the tree, and tiles that are not full, as in Rekor v2.
 const A_MINUTE: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=60")];
 /// Moves with every entry. A cache must ask again, so that whoever holds a fresh timestamp finds its entry.
 const NOW: [(header::HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-cache")];

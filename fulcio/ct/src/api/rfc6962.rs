@@ -14,9 +14,10 @@ use common_tlog::Hash;
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Entries in one answer, as in ct-go. Larger requests are cut so that the next ones are aligned, and therefore the same
-/// for every reader.
-const MAX_ENTRIES: u64 = 1000;
+/// Entries in one answer: fewer than asked may come (RFC 6962 §4.6), and a leaf with its chain is some kilobytes. As
+/// many as a tile has, so that the cut ranges are those of `tile/data`. Larger requests are cut so that the next ones
+/// are aligned, and therefore the same for every reader.
+const MAX_ENTRIES: u64 = 256;
 
 #[derive(Serialize)]
 struct SignedTreeHead {

@@ -1,7 +1,7 @@
 //! C2SP static-ct-api, monitoring side.
 
 use super::error::ApiError;
-use super::{FOR_EVER, NOW};
+use super::{A_MINUTE, FOR_EVER, NOW};
 use crate::log::{CtLog, attachment_key};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -48,12 +48,9 @@ pub(crate) async fn tile(
         TileKind::Entries => data_tile(&log, index, width, size).await?,
     };
     let bytes = bytes.ok_or_else(unknown)?;
-    Ok((
-        FOR_EVER,
-        [(header::CONTENT_TYPE, "application/octet-stream")],
-        bytes,
-    )
-        .into_response())
+    // A partial tile never changes either, but the full one takes its place (C2SP tlog-tiles "Partial Tiles").
+    let cache = if width == FULL_WIDTH { FOR_EVER } else { A_MINUTE };
+    Ok((cache, [(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
 async fn data_tile(log: &CtLog, index: u64, width: u16, size: u64) -> Result<Option<Bytes>, ApiError> {

@@ -129,6 +129,26 @@ async fn empty_proofs_are_lists() {
     assert_eq!(both["audit_path"], json!([]));
 }
 
+/// RFC 6962 §4.6: fewer entries than asked may come, and a reader goes on after the last.
+#[tokio::test]
+async fn at_most_256_entries_come_and_the_next_ask_is_aligned() {
+    let world = World::new().await;
+    super::staticct::fill_quickly(&world, 258).await;
+    for (start, end, count, cache) in [
+        (0, 999_999, 256, "public, max-age=86400"),
+        (0, 256, 256, "public, max-age=86400"),
+        (3, 258, 253, "public, max-age=86400"),
+        (256, 511, 2, "public, max-age=60"),
+    ] {
+        let reply = world
+            .get(&format!("/ct/v1/get-entries?start={start}&end={end}"))
+            .await;
+        let entries: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let got = entries["entries"].as_array().unwrap().len();
+        assert_eq!((got, reply.cache()), (count, cache), "{start}..={end}");
+    }
+}
+
 #[tokio::test]
 async fn entries_carry_what_was_submitted() {
     let world = World::new().await;
