@@ -6,12 +6,16 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 #[cfg(test)]
 mod tests;
 
 /// Longest label accepted, in octets.
 const MAX_LABEL: usize = 64;
+
+/// Columns of a line that is written.
+const LINE: usize = 64;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -52,6 +56,34 @@ pub enum PemError {
 
 /// Decodes the first block; also returns what follows it. Time is linear in the input.
 pub fn decode(input: &[u8]) -> Result<(Block, &[u8]), PemError> {
+    let (label, lines, rest) = split(input)?;
+    match STANDARD.decode(base64_text(lines)) {
+        Ok(contents) => Ok((Block { label, contents }, rest)),
+        Err(_) => Err(PemError::Base64(label)),
+    }
+}
+
+/// As [`decode_one`] for a private key: the contents, and the base64 they came from, are wiped from memory when
+/// dropped and nowhere else.
+pub(crate) fn decode_private(input: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), PemError> {
+    let (label, lines, rest) = split(input)?;
+    if !rest.trim_ascii().is_empty() {
+        return Err(PemError::Trailing(label));
+    }
+    let text = Zeroizing::new(base64_text(lines));
+    // Three octets of four characters: decoding in place of growing leaves no copy behind.
+    let mut contents = Zeroizing::new(vec![0; text.len().div_ceil(4).saturating_mul(3)]);
+    match STANDARD.decode_slice(text.as_slice(), &mut contents) {
+        Ok(len) => {
+            contents.truncate(len);
+            Ok((label, contents))
+        }
+        Err(_) => Err(PemError::Base64(label)),
+    }
+}
+
+/// Finds the first block: its label, what is between its first and its last line, and what follows it.
+fn split(input: &[u8]) -> Result<(String, &[u8], &[u8]), PemError> {
     let mut rest = input;
     let label = loop {
         if rest.is_empty() {
@@ -63,29 +95,38 @@ pub fn decode(input: &[u8]) -> Result<(Block, &[u8]), PemError> {
             break parse_label(label)?;
         }
     };
-    let mut body = Vec::new();
+    let inside = rest;
     loop {
         if rest.is_empty() {
             return Err(PemError::NoEnd(label));
         }
         let (line, after) = next_line(rest);
-        rest = after;
         if let Some(end) = line.strip_prefix(END) {
             if parse_label(end)? != label {
                 return Err(PemError::NoEnd(label));
             }
-            break;
+            let len = inside.len().saturating_sub(rest.len());
+            return Ok((label, inside.get(..len).unwrap_or_default(), after));
         }
+        rest = after;
+    }
+}
+
+/// The base64 of a block without headers and white space. Its size is reserved at once: a buffer that grows leaves
+/// copies in freed memory.
+fn base64_text(lines: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(lines.len());
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (line, after) = next_line(rest);
+        rest = after;
         // `Name: value` headers may open a block (RFC 1421 §4.6); a colon is never base64.
-        if body.is_empty() && line.contains(&b':') {
+        if text.is_empty() && line.contains(&b':') {
             continue;
         }
-        body.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
+        text.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace()));
     }
-    match STANDARD.decode(&body) {
-        Ok(contents) => Ok((Block { label, contents }, rest)),
-        Err(_) => Err(PemError::Base64(label)),
-    }
+    text
 }
 
 /// Decodes text that holds one block, with nothing but white space after it.
@@ -114,19 +155,25 @@ pub fn decode_all(input: &[u8], max: usize) -> Result<Vec<Block>, PemError> {
 }
 
 /// Writes one block: 64 columns, line feeds, a final line feed.
+///
+/// Fit for private keys: the text is written once, into memory reserved at once, so the caller has the only copy.
 pub fn encode(label: &str, contents: &[u8]) -> String {
-    let body = STANDARD.encode(contents);
-    let mut out = String::with_capacity(body.len().saturating_add(body.len() / 64).saturating_add(80));
+    let base64 = contents.len().div_ceil(3).saturating_mul(4);
+    let fixed = label.len().saturating_mul(2).saturating_add(32);
+    let mut out = String::with_capacity(base64.saturating_add(base64.div_ceil(LINE)).saturating_add(fixed));
     out.push_str("-----BEGIN ");
     out.push_str(label);
     out.push_str("-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        // Base64 is ASCII, so every index is a character boundary.
-        let (line, after) = rest.split_at_checked(64).unwrap_or((rest, ""));
-        out.push_str(line);
+    let mut line = Zeroizing::new([0; LINE]);
+    for octets in contents.chunks(LINE / 4 * 3) {
+        // Neither fails: a chunk fills a line at most, and base64 is ASCII.
+        let len = STANDARD.encode_slice(octets, line.as_mut_slice()).unwrap_or(0);
+        let text = line
+            .get(..len)
+            .and_then(|line| std::str::from_utf8(line).ok())
+            .unwrap_or_default();
+        out.push_str(text);
         out.push('\n');
-        rest = after;
     }
     out.push_str("-----END ");
     out.push_str(label);

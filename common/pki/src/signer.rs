@@ -91,10 +91,9 @@ impl LocalSigner {
     /// Reads one PEM block `PRIVATE KEY` (unencrypted PKCS #8, RFC 5208): ECDSA on a NIST curve, RSA from 2048
     /// to 8192 bits, Ed25519.
     pub fn from_pkcs8_pem(text: &str) -> Result<LocalSigner, SignError> {
-        let block = pem::decode_one(text.as_bytes())
+        let (label, der) = pem::decode_private(text.as_bytes())
             .map_err(|_| SignError::PrivateKey("expected one PEM block \"PRIVATE KEY\""))?;
-        let der = Zeroizing::new(block.contents);
-        if block.label != PRIVATE_KEY_LABEL {
+        if label != PRIVATE_KEY_LABEL {
             return Err(SignError::PrivateKey("expected one PEM block \"PRIVATE KEY\""));
         }
         if der.len() > MAX_PKCS8_LEN {

@@ -19,6 +19,30 @@ fn round_trip_at_every_length_around_a_line() {
     }
 }
 
+/// What is reserved is what is needed: text or contents that move while they grow stay behind in freed memory.
+#[test]
+fn private_keys_are_written_and_read_without_leftover_copies() {
+    for len in 0..500_usize {
+        let contents = vec![0x5A; len];
+        let text = encode("PRIVATE KEY", &contents);
+        assert_eq!(text.capacity(), text.len(), "the text of {len} octets grew");
+        assert_eq!(
+            decode_private(text.as_bytes()).unwrap(),
+            ("PRIVATE KEY".to_owned(), Zeroizing::new(contents))
+        );
+        let base64 = base64_text(text.as_bytes());
+        assert_eq!(base64.capacity(), text.len(), "the base64 of {len} octets grew");
+    }
+    let text = encode("X", &[1, 2, 3]);
+    let trailing = decode_private(format!("{text}{text}").as_bytes()).unwrap_err();
+    assert_eq!(trailing, PemError::Trailing("X".to_owned()));
+    let broken = decode_private(text.replace("AQID", "AQI*").as_bytes()).unwrap_err();
+    assert_eq!(broken, PemError::Base64("X".to_owned()));
+    for cut in 0..text.len() {
+        let _ = decode_private(&text.as_bytes()[..cut]);
+    }
+}
+
 #[test]
 fn lenient_where_rfc_7468_is() {
     let text =
