@@ -233,8 +233,9 @@ fn digest_algorithm(der: &[u8]) -> Result<HashAlgorithm, TspError> {
 }
 
 /// The signature algorithm, which may leave the hash to digestAlgorithm for RSA (RFC 5754 §3.2) but must not
-/// contradict it.
-fn signature_algorithm(der: &[u8], hash: HashAlgorithm) -> Result<SignatureAlgorithm, TspError> {
+/// contradict it: with two hashes in play the weaker would count (RFC 5652 §5.4 knows one alone). Pure Ed25519 names none
+/// (RFC 8419 §3).
+pub(super) fn signature_algorithm(der: &[u8], hash: HashAlgorithm) -> Result<SignatureAlgorithm, TspError> {
     let algorithm = match SignatureAlgorithm::from_der(der) {
         Some(algorithm) => algorithm,
         None if crate::cert::algorithm_identifier(der)?.0 == oid::RSA_ENCRYPTION => {
@@ -242,6 +243,11 @@ fn signature_algorithm(der: &[u8], hash: HashAlgorithm) -> Result<SignatureAlgor
         }
         None => return Err(TspError::Malformed("unsupported signature algorithm")),
     };
+    if algorithm.hash().is_some_and(|named| named != hash) {
+        return Err(TspError::Malformed(
+            "the signature algorithm names another hash than digestAlgorithm",
+        ));
+    }
     Ok(algorithm)
 }
 

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::cert::{
-    CaProfile, Certificate, Extension, Serial, TbsCertificate, distinguished_name, ext, intermediate,
-    self_signed_root, timestamping_leaf,
+    CaProfile, Certificate, Extension, Serial, SignatureAlgorithm, TbsCertificate, distinguished_name, ext,
+    intermediate, self_signed_root, timestamping_leaf,
 };
 use crate::key::{KeyAlgorithm, LocalSigner, Signer};
 use crate::oid;
@@ -186,6 +186,42 @@ fn cve_2025_52556_every_octet_of_the_signature_counts() {
         empty.verify(&trust(&tsa.chain, true)).unwrap_err(),
         TspError::Signature(SignatureError::Invalid)
     );
+}
+
+/// The whole response is made anew with another signature algorithm, so that only the comparison can refuse it.
+#[test]
+fn signature_algorithm_and_digest_algorithm_name_one_hash() {
+    use HashAlgorithm::{Sha256, Sha384};
+    let tsa = tsa(KeyAlgorithm::EcdsaP256);
+    let authority = TimestampAuthority::new(tsa.signer.clone(), tsa.chain.clone(), false).unwrap();
+    let good = authority.respond(&request(Sha256, false), grant()).unwrap();
+    assert!(TimeStampResponse::from_der(&good).unwrap().granted().is_ok());
+    // Both identifiers are as long as each other, and the response names the one it has once.
+    let [from, to] = [Sha256, Sha384].map(|hash| SignatureAlgorithm::Ecdsa(hash).to_der());
+    let places: Vec<usize> = (0..good.len())
+        .filter(|at| good[*at..].starts_with(&from))
+        .collect();
+    assert_eq!((places.len(), from.len()), (1, to.len()));
+    let mut other = good.clone();
+    other[places[0]..places[0] + to.len()].copy_from_slice(&to);
+    assert_eq!(
+        TimeStampResponse::from_der(&other).unwrap_err(),
+        TspError::Malformed("the signature algorithm names another hash than digestAlgorithm")
+    );
+    // RSA may leave the hash to digestAlgorithm, Ed25519 names none; both are read.
+    let rsa = crate::asn1::sequence(&[&crate::asn1::oid(&oid::RSA_ENCRYPTION), crate::asn1::NULL]);
+    for hash in HashAlgorithm::ALL {
+        let read = |der: &[u8]| response::signature_algorithm(der, hash).unwrap();
+        assert_eq!(read(&rsa), SignatureAlgorithm::Rsa(hash));
+        assert_eq!(
+            read(&SignatureAlgorithm::Ed25519.to_der()),
+            SignatureAlgorithm::Ed25519
+        );
+        for named in HashAlgorithm::ALL {
+            let der = SignatureAlgorithm::Rsa(named).to_der();
+            assert_eq!(response::signature_algorithm(&der, hash).is_ok(), named == hash);
+        }
+    }
 }
 
 #[test]
