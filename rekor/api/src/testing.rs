@@ -70,10 +70,6 @@ pub(crate) fn config(
     }
 }
 
-pub(crate) async fn engine(logs: Vec<LogConfig>) -> Engine {
-    open(Arc::new(MemoryStorage::new()), logs).await
-}
-
 pub(crate) async fn open(storage: Arc<MemoryStorage>, logs: Vec<LogConfig>) -> Engine {
     Engine::open(storage, logs, Arc::new(NoAnchor), clock(), Options::default())
         .await
@@ -82,6 +78,7 @@ pub(crate) async fn open(storage: Arc<MemoryStorage>, logs: Vec<LogConfig>) -> E
 
 /// One v1 shard and one v2 log, as `sigbox up` runs them.
 pub(crate) struct Stack {
+    pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) engine: Engine,
     pub(crate) shard: Shard,
     pub(crate) v2_key: PublicKey,
@@ -109,7 +106,8 @@ impl Stack {
         let v2_signer = signer(KeyAlgorithm::Ed25519);
         let v2_key = v2_signer.public_key().clone();
         let v2_personality = Arc::new(RekorV2::new(HOST, v2_signer).unwrap());
-        let engine = engine(vec![
+        let storage = Arc::new(MemoryStorage::new());
+        let logs = vec![
             config(
                 NEW,
                 LogKind::RekorV1,
@@ -118,8 +116,8 @@ impl Stack {
                 v1_personality,
             ),
             config(TILES, LogKind::RekorV2, HOST.to_owned(), 0, v2_personality),
-        ])
-        .await;
+        ];
+        let engine = open(Arc::clone(&storage), logs).await;
         let one = v1::Service::new(
             engine.clone(),
             vec![(NEW, shard.clone())],
@@ -137,6 +135,7 @@ impl Stack {
         )
         .unwrap();
         Stack {
+            storage,
             engine,
             shard,
             v2_key,
@@ -192,6 +191,45 @@ pub(crate) async fn post(router: &Router, path: &str, body: impl Into<Body>) -> 
         .body(body.into())
         .unwrap();
     send(router, request).await
+}
+
+/// A `hashedrekord` request for the signature of `content`.
+pub(crate) fn hashedrekord(signer: &dyn Signer, content: &[u8]) -> Value {
+    json!({"kind": "hashedrekord", "apiVersion": "0.0.1", "spec": {
+        "data": {"hash": {"algorithm": "sha256", "value": common_tlog::sha256(&[content]).to_string()}},
+        "signature": {
+            "content": STANDARD.encode(signer.sign(content).unwrap()),
+            "publicKey": {"content": STANDARD.encode(signer.public_key().to_pem())},
+        },
+    }})
+}
+
+/// A v2 `dsse` request for an in-toto statement, signed by a new key.
+pub(crate) fn dsse_request() -> Value {
+    let signer = signer(KeyAlgorithm::EcdsaP256);
+    let payload_type = "application/vnd.in-toto+json";
+    let payload = format!(
+        r#"{{"subject":[{{"digest":{{"sha256":"{}"}}}}]}}"#,
+        "ab".repeat(32)
+    );
+    // The DSSE pre-authentication encoding.
+    let signed = format!(
+        "DSSEv1 {} {payload_type} {} {payload}",
+        payload_type.len(),
+        payload.len()
+    );
+    let signature = signer.sign(signed.as_bytes()).unwrap();
+    json!({"dsseRequestV002": {
+        "envelope": {
+            "payload": STANDARD.encode(payload),
+            "payloadType": payload_type,
+            "signatures": [{"sig": STANDARD.encode(signature)}],
+        },
+        "verifiers": [{
+            "publicKey": {"rawBytes": STANDARD.encode(signer.public_key().spki_der())},
+            "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+        }],
+    }})
 }
 
 pub(crate) fn unbase64(value: &Value) -> Vec<u8> {

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 
 use super::{ENTRIES, verify_entry};
-use crate::testing::{HOST, NEW, Stack, TILES, post, recorded_request, send};
+use crate::testing::{HOST, NEW, Stack, TILES, dsse_request, post, recorded_request, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_concurrent_duplicates_one_is_created_and_all_others_name_its_index() {
@@ -64,6 +64,22 @@ async fn any_content_type_is_json() {
         (reply.header("content-type"), reply.header("cache-control")),
         ("application/json", "no-store")
     );
+}
+
+#[tokio::test]
+async fn no_search_terms_are_written() {
+    let stack = Stack::new().await;
+    let requests = [
+        Some(dsse_request().to_string()),
+        recorded_request("rekor-v2", "p256"),
+        recorded_request("rekor-v2", "certificate"),
+    ];
+    for (number, request) in requests.into_iter().flatten().enumerate() {
+        let created = post(&stack.v2, ENTRIES, request).await;
+        assert_eq!(created.status, 201, "{:?}", created.body);
+        // The row by which a duplicate is found, and no other.
+        assert_eq!(stack.storage.contents().index.len(), number + 1);
+    }
 }
 
 #[tokio::test]
