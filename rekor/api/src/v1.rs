@@ -43,8 +43,11 @@ pub struct Limits {
     /// Longest request body in bytes. Upstream has none by default; its own end-to-end tests configure this
     /// default.
     pub body: usize,
-    /// Most entries that one search term may match.
+    /// Most entries that one search may match, each of its terms and all together.
     pub search_results: u32,
+    /// Most tiles of 256 leaf hashes that one search may read: one for every match where they lie far apart,
+    /// hence reached in logs of a million entries and more only.
+    pub search_tiles: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +55,7 @@ impl Default for Limits {
         Limits {
             body: 32_792_576,
             search_results: 10_000,
+            search_tiles: 4_096,
         }
     }
 }
@@ -121,15 +125,16 @@ pub fn router(service: Arc<Service>) -> Router {
     }
     router
         .route("/api/v1/{*path}", any(unknown_path))
-        .layer(axum::middleware::map_response(uncached))
-        .layer(
+        // One layer of two, because each layer of a router costs every request a box of its own.
+        .layer((
             // The defaults of rs/cors, which upstream wraps its API with (rekor
             // `pkg/generated/restapi/configure_rekor_server.go`).
             CorsLayer::new()
                 .allow_origin(Any)
                 .allow_methods([Method::GET, Method::POST, Method::HEAD])
                 .allow_headers([ACCEPT, CONTENT_TYPE, HeaderName::from_static("x-requested-with")]),
-        )
+            axum::middleware::map_response(uncached),
+        ))
         .route("/ping", get(ping))
         .with_state(service)
 }
@@ -167,5 +172,5 @@ fn json_response(status: StatusCode, body: String) -> Response {
 /// The engine's term for an index key of this API: one namespace for each, so that entries of one log never
 /// crowd out those of another.
 fn index_term(key: &str) -> String {
-    format!("rekor-v1/{key}")
+    ["rekor-v1/", key].concat()
 }

@@ -9,7 +9,7 @@ use std::fmt;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use common_engine::{ReadError, SubmitError};
+use common_engine::{ReadError, StoreError, SubmitError};
 use common_server::body::BodyError;
 use common_server::cpu;
 use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
@@ -98,6 +98,11 @@ pub(crate) enum ApiError {
     /// all of them.
     #[error("more than {limit} entries match one of the terms; search for a narrower term")]
     TooManyMatches { limit: u32 },
+    /// A search whose matches lie too far apart to be named with a bounded number of reads.
+    #[error(
+        "the entries that match are spread over more than {limit} tiles of the log; search for a narrower term"
+    )]
+    TooScattered { limit: usize },
     /// The active shard takes no entries.
     #[error("this log is read-only: no entry can be added")]
     ReadOnly,
@@ -107,6 +112,9 @@ pub(crate) enum ApiError {
     /// The commit failed, or its outcome is not known, or the log is going down.
     #[error("the log could not store the entry, retry later")]
     Unavailable,
+    /// The store did not answer.
+    #[error("the log could not be read, retry later")]
+    Unreadable,
     /// Something of ours failed; the cause is in the log file only.
     #[error("unexpected error communicating with transparency log")]
     Internal,
@@ -241,7 +249,14 @@ impl From<cpu::Overloaded> for ApiError {
 impl From<ReadError> for ApiError {
     fn from(cause: ReadError) -> Self {
         tracing::error!(%cause, "reading the log failed");
-        ApiError::Internal
+        match cause {
+            // A full pool, a lost connection, a disk that comes back: the client may ask again.
+            ReadError::Store(StoreError::Storage(_)) => ApiError::Unreadable,
+            // Asking again changes nothing: what is stored is wrong, or the request should not have got here.
+            ReadError::Store(StoreError::Corrupt(_))
+            | ReadError::UnknownLog(_)
+            | ReadError::OutOfRange { .. } => ApiError::Internal,
+        }
     }
 }
 
@@ -287,10 +302,13 @@ impl ApiError {
             | ApiError::SizeAhead { .. }
             | ApiError::KeyFormat
             | ApiError::UnparsableKey
-            | ApiError::TooManyMatches { .. } => StatusCode::BAD_REQUEST,
+            | ApiError::TooManyMatches { .. }
+            | ApiError::TooScattered { .. } => StatusCode::BAD_REQUEST,
             ApiError::Duplicate { .. } => StatusCode::CONFLICT,
             // The Go client retries these and honours Retry-After (hashicorp/go-retryablehttp `client.go`).
-            ApiError::Overloaded | ApiError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Overloaded | ApiError::Unavailable | ApiError::Unreadable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ApiError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
         (status, status.as_u16())
@@ -317,7 +335,7 @@ impl IntoResponse for ApiError {
                 headers.insert(LOCATION, location.clone());
                 headers.insert(ETAG, id.header());
             }
-            ApiError::Overloaded | ApiError::Unavailable => {
+            ApiError::Overloaded | ApiError::Unavailable | ApiError::Unreadable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // rekor `pkg/api/error.go`: getLogEntry*NotFound has no payload.

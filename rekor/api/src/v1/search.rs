@@ -1,23 +1,21 @@
 //! POST `/api/v1/index/retrieve`: entry IDs by e-mail, subject, artifact hash or public key.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod places;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common_engine::LogId;
 use common_server::cpu;
-use common_tlog::Hash;
 use http::StatusCode;
 use rekor_entry::Verifier;
 use serde::Deserialize;
 
-use super::entry_id::EntryId;
 use super::error::{ApiError, Place, Rule, Violation};
 use super::negotiate::json_body;
-use super::{Service, index_term, json_response};
+use super::{Service, json_response};
 
 /// The hash forms accepted. `sha384` is not in upstream's pattern although upstream indexes such digests.
 const HASH_PATTERN: &str = "^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|^(sha256:)?[0-9a-fA-F]{64}$|^(sha1:)?[0-9a-fA-F]{40}$";
@@ -158,81 +156,19 @@ pub(super) async fn retrieve(
 ) -> Result<Response, ApiError> {
     let (_, body) = json_body(request, "query", &service.bodies).await?;
     let search = cpu::run(move || Search::parse(&body.bytes)).await??;
+    let places = service.places(search).await?;
+    let ids = service.entry_ids(places).await?;
 
-    let limit = service.limits.search_results;
-    let mut hits: Option<BTreeSet<(LogId, u64)>> = None;
-    for term in &search.terms {
-        // One more than may be answered tells whether there are more.
-        let places = service
-            .engine
-            .search(&index_term(term), limit.saturating_add(1))
-            .await?;
-        if places.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
-            return Err(ApiError::TooManyMatches { limit });
-        }
-        let places: BTreeSet<_> = places
-            .into_iter()
-            .filter(|(log, _)| service.shards.by_log(*log).is_some())
-            .collect();
-        hits = Some(match (hits, search.operator) {
-            (None, _) => places,
-            (Some(all), Operator::Or) => all.into_iter().chain(places).collect(),
-            (Some(all), Operator::And) => all.intersection(&places).copied().collect(),
-        });
-    }
-
-    let mut out = String::from("[");
-    for id in service.entry_ids(hits.unwrap_or_default()).await? {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push('"');
+    // 80 digits, two quotes and a comma each.
+    let mut out = String::with_capacity(ids.len().saturating_mul(83).saturating_add(3));
+    out.push('[');
+    for (at, id) in ids.iter().enumerate() {
+        out.push_str(if at == 0 { "\"" } else { ",\"" });
         id.write(&mut out);
         out.push('"');
     }
     out.push_str("]\n");
     Ok(json_response(StatusCode::OK, out))
-}
-
-impl Service {
-    /// The IDs of entries by their places. Leaf hashes come from the tiles of level 0: one read for up to 256
-    /// neighbours.
-    async fn entry_ids(&self, places: BTreeSet<(LogId, u64)>) -> Result<Vec<EntryId>, ApiError> {
-        let mut by_tile: BTreeMap<(LogId, u64), Vec<u64>> = BTreeMap::new();
-        for (log, index) in places {
-            by_tile
-                .entry((log, index.div_euclid(256)))
-                .or_default()
-                .push(index.rem_euclid(256));
-        }
-        let mut ids = Vec::new();
-        for ((log, number), offsets) in by_tile.into_iter().rev() {
-            let (Some(shard), Some(head)) = (self.shards.by_log(log), self.engine.head(log)) else {
-                continue;
-            };
-            let tile = common_tlog::TileId {
-                level: 0,
-                index: number,
-            };
-            let hashes = self
-                .engine
-                .tile(log, tile.level, tile.index, tile.width(head.size))
-                .await?
-                .unwrap_or_default();
-            for offset in offsets.into_iter().rev() {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).saturating_mul(32);
-                let hash = hashes.get(start..).and_then(<[u8]>::first_chunk::<32>);
-                // A place beyond the head that was read is not published yet.
-                if let Some(hash) = hash {
-                    ids.push(EntryId {
-                        tree: shard.tree(),
-                        leaf: Hash(*hash),
-                    });
-                }
-            }
-        }
-        Ok(ids)
-    }
 }
 
 #[cfg(test)]

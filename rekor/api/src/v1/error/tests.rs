@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use common_engine::SealError;
+use common_engine::{Corrupt, LogId, SealError, StorageError};
 
 use super::*;
 use crate::v1::TreeId;
@@ -62,6 +62,33 @@ async fn what_the_engine_refuses_is_the_clients_or_ours_to_mend() {
         );
         assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
         assert_eq!(response.headers().contains_key(ALLOW), status == 405);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_may_be_asked_again_a_corrupt_one_not() {
+    let log = LogId(1);
+    for (cause, status, message) in [
+        (
+            ReadError::from(StorageError::new("pool of /var/lib/db timed out")),
+            503,
+            "the log could not be read, retry later",
+        ),
+        (
+            Corrupt::LeafMissing(log, 7).into(),
+            500,
+            "unexpected error communicating with transparency log",
+        ),
+        (
+            ReadError::UnknownLog(log),
+            500,
+            "unexpected error communicating with transparency log",
+        ),
+    ] {
+        let (got, text, response) = shown(cause.into()).await;
+        let expected = format!("{{\"code\":{status},\"message\":\"{message}\"}}\n");
+        assert_eq!((got, text), (status, expected));
+        assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503);
     }
 }
 

@@ -3,12 +3,16 @@
 use axum::body::Body;
 use bytes::Bytes;
 use common_engine::Entry;
+use common_pki::key::KeyAlgorithm;
 use common_tlog::leaf_hash;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::testing::{NEW, Stack, TILES, post, recorded_request};
+use crate::testing::{NEW, Stack, TILES, hashedrekord, post, recorded_request, signer};
+use crate::v1::entry_id::EntryId;
 use crate::v1::{Limits, index_term};
+
+const INDEX: &str = "/api/v1/index/retrieve";
 
 fn parse(query: Value) -> Result<Search, String> {
     Search::parse(query.to_string().as_bytes()).map_err(|error| error.to_string())
@@ -93,9 +97,7 @@ fn what_breaks_the_schema_is_refused_in_go_openapis_words() {
 }
 
 async fn search(stack: &Stack, query: Value) -> Value {
-    post(&stack.v1, "/api/v1/index/retrieve", query.to_string())
-        .await
-        .json()
+    post(&stack.v1, INDEX, query.to_string()).await.json()
 }
 
 #[tokio::test]
@@ -116,6 +118,10 @@ async fn a_dsse_entry_is_found_by_its_public_key() {
         search(&stack, json!({"publicKey": {"format": "x509", "content": key}})).await,
         json!([id])
     );
+}
+
+async fn limited(limits: Limits) -> Stack {
+    Stack::with(limits, crate::v2::Limits::default()).await
 }
 
 fn entry(number: u32, term: &str) -> Entry {
@@ -189,13 +195,10 @@ async fn hits_are_newest_first_without_repetition_and_only_of_this_log() {
 
 #[tokio::test]
 async fn more_matches_than_allowed_are_an_error_not_a_part_of_them() {
-    let stack = Stack::with(
-        Limits {
-            search_results: 3,
-            ..Limits::default()
-        },
-        crate::v2::Limits::default(),
-    )
+    let stack = limited(Limits {
+        search_results: 3,
+        ..Limits::default()
+    })
     .await;
     for number in 0..4 {
         stack
@@ -203,12 +206,7 @@ async fn more_matches_than_allowed_are_an_error_not_a_part_of_them() {
             .submit(NEW, entry(number, "a@example.com"))
             .await
             .unwrap();
-        let reply = post(
-            &stack.v1,
-            "/api/v1/index/retrieve",
-            json!({"email": "a@example.com"}).to_string(),
-        )
-        .await;
+        let reply = post(&stack.v1, INDEX, json!({"email": "a@example.com"}).to_string()).await;
         if number < 3 {
             assert_eq!(
                 reply.json().as_array().unwrap().len(),
@@ -221,5 +219,110 @@ async fn more_matches_than_allowed_are_an_error_not_a_part_of_them() {
                 "more than 3 entries match one of the terms; search for a narrower term"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn the_matches_of_all_terms_together_are_bounded() {
+    let stack = limited(Limits {
+        search_results: 3,
+        ..Limits::default()
+    })
+    .await;
+    for (number, term) in ["a@example.com", "a@example.com", "b@example.com", "b@example.com"]
+        .into_iter()
+        .enumerate()
+    {
+        let entry = entry(u32::try_from(number).unwrap(), term);
+        stack.engine.submit(NEW, entry).await.unwrap();
+    }
+    // Two of one and one more, then the same one twice, then two and two.
+    for (email, subject, found) in [
+        ("a@example.com", "2", Some(3)),
+        ("b@example.com", "2", Some(2)),
+        ("a@example.com", "b@example.com", None),
+    ] {
+        let query = json!({"email": email, "subject": subject}).to_string();
+        let reply = post(&stack.v1, INDEX, query).await;
+        match found {
+            Some(found) => assert_eq!(reply.json().as_array().unwrap().len(), found),
+            None => assert_eq!(
+                reply.json(),
+                json!({
+                    "code": 400,
+                    "message": "more than 3 entries match one of the terms; search for a narrower term",
+                })
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn matches_that_lie_too_far_apart_are_refused() {
+    let stack = limited(Limits {
+        search_tiles: 1,
+        ..Limits::default()
+    })
+    .await;
+    for number in 0..300 {
+        let term = match number {
+            0 | 255 => "near@example.com",
+            1 | 256 => "far@example.com",
+            _ => "other@example.com",
+        };
+        stack.engine.submit(NEW, entry(number, term)).await.unwrap();
+    }
+    let near = search(&stack, json!({"email": "near@example.com"})).await;
+    assert_eq!(near.as_array().unwrap().len(), 2);
+    assert_eq!(
+        search(&stack, json!({"email": "far@example.com"})).await,
+        json!({
+            "code": 400,
+            "message": "the entries that match are spread over more than 1 tiles of the log; search for a narrower term",
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_busy_key_and_a_digest_are_found_a_busy_key_alone_is_not() {
+    let stack = limited(Limits {
+        search_results: 2,
+        ..Limits::default()
+    })
+    .await;
+    let (busy, other) = (signer(KeyAlgorithm::EcdsaP256), signer(KeyAlgorithm::EcdsaP256));
+    let mut ids = Vec::new();
+    for (signer, content) in [
+        (&busy, "a"),
+        (&busy, "b"),
+        (&other, "b"),
+        (&busy, "c"),
+        (&other, "d"),
+    ] {
+        let request = hashedrekord(&**signer, content.as_bytes()).to_string();
+        let created = post(&stack.v1, "/api/v1/log/entries", request).await;
+        assert_eq!(created.status, 201);
+        ids.push(created.header("etag").to_owned());
+    }
+    let pem = STANDARD.encode(busy.public_key().to_pem());
+    let query = |content: &str, operator: &str| {
+        json!({
+            "publicKey": {"format": "x509", "content": pem},
+            "hash": common_tlog::sha256(&[content.as_bytes()]).to_string(),
+            "operator": operator,
+        })
+    };
+    for (content, found) in [
+        ("a", json!([ids.first()])),
+        // Another key signed it as well.
+        ("b", json!([ids.get(1)])),
+        ("d", json!([])),
+        ("never signed", json!([])),
+    ] {
+        assert_eq!(search(&stack, query(content, "and")).await, found, "{content}");
+    }
+    let alone = json!({"publicKey": {"format": "x509", "content": pem}, "operator": "and"});
+    for query in [query("a", "or"), alone] {
+        assert_eq!(post(&stack.v1, INDEX, query.to_string()).await.status, 400);
     }
 }
