@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -138,12 +139,14 @@ pub(super) async fn get_by_index(
 /// GET `/api/v1/log/entries/{entryUUID}`
 pub(super) async fn get_by_uuid(
     State(service): State<Arc<Service>>,
-    Path(uuid): Path<String>,
+    uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
-    let reference = EntryRef::parse(&uuid)?
-        .ok_or_else(|| Violation::new("entryUUID", Place::Path, Rule::Pattern(PATTERN)))?;
+    let malformed = || ApiError::from(Violation::new("entryUUID", Place::Path, Rule::Pattern(PATTERN)));
+    // What is not UTF-8 once its percent signs are decoded does not have the shape either.
+    let Path(uuid) = uuid.map_err(|_| malformed())?;
+    let reference = EntryRef::parse(&uuid)?.ok_or_else(malformed)?;
     answer(match reference {
         EntryRef::Full { tree, leaf } => match service.shards.by_tree(tree) {
             Some(shard) => service.in_shard(shard, leaf).await?,

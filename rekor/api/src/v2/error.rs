@@ -4,7 +4,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use common_engine::{ReadError, SubmitError};
+use common_engine::{ReadError, StoreError, SubmitError};
 use common_server::body::BodyError;
 use common_server::cpu;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -37,6 +37,9 @@ pub(crate) enum ApiError {
     /// The commit failed, or its outcome is not known, or the log is going down.
     #[error("the log could not store the entry; retry")]
     Unavailable,
+    /// The store did not answer.
+    #[error("the log could not be read; retry")]
+    Unreadable,
     /// The log takes no entries any more.
     #[error("This log has been frozen, please switch to the latest log.")]
     Frozen,
@@ -69,7 +72,7 @@ impl ApiError {
             | ApiError::Request(_)
             | ApiError::LeafTooLarge { .. } => (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT),
             ApiError::Duplicate { .. } => (StatusCode::CONFLICT, code::ALREADY_EXISTS),
-            ApiError::Pushback | ApiError::Unavailable => {
+            ApiError::Pushback | ApiError::Unavailable | ApiError::Unreadable => {
                 (StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE)
             }
             ApiError::Frozen => (StatusCode::METHOD_NOT_ALLOWED, code::UNIMPLEMENTED),
@@ -114,7 +117,14 @@ impl From<SubmitError> for ApiError {
 impl From<ReadError> for ApiError {
     fn from(cause: ReadError) -> Self {
         tracing::error!(%cause, "reading the log failed");
-        ApiError::Internal
+        match cause {
+            // A full pool, a lost connection, a disk that comes back: the client may ask again.
+            ReadError::Store(StoreError::Storage(_)) => ApiError::Unreadable,
+            // Asking again changes nothing: what is stored is wrong, or the request should not have got here.
+            ReadError::Store(StoreError::Corrupt(_))
+            | ReadError::UnknownLog(_)
+            | ReadError::OutOfRange { .. } => ApiError::Internal,
+        }
     }
 }
 
@@ -143,7 +153,7 @@ impl IntoResponse for ApiError {
             ApiError::Duplicate { index } => {
                 headers.insert(HeaderName::from_static("x-log-index"), HeaderValue::from(index));
             }
-            ApiError::Pushback | ApiError::Unavailable => {
+            ApiError::Pushback | ApiError::Unavailable | ApiError::Unreadable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

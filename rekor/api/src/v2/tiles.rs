@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -37,8 +38,10 @@ pub(super) async fn checkpoint(State(service): State<Arc<Service>>) -> Result<Re
 /// from a partial tile to the full one on that status only.
 pub(super) async fn tile(
     State(service): State<Arc<Service>>,
-    Path(path): Path<String>,
+    path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
+    // What is not UTF-8 once its percent signs are decoded is no tile path either.
+    let Path(path) = path.map_err(|_| ApiError::NotFound)?;
     let path: TilePath = format!("tile/{path}").parse().map_err(|_| ApiError::NotFound)?;
     let head = service.engine.head(service.log).ok_or(ApiError::NotFound)?;
     // An entry bundle is as wide as the tile of its leaf hashes.

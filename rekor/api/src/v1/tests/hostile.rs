@@ -1,8 +1,9 @@
 //! Wrong requests of every shape: always a 4xx, and nothing is logged.
 
+use common_engine::memory::Fault;
 use serde_json::{Value, json};
 
-use crate::testing::{NEW, Stack, mutations, post, recorded_request};
+use crate::testing::{NEW, Stack, get, mutations, post, recorded_request};
 
 const ENTRIES: &str = "/api/v1/log/entries";
 const RETRIEVE: &str = "/api/v1/log/entries/retrieve";
@@ -217,4 +218,39 @@ async fn an_answer_does_not_repeat_what_was_sent_at_any_length() {
             reply.body.len()
         );
     }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_422_in_the_apis_shape() {
+    let stack = Stack::new().await;
+    let pattern = "^([0-9a-fA-F]{64}|[0-9a-fA-F]{80})$";
+    for uuid in ["%ff", "%FF%fe/", "%c3%28", "zz"] {
+        let reply = get(&stack.v1, &format!("{ENTRIES}/{uuid}")).await;
+        let message = format!("entryUUID in path should match '{pattern}'");
+        assert_eq!(reply.json(), json!({"code": 605, "message": message}), "{uuid}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (422, "application/json"),
+            "{uuid}"
+        );
+    }
+    let reply = get(&stack.v1, "/api/v1/%ff").await;
+    assert_eq!(
+        reply.json(),
+        json!({"code": 404, "message": "path /api/v1/%ff was not found"})
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_fails_asks_to_retry() {
+    let stack = Stack::new().await;
+    let path = format!("{ENTRIES}/{}", "0".repeat(64));
+    stack.storage.fail(stack.storage.calls().len(), Fault::Fails);
+    let reply = get(&stack.v1, &path).await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
+    assert_eq!(
+        reply.json(),
+        json!({"code": 503, "message": "the log could not be read, retry later"})
+    );
+    assert_eq!(get(&stack.v1, &path).await.status, 404, "and then it answers");
 }

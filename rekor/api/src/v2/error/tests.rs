@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use common_engine::SealError;
+use common_engine::{Corrupt, LogId, SealError, StorageError};
 
 use super::*;
 
@@ -13,6 +13,17 @@ async fn every_cause_has_its_status_and_code() {
         (SubmitError::ShuttingDown.into(), 503, 14),
         (SubmitError::TooLarge { limit: 5, got: 6 }.into(), 400, 3),
         (sealed.into(), 500, 13),
+        (
+            ReadError::from(StorageError::new("pool 1234 timed out")).into(),
+            503,
+            14,
+        ),
+        (
+            ReadError::from(Corrupt::LeafMissing(LogId(1234), 7)).into(),
+            500,
+            13,
+        ),
+        (ReadError::UnknownLog(LogId(1234)).into(), 500, 13),
         (cpu::Overloaded.into(), 503, 14),
         (BodyError::Overloaded.into(), 503, 14),
         (BodyError::TooLarge { limit: 4 }.into(), 400, 3),

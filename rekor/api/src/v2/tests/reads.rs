@@ -4,6 +4,7 @@ use bytes::Bytes;
 use common_engine::Entry;
 use common_tlog::compact::CompactRange;
 use common_tlog::{Hash, TileId, bundle_codec, leaf_hash};
+use serde_json::json;
 
 use super::verify_checkpoint;
 use crate::testing::{Stack, TILES, get};
@@ -171,4 +172,21 @@ async fn the_empty_log_has_a_checkpoint_and_no_tiles() {
         assert_eq!(get(&stack.v2, path).await.status, 404);
     }
     assert_eq!((TileId { level: 0, index: 0 }).width(0), 0);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_404_in_the_apis_shape() {
+    let stack = Stack::new().await;
+    for prefix in ["", "/api/v2"] {
+        for path in ["%ff", "0/%ff", "entries/%c3%28", "0/000%fe"] {
+            let reply = get(&stack.v2, &format!("{prefix}/tile/{path}")).await;
+            assert_eq!(reply.status, 404, "{path}");
+            assert_eq!(
+                reply.json(),
+                json!({"code": 5, "message": "Not Found", "details": []}),
+                "{path}"
+            );
+            assert_eq!(reply.header("cache-control"), "no-store", "{path}");
+        }
+    }
 }
