@@ -52,7 +52,9 @@ impl EntryId {
     /// The ID as a header value: `ETag` carries it bare, without the quotes RFC 9110 §8.8.3 asks for, because
     /// sigstore-go indexes the answer's JSON with it (sigstore-go `pkg/sign/transparency.go`).
     pub(crate) fn header(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(""))
+        let mut text = String::with_capacity(80);
+        self.write(&mut text);
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
 }
 

@@ -22,19 +22,24 @@ pub(crate) struct EntryView<'a> {
 }
 
 impl EntryView<'_> {
-    /// Appends the one-member object.
-    pub(crate) fn write(&self, out: &mut String) {
-        let size = self
-            .leaf
+    /// Room for the object: base64 of what is binary, 64 digits and three marks for each hash, the note with its
+    /// escapes, and the fixed parts, which stay below 640.
+    fn size(&self) -> usize {
+        self.leaf
             .data
             .len()
-            .saturating_add(self.attestation.map_or(0, Bytes::len));
-        out.reserve(
-            size.saturating_mul(4)
-                .div_euclid(3)
-                .saturating_add(self.proof.len().saturating_mul(67))
-                .saturating_add(1_024),
-        );
+            .saturating_add(self.attestation.map_or(0, Bytes::len))
+            .saturating_add(self.set.len())
+            .saturating_mul(4)
+            .div_euclid(3)
+            .saturating_add(self.proof.len().saturating_mul(67))
+            .saturating_add(self.head.checkpoint.len())
+            .saturating_add(640)
+    }
+
+    /// Appends the one-member object.
+    pub(crate) fn write(&self, out: &mut String) {
+        out.reserve(self.size());
         out.push_str("{\"");
         self.id.write(out);
         out.push_str("\":{");
@@ -73,3 +78,6 @@ pub(crate) fn quoted_hex(out: &mut String, hash: &Hash) {
     json::hex(out, hash.as_bytes());
     out.push('"');
 }
+
+#[cfg(test)]
+mod tests;
