@@ -22,6 +22,7 @@ mod keys;
 mod landing;
 mod layout;
 mod local_tls;
+mod log_entry;
 mod paste;
 mod public_url;
 mod repository;

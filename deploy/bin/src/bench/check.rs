@@ -3,10 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use common_bundle::format::{
-    Bundle, Checkpoint, Content, InclusionPromise, InclusionProof, KeyMaterial, KindVersion, LogId,
-    MediaType, TransparencyLogEntry,
-};
+use common_bundle::format::{Bundle, Content, KeyMaterial, MediaType, TransparencyLogEntry};
 use common_bundle::trust::{CertificateAuthority, TrustError, TrustedRoot, ValidFor};
 use common_bundle::verify::{Artifact, Policy, VerifyError, verify};
 use common_pki::cert::{CertError, Certificate, ChainError, SubjectAltName, VerifyOptions, verify_chain};
@@ -15,11 +12,11 @@ use common_pki::oid;
 use common_pki::sct::{SctError, verify_embedded};
 use common_pki::tsp::{TimeStampRequest, TimeStampResponse, TimestampTrust, TspError};
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::work::Work;
 use crate::http::{Client, HttpError};
+use crate::log_entry::{self, LogEntryError};
 
 /// Why an answer is wrong, or cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +33,9 @@ pub(crate) enum CheckError {
     /// A member is not what it should be.
     #[error("expected {0}")]
     Shape(&'static str),
+    /// Not an entry of Rekor v1.
+    #[error(transparent)]
+    LogEntry(#[from] LogEntryError),
     /// The entry does not verify.
     #[error(transparent)]
     Entry(#[from] VerifyError),
@@ -89,11 +89,12 @@ impl Trust {
 
     fn v1(&self, request: &[u8], answer: &[u8]) -> Result<(), CheckError> {
         let request: Value = serde_json::from_slice(request)?;
-        let digest = unhex(text(&request, "/spec/data/hash/value")?)?;
+        let digest =
+            hex::decode(text(&request, "/spec/data/hash/value")?).map_err(|_| CheckError::Shape("hex"))?;
         let key = bytes(&request, "/spec/signature/publicKey/content")?;
         let key = PublicKey::from_pem(str::from_utf8(&key).map_err(|_| CheckError::Shape("a PEM key"))?)?;
         self.entry(
-            v1_entry(answer)?,
+            log_entry::hashedrekord(answer)?,
             &digest,
             key,
             bytes(&request, "/spec/signature/content")?,
@@ -251,66 +252,6 @@ fn certificates(authority: &CertificateAuthority) -> Result<Vec<Certificate>, Ce
         .collect()
 }
 
-/// rekor `openapi.yaml` LogEntry, in the form of a bundle.
-fn v1_entry(answer: &[u8]) -> Result<TransparencyLogEntry, CheckError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct LogEntry {
-        body: String,
-        integrated_time: u64,
-        #[serde(rename = "logID")]
-        log_id: String,
-        log_index: u64,
-        verification: Verification,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Verification {
-        signed_entry_timestamp: String,
-        inclusion_proof: Proof,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Proof {
-        checkpoint: String,
-        hashes: Vec<String>,
-        log_index: u64,
-        root_hash: String,
-        tree_size: u64,
-    }
-    let entries: std::collections::BTreeMap<String, LogEntry> = serde_json::from_slice(answer)?;
-    let (_, entry) = entries.into_iter().next().ok_or(CheckError::Shape("one entry"))?;
-    let proof = entry.verification.inclusion_proof;
-    Ok(TransparencyLogEntry {
-        log_index: entry.log_index,
-        log_id: LogId {
-            key_id: unhex(&entry.log_id)?,
-        },
-        kind_version: KindVersion {
-            kind: "hashedrekord".to_owned(),
-            version: "0.0.1".to_owned(),
-        },
-        integrated_time: entry.integrated_time,
-        inclusion_promise: Some(InclusionPromise {
-            signed_entry_timestamp: unbase64(&entry.verification.signed_entry_timestamp)?,
-        }),
-        inclusion_proof: Some(InclusionProof {
-            log_index: proof.log_index,
-            root_hash: unhex(&proof.root_hash)?,
-            tree_size: proof.tree_size,
-            hashes: proof
-                .hashes
-                .iter()
-                .map(|hash| unhex(hash))
-                .collect::<Result<_, _>>()?,
-            checkpoint: Checkpoint {
-                envelope: proof.checkpoint,
-            },
-        }),
-        canonicalized_body: unbase64(&entry.body)?,
-    })
-}
-
 /// The address in a token that we asked for ourselves.
 fn email_of(token: &str) -> Result<String, CheckError> {
     let payload = token
@@ -336,10 +277,6 @@ fn bytes(value: &Value, pointer: &str) -> Result<Vec<u8>, CheckError> {
 
 fn unbase64(text: &str) -> Result<Vec<u8>, CheckError> {
     STANDARD.decode(text).map_err(|_| CheckError::Shape("base64"))
-}
-
-fn unhex(text: &str) -> Result<Vec<u8>, CheckError> {
-    hex::decode(text).map_err(|_| CheckError::Shape("hex"))
 }
 
 #[cfg(test)]
