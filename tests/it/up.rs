@@ -1,7 +1,8 @@
 //! Starting, stopping, continuing.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -156,4 +157,42 @@ fn idle_memory_is_small() {
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(kib <= 80 * 1024, "idle: {} MiB resident, 80 at most", kib / 1024);
+}
+
+#[test]
+fn up_prints_the_lines_that_client_setup_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let mut command = Command::new(sigbox());
+    command
+        .arg("up")
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .stderr(Stdio::piped());
+    command.args(["--listen", &format!("localhost:{}", ports.http)]);
+    command.args(["--tls-listen", &format!("localhost:{}", ports.tls)]);
+    command.args(["--metrics-listen", &format!("localhost:{}", ports.metrics)]);
+    let mut child = command.spawn().unwrap();
+    let mut said = String::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        said.push_str(&format!("{line}\n"));
+        if line.starts_with("Ctrl-C stops") {
+            break;
+        }
+    }
+    let url = format!("http://localhost:{}", ports.http);
+    // `doctor` runs these lines of `client-setup` as they are, so they work.
+    for client in ["cosign", "python"] {
+        let lines = ok(Command::new(sigbox()).args(["client-setup", client, "--url", &url])).stdout;
+        for line in lines
+            .lines()
+            .filter(|l| l.starts_with("cosign ") || l.starts_with("sigstore "))
+        {
+            let command = line.split("--identity-token").next().unwrap();
+            assert!(said.contains(command), "{command}\nis not in\n{said}");
+        }
+    }
+    let _ = Command::new("kill").arg(child.id().to_string()).status();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

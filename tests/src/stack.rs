@@ -151,6 +151,9 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
         // SIGTERM first: `--ephemeral` promises that nothing is left behind.
         self.signal("TERM");
         if self.wait(Duration::from_secs(10)).is_none() {
