@@ -3,7 +3,7 @@
 use crate::email::Email;
 use crate::error::{Kind, OAuthError};
 use crate::form::{expect_media_type, read_body};
-use crate::guard::require_loopback_peer;
+use crate::guard::require_own_machine;
 use crate::issuer::Issuer;
 use crate::token::respond;
 use axum::extract::{Request, State};
@@ -25,12 +25,12 @@ struct DirectGrant {
     audience: Option<String>,
 }
 
-/// `POST token/dev`, from loopback whatever else is allowed.
+/// `POST token/dev`, from this machine whatever else is allowed.
 pub(crate) async fn grant(
     State(issuer): State<Arc<Issuer>>,
     request: Request,
 ) -> Result<Response, OAuthError> {
-    require_loopback_peer(request.extensions())?;
+    require_own_machine(&request)?;
     expect_media_type(&request, "application/json")?;
     let body = read_body(request, &issuer).await?;
     // Where, not what: serde_json's own message can quote a value, and that value can be a token.

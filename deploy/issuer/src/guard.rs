@@ -1,4 +1,5 @@
-//! Who is let in: loopback peers that address us by our own name, unless every interface is allowed.
+//! Who is let in: requests that address us by our own name, and from loopback peers only unless every interface is
+//! allowed.
 
 use crate::error::{Kind, OAuthError};
 use crate::issuer::{Exposure, Issuer};
@@ -16,15 +17,39 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Result<Response, OAuthError> {
     if issuer.exposure == Exposure::LoopbackOnly {
-        require_loopback_peer(request.extensions())?;
-        require_own_name(&issuer, request.uri(), request.headers())?;
+        require_own_machine(&request)?;
     }
+    require_own_name(&issuer, request.uri(), request.headers())?;
     require_own_origin(request.uri(), request.headers())?;
     Ok(next.run(request).await)
 }
 
+/// The request must come from this machine, as far as it shows.
+pub(crate) fn require_own_machine(request: &Request) -> Result<(), OAuthError> {
+    require_loopback_peer(request.extensions())?;
+    require_direct(request.headers())
+}
+
+/// A reverse proxy on this machine is a loopback peer and speaks for anybody; an honest one says so (RFC 7239 §4, RFC 9110
+/// §7.6.3, and the `X-` fields that came before them). A bare tunnel adds nothing and cannot be told apart.
+fn require_direct(headers: &HeaderMap) -> Result<(), OAuthError> {
+    let forwarding = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .find(|name| matches!(*name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-"));
+    match forwarding {
+        None => Ok(()),
+        Some(name) => Err(OAuthError::new(
+            Kind::Forbidden,
+            format!(
+                "expected a request sent directly from this machine, got one through a proxy (it has {name})"
+            ),
+        )),
+    }
+}
+
 /// The peer of the connection must be this machine.
-pub(crate) fn require_loopback_peer(extensions: &Extensions) -> Result<(), OAuthError> {
+fn require_loopback_peer(extensions: &Extensions) -> Result<(), OAuthError> {
     let peer = extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map(|ConnectInfo(address)| address.ip().to_canonical());
@@ -64,7 +89,7 @@ fn require_own_name(issuer: &Issuer, uri: &Uri, headers: &HeaderMap) -> Result<(
     } else {
         Err(OAuthError::new(
             Kind::Forbidden,
-            format!("expected a loopback name as Host, got {name}"),
+            format!("expected localhost, a loopback address or this issuer's own host as Host, got {name}"),
         ))
     }
 }

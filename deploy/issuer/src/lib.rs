@@ -11,7 +11,8 @@
 //!
 //! # Direct development grant
 //!
-//! `POST {issuer}/token/dev` with `Content-Type: application/json`, from a loopback peer only:
+//! `POST {issuer}/token/dev` with `Content-Type: application/json`, from a loopback peer only and through no
+//! proxy that says so:
 //!
 //! - `{"email": "dev@example.com", "audience": "sigstore"}` answers a token for that verified address
 //!   (`audience` optional);

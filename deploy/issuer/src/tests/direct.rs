@@ -2,7 +2,8 @@
 
 use super::{Provider, START, URL};
 use crate::Exposure;
-use http::StatusCode;
+use axum::body::Body;
+use http::{Request, StatusCode, header};
 
 #[tokio::test]
 async fn an_address_is_enough() {
@@ -91,4 +92,54 @@ async fn it_stays_on_loopback_even_when_exposed() {
         StatusCode::OK,
         "the rest is open"
     );
+}
+
+#[tokio::test]
+async fn a_rebound_name_gets_no_token_even_when_exposed() {
+    let provider = Provider::with(Exposure::AnyInterface, "https://sigstore.example.com/oidc");
+    let ask = |host: &str| {
+        Request::post("/token/dev")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, host)
+            .header(header::ORIGIN, format!("http://{host}"))
+            .body(Body::from(r#"{"email":"dev@example.com"}"#))
+            .unwrap()
+    };
+    let reply = provider.send(ask("evil.example:3000")).await;
+    assert_eq!(
+        (reply.status, reply.error().as_str()),
+        (StatusCode::FORBIDDEN, "access_denied")
+    );
+    for own in ["sigstore.example.com", "localhost:3000", "127.0.0.1:3000"] {
+        assert_eq!(provider.send(ask(own)).await.status, StatusCode::OK, "{own}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_gets_no_token_even_when_exposed() {
+    let provider = Provider::with(Exposure::AnyInterface, "https://sigstore.example.com/oidc");
+    for (name, value) in [
+        ("Forwarded", "for=192.0.2.60;proto=https"),
+        ("X-Forwarded-For", "192.0.2.60"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Real-IP", "192.0.2.60"),
+        ("Via", "1.1 proxy"),
+    ] {
+        let request = Request::post("/token/dev")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(name, value)
+            .body(Body::from(r#"{"email":"dev@example.com"}"#))
+            .unwrap();
+        let reply = provider.send(request).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{name}");
+        let keys = Request::get("/keys")
+            .header(name, value)
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(
+            provider.send(keys).await.status,
+            StatusCode::OK,
+            "{name}: the rest is open"
+        );
+    }
 }

@@ -24,6 +24,25 @@ async fn strangers_are_refused() {
 }
 
 #[tokio::test]
+async fn a_proxy_on_this_machine_is_refused() {
+    let provider = Provider::new();
+    for name in [
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Real-IP",
+        "Via",
+    ] {
+        let request = Request::get("/keys")
+            .header(name, "192.0.2.60")
+            .body(Body::empty());
+        let reply = provider.send(request.unwrap()).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{name}");
+        assert!(reply.body.contains("proxy"), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
 async fn a_rebound_name_is_refused() {
     let provider = Provider::new();
     let get = |host: &str| {
