@@ -38,6 +38,46 @@ pub struct Config {
     pub token_lifetime: Duration,
 }
 
+impl Config {
+    /// Whether an [`Issuer`] can be made of this, given an RSA key: for callers that create keys only for what can start.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says which part cannot be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.parsed_url().map(drop)
+    }
+
+    fn parsed_url(&self) -> Result<Url, ConfigError> {
+        let Self {
+            url,
+            exposure,
+            clients,
+            token_lifetime,
+        } = self;
+        let parsed = Url::parse(url).map_err(|_| ConfigError::Url(url.clone()))?;
+        let plain = matches!(parsed.scheme(), "http" | "https")
+            && parsed.query().is_none()
+            && parsed.fragment().is_none()
+            && parsed.username().is_empty()
+            && parsed.password().is_none();
+        if !plain || url.ends_with('/') || parsed.as_str().trim_end_matches('/') != url {
+            return Err(ConfigError::Url(url.clone()));
+        }
+        if *exposure == Exposure::LoopbackOnly && !is_loopback(&parsed) {
+            return Err(ConfigError::NotLoopback(url.clone()));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(token_lifetime) {
+            return Err(ConfigError::Lifetime(*token_lifetime));
+        }
+        let ids: std::collections::HashSet<&str> = clients.iter().map(|client| client.id.as_str()).collect();
+        if ids.len() != clients.len() || ids.contains("") {
+            return Err(ConfigError::Clients);
+        }
+        Ok(parsed)
+    }
+}
+
 /// Why an [`Issuer`] cannot be.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -92,34 +132,15 @@ impl Issuer {
     ///
     /// [`ConfigError`] says which part of the configuration cannot be.
     pub fn new(config: Config, signer: Arc<dyn Signer>, clock: Clock) -> Result<Self, ConfigError> {
+        let host = config.parsed_url()?.host_str().map(str::to_owned);
         let Config {
             url,
             exposure,
             clients,
             token_lifetime,
         } = config;
-        let parsed = Url::parse(&url).map_err(|_| ConfigError::Url(url.clone()))?;
-        let plain = matches!(parsed.scheme(), "http" | "https")
-            && parsed.query().is_none()
-            && parsed.fragment().is_none()
-            && parsed.username().is_empty()
-            && parsed.password().is_none();
-        if !plain || url.ends_with('/') || parsed.as_str().trim_end_matches('/') != url {
-            return Err(ConfigError::Url(url));
-        }
-        if exposure == Exposure::LoopbackOnly && !is_loopback(&parsed) {
-            return Err(ConfigError::NotLoopback(url));
-        }
-        if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&token_lifetime) {
-            return Err(ConfigError::Lifetime(token_lifetime));
-        }
-        let ids: std::collections::HashSet<&str> = clients.iter().map(|client| client.id.as_str()).collect();
-        if ids.len() != clients.len() || ids.contains("") {
-            return Err(ConfigError::Clients);
-        }
         let algorithm = signer.public_key().algorithm();
         let signer = TokenSigner::new(signer).ok_or(ConfigError::Key(algorithm))?;
-        let host = parsed.host_str().map(str::to_owned);
         Ok(Self {
             url,
             host,
