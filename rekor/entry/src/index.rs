@@ -22,11 +22,16 @@ pub(crate) struct IndexKeys {
 }
 
 impl IndexKeys {
-    pub(crate) fn push(&mut self, term: &str) {
+    /// Takes the term over: the most frequent ones are made for this and need no lower-case copy.
+    pub(crate) fn push(&mut self, mut term: String) {
         if term.is_empty() || term.len() > MAX_TERM || self.terms.len() >= MAX_TERMS {
             return;
         }
-        let term = term.to_lowercase();
+        if term.is_ascii() {
+            term.make_ascii_lowercase();
+        } else {
+            term = term.to_lowercase();
+        }
         if self.terms.len() < 8 {
             if self.terms.contains(&term) {
                 return;
@@ -43,14 +48,14 @@ impl IndexKeys {
     }
 
     pub(crate) fn digest(&mut self, algorithm: &str, value: &str) {
-        self.push(&format!("{algorithm}:{value}"));
+        self.push(format!("{algorithm}:{value}"));
     }
 
     /// Key hash and subject names, the hash as a public-key search asks for it.
     pub(crate) fn verifier(&mut self, verifier: &Verifier) {
-        self.push(&verifier.key_hash());
+        self.push(verifier.key_hash());
         for subject in verifier.subjects() {
-            self.push(subject);
+            self.push(subject.clone());
         }
     }
 
@@ -145,13 +150,22 @@ mod tests {
     #[test]
     fn terms_are_bounded_in_length_and_number() {
         let mut keys = IndexKeys::default();
-        keys.push(&"x".repeat(MAX_TERM + 1));
+        keys.push("x".repeat(MAX_TERM + 1));
         for n in 0..2 * MAX_TERMS {
-            keys.push(&format!("term-{n}"));
-            keys.push(&format!("term-{n}"));
+            keys.push(format!("term-{n}"));
+            keys.push(format!("term-{n}"));
         }
         let terms = keys.into_terms();
         assert_eq!(terms.len(), MAX_TERMS);
         assert_eq!(terms.iter().collect::<HashSet<_>>().len(), MAX_TERMS);
+    }
+
+    #[test]
+    fn terms_are_lower_case_in_any_script() {
+        let mut keys = IndexKeys::default();
+        for term in ["Dev@Example.COM", "dev@example.com", "ÄRGER@example.com"] {
+            keys.push(term.to_owned());
+        }
+        assert_eq!(keys.into_terms(), ["dev@example.com", "ärger@example.com"]);
     }
 }
