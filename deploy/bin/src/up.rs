@@ -35,6 +35,9 @@ use crate::up::sockets::Sockets;
 
 /// The longest an answer may take; a client has given up by then.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+/// How often the store is asked for by its last user, and how long apart: two seconds in all.
+const CLOSE_ATTEMPTS: u32 = 200;
+const CLOSE_PAUSE: Duration = Duration::from_millis(10);
 /// A scraper or two.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -111,11 +114,22 @@ async fn serve_on(
     refresh.abort();
     services.engine.shutdown().await;
     drop(services.engine);
-    // Commits are durable without it; a clean close spares the next start the recovery.
-    if let Some(storage) = Arc::into_inner(storage) {
-        storage.close().await;
-    }
+    close(storage).await;
     outcome
+}
+
+/// Moves everything into the main file and closes it. Commits are durable without it, but the next start is spared the
+/// recovery, and a temporary folder is not written to while it is removed.
+async fn close(mut storage: Arc<SqliteStorage>) {
+    // A request that was cut lets go of the store when its task notices.
+    for _ in 0..CLOSE_ATTEMPTS {
+        match Arc::try_unwrap(storage) {
+            Ok(last) => return last.close().await,
+            Err(shared) => storage = shared,
+        }
+        tokio::time::sleep(CLOSE_PAUSE).await;
+    }
+    tracing::warn!("the store is still in use and was not closed; the next start recovers it");
 }
 
 /// What `up` runs.
