@@ -19,6 +19,7 @@ mod envelope;
 mod error;
 mod index;
 mod json;
+mod list;
 mod policy;
 mod signature;
 pub mod v1;

@@ -10,10 +10,11 @@ use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_sp
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
-use crate::envelope::{EnvelopeSignature, Stop, at_most, match_signatures};
+use crate::envelope::{EnvelopeSignature, Stop, match_signatures};
 use crate::error::{FieldRule, Invalid};
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
+use crate::list::List;
 use crate::signature::Scheme;
 use crate::verifier::Verifier;
 
@@ -41,7 +42,7 @@ struct Spec<'a> {
     #[serde(borrow)]
     payload_hash: Option<Object<HashSpec<'a>>>,
     #[serde(borrow, default)]
-    signatures: Option<Vec<Object<SignatureItem<'a>>>>,
+    signatures: Option<List<Object<SignatureItem<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ struct Proposed<'a> {
     #[serde(borrow)]
     envelope: Option<Text<'a>>,
     #[serde(borrow)]
-    verifiers: Option<Vec<Text<'a>>>,
+    verifiers: Option<List<Text<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +69,7 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     payload_type: Option<Text<'a>>,
     #[serde(borrow, default)]
-    signatures: Option<Vec<Object<EnvelopeItem<'a>>>>,
+    signatures: Option<List<Object<EnvelopeItem<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +111,7 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
         .as_ref()
         .is_some_and(|signatures| !signatures.is_empty());
     let Object(Proposed { envelope, verifiers }) = spec.proposed_content.ok_or(Invalid::DsseNeither)?;
+    let verifiers = verifiers.map(|list| list.bounded("verifiers")).transpose()?;
     let mut schema = Schema::default();
     let envelope = schema.required("proposedContent.proposedContent.envelope", envelope);
     let verifiers = schema.required("proposedContent.proposedContent.verifiers", verifiers);
@@ -126,11 +128,13 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
         return Err(Invalid::DsseBoth);
     }
     let (envelope_text, verifiers) = (envelope.unwrap_or_default(), verifiers.unwrap_or_default());
-    at_most("verifiers", verifiers.len())?;
 
     let Object(envelope) =
         serde_json::from_str::<Object<Envelope<'_>>>(&envelope_text).map_err(Invalid::EnvelopeJson)?;
-    let items = envelope.signatures.unwrap_or_default();
+    let items = envelope
+        .signatures
+        .unwrap_or_default()
+        .bounded("envelope signatures")?;
     let signatures = items
         .iter()
         .map(|item| {
@@ -181,7 +185,7 @@ fn committed(spec: Spec<'_>) -> Result<Body, Invalid> {
     let payload_hash = spec
         .payload_hash
         .and_then(|hash| hash.0.sha256(&mut schema, PAYLOAD_HASH));
-    let items = spec.signatures.unwrap_or_default();
+    let items = spec.signatures.unwrap_or_default().bounded("signatures")?;
     let mut signatures = BTreeMap::new();
     for Object(item) in &items {
         let signature = schema.required("signatures.signature", item.signature.as_ref());
@@ -202,14 +206,11 @@ fn committed(spec: Spec<'_>) -> Result<Body, Invalid> {
     }
     schema.finish()?;
     match (envelope_hash, payload_hash) {
-        (Some(envelope_hash), Some(payload_hash)) if !signatures.is_empty() => {
-            at_most("signatures", signatures.len())?;
-            Ok(Body {
-                envelope_hash: envelope_hash.to_string(),
-                payload_hash: payload_hash.to_string(),
-                signatures,
-            })
-        }
+        (Some(envelope_hash), Some(payload_hash)) if !signatures.is_empty() => Ok(Body {
+            envelope_hash: envelope_hash.to_string(),
+            payload_hash: payload_hash.to_string(),
+            signatures,
+        }),
         _ => Err(Invalid::DsseNeither),
     }
 }

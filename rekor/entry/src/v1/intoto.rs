@@ -11,10 +11,11 @@ use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_sp
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
-use crate::envelope::{EnvelopeSignature, Stop, at_most, match_signatures};
+use crate::envelope::{EnvelopeSignature, Stop, match_signatures};
 use crate::error::{FieldRule, Invalid};
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
+use crate::list::List;
 use crate::signature::Scheme;
 use crate::verifier::Verifier;
 
@@ -53,7 +54,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     payload_type: Option<Text<'a>>,
     #[serde(borrow)]
-    signatures: Option<Vec<Object<SignatureItem<'a>>>>,
+    signatures: Option<List<Object<SignatureItem<'a>>>>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +99,11 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         return Err(Invalid::Fields(schema.0));
     };
     let payload_type = schema.required(PAYLOAD_TYPE, envelope.payload_type);
-    let items = schema.required(SIGNATURES, envelope.signatures);
+    let items = envelope
+        .signatures
+        .map(|list| list.bounded("signatures"))
+        .transpose()?;
+    let items = schema.required(SIGNATURES, items);
     schema.rule(
         SIGNATURES,
         FieldRule::MinItems(1),
@@ -126,7 +131,6 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         .payload_hash
         .and_then(|hash| hash.0.sha256(&mut schema, PAYLOAD_HASH_FIELDS));
     schema.finish()?;
-    at_most("signatures", signatures.len())?;
     let payload = match envelope.payload.filter(|payload| !payload.is_empty()) {
         None => None,
         Some(payload) => {

@@ -469,3 +469,42 @@ fn pem_that_is_no_key_is_refused_by_name() {
     });
     assert_refused(outcome, "invalid public key: cannot handle type RSA PUBLIC KEY");
 }
+
+/// Empty items are a few octets each: neither they nor what is wrong with each of them may fill the memory or the answer.
+#[test]
+fn long_lists_of_signatures_and_verifiers_are_refused_in_one_line() {
+    let envelope =
+        json!({ "payload": "", "payloadType": "x", "signatures": vec![json!({}); 50_000] }).to_string();
+    for (kind, version, spec, what) in [
+        (
+            "dsse",
+            "0.0.1",
+            json!({ "signatures": vec![json!({}); 50_000] }),
+            "signatures",
+        ),
+        (
+            "dsse",
+            "0.0.1",
+            json!({ "proposedContent": { "envelope": "{}", "verifiers": vec![""; 50_000] } }),
+            "verifiers",
+        ),
+        (
+            "dsse",
+            "0.0.1",
+            json!({ "proposedContent": { "envelope": envelope, "verifiers": ["AA=="] } }),
+            "envelope signatures",
+        ),
+        (
+            "intoto",
+            "0.0.2",
+            json!({ "content": { "envelope": { "signatures": vec![json!({}); 50_000] } } }),
+            "signatures",
+        ),
+    ] {
+        let request = json!({ "kind": kind, "apiVersion": version, "spec": spec }).to_string();
+        assert_eq!(
+            submit(&request).unwrap_err().to_string(),
+            format!("too many {what}: got 50000, at most 10 are allowed")
+        );
+    }
+}

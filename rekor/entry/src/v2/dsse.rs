@@ -24,11 +24,10 @@ pub(super) const KIND: &str = "dsse";
 
 pub(super) fn canonicalize(request: Dsse<'_>, policy: &Policy) -> Result<Canonical, Invalid> {
     let Object(envelope) = request.envelope.ok_or(Invalid::Missing("envelope"))?;
-    let messages = request.verifiers.unwrap_or_default();
+    let messages = request.verifiers.unwrap_or_default().bounded("verifiers")?;
     if messages.is_empty() {
         return Err(Invalid::Missing("verifiers"));
     }
-    at_most("verifiers", messages.len())?;
     let mut signers: Vec<Labelled> = Vec::with_capacity(messages.len());
     for message in &messages {
         let signer = Labelled::parse(message)?;

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
 use crate::json::{Object, Text};
+use crate::list::List;
 
 /// The request's `oneof`.
 pub(super) enum Request<'a> {
@@ -53,7 +54,7 @@ pub(super) struct Signature<'a> {
 pub(super) struct Dsse<'a> {
     pub(super) envelope: Option<Object<Envelope>>,
     #[serde(borrow)]
-    pub(super) verifiers: Option<Vec<Object<VerifierMessage<'a>>>>,
+    pub(super) verifiers: Option<List<Object<VerifierMessage<'a>>>>,
 }
 
 /// A key or certificate with the label of its algorithm; also the form bodies hold.
