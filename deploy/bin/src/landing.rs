@@ -5,8 +5,12 @@ use clap::ValueEnum;
 use crate::cli::Client;
 use crate::paste::Instance;
 
-/// The page as HTML.
+/// The page as HTML. It calls the program by its name: where it is on the server is nobody's business and no use elsewhere.
 pub(crate) fn page(instance: &Instance) -> String {
+    let instance = &Instance {
+        sigbox: "sigbox".to_owned(),
+        ..instance.clone()
+    };
     let mut sections = String::new();
     for client in Client::value_variants() {
         let title = match client {
@@ -58,18 +62,30 @@ mod tests {
     #[test]
     fn text_from_outside_is_escaped() {
         let instance = Instance {
-            url: "http://localhost:3000".to_owned(),
+            url: "http://localhost:3000/<b>&\"".to_owned(),
             root_sha256: "00".repeat(32),
-            sigbox: "'/tmp/<b>&\"/sigbox'".to_owned(),
+            sigbox: "sigbox".to_owned(),
         };
         let page = page(&instance);
         assert!(
-            page.contains("/tmp/&lt;b&gt;&amp;&quot;/sigbox") && !page.contains("<b>"),
+            page.contains("http://localhost:3000/&lt;b&gt;&amp;&quot;") && !page.contains("<b>"),
             "{page}"
         );
         assert!(
             page.contains("&gt; hello.txt"),
             "redirections survive the escaping"
+        );
+    }
+    #[test]
+    fn the_path_of_the_program_is_not_published() {
+        let page = page(&Instance {
+            url: "http://localhost:3000".to_owned(),
+            root_sha256: "00".repeat(32),
+            sigbox: "/home/somebody/build/sigbox".to_owned(),
+        });
+        assert!(
+            !page.contains("somebody") && page.contains("$(sigbox token)"),
+            "{page}"
         );
     }
 }
