@@ -60,6 +60,11 @@ impl Console {
         ));
     }
 
+    /// Something that does not stop the command and should not stay as it is.
+    pub(crate) fn warning(self, message: &str) {
+        self.line(&format!("{} {message}", self.paint("1;33", "warning:")));
+    }
+
     /// Why the command failed.
     pub(crate) fn error(self, message: &str) {
         self.line(&format!("{} {message}", self.paint("1;31", "error:")));

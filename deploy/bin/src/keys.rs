@@ -5,6 +5,7 @@
 //! exists it is never regenerated; a key file that is missing or differs from it stops the start.
 
 mod create;
+mod permissions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use common_pki::cert::{BuildError, CertError, Certificate};
 use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer};
 
 use crate::disk::{self, FileError};
+pub(crate) use crate::keys::permissions::exposed;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 

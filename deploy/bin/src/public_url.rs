@@ -63,12 +63,11 @@ impl PublicUrl {
         self.text.starts_with("https:")
     }
 
-    /// Whether the host is this machine, by name (RFC 6761 §6.3) or address.
+    /// Whether the host is this machine by its very spelling. Names under `localhost` are not among them: RFC 6761 §6.3
+    /// only recommends that a resolver keeps them on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
         let address = self.host.parse::<IpAddr>();
-        self.host == "localhost"
-            || self.host.ends_with(".localhost")
-            || address.is_ok_and(|address| address.is_loopback())
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     /// The URL with `path` behind it.
@@ -127,7 +126,7 @@ mod tests {
     fn loopback_is_recognised_by_name_and_address() {
         for (url, loopback) in [
             ("http://localhost:1", true),
-            ("http://sigstore.localhost", true),
+            ("http://sigstore.localhost", false),
             ("http://127.8.0.1", true),
             ("http://[::1]:3000", true),
             ("http://localhost.example", false),

@@ -6,6 +6,7 @@
 //! has seen a version that a restart would write again with other content.
 
 mod due;
+mod validity;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::files::{FileSet, Freshness, StaticFile};
 use crate::keys::{Keys, KeysError};
 use crate::layout::Layout;
 use crate::repository::due::Due;
+pub(crate) use crate::repository::validity::Validity;
 
 /// How often it is looked whether something is due.
 const CHECK_EVERY: Duration = Duration::from_secs(3600);
@@ -50,6 +52,15 @@ pub(crate) enum RepositoryError {
         /// What is wrong with it.
         source: TufError,
     },
+    /// Nothing to continue from, although clients have seen a repository.
+    #[error(
+        "{folder}/timestamp.json is missing but the store holds logs: restore the folder from your backup, because clients \
+         refuse a repository that starts again at version 1"
+    )]
+    Lost {
+        /// Where it was.
+        folder: String,
+    },
     /// The registry gives no trust files.
     #[error("the key registry gives no trust files: {0}")]
     Trust(#[from] TrustError),
@@ -59,6 +70,7 @@ pub(crate) enum RepositoryError {
 }
 
 /// The repository and the files exported beside it.
+#[derive(Clone)]
 pub(crate) struct Repository {
     layout: Layout,
     metadata: tuf::Repository,
@@ -66,15 +78,21 @@ pub(crate) struct Repository {
     online_key: Arc<LocalSigner>,
     tuf: FileSet,
     trust: FileSet,
+    validity: Validity,
 }
 
 impl Repository {
     /// Creates the repository, or continues the one in the folder: with targets as the registry has them now, and
-    /// metadata that is fresh.
+    /// metadata that is fresh. Where logs exist it is never created: they come after it, so there has been one.
     ///
     /// # Errors
     /// [`RepositoryError`]; what was published before is untouched then.
-    pub(crate) fn open(layout: Layout, keys: &Keys, now: SystemTime) -> Result<Repository, RepositoryError> {
+    pub(crate) fn open(
+        layout: Layout,
+        keys: &Keys,
+        logs_exist: bool,
+        now: SystemTime,
+    ) -> Result<Repository, RepositoryError> {
         let (_, root_key) = keys.active(Role::TufRoot)?;
         let (_, online_key) = keys.active(Role::TufOnline)?;
         let targets = published_targets(keys.registry())?;
@@ -84,12 +102,11 @@ impl Repository {
         let published = disk::read(&folder.join("timestamp.json"))?.is_some();
         let lifetimes = Lifetimes::default();
         let metadata = if published {
-            tuf::Repository::load(|path| std::fs::read(folder.join(path)).ok()).map_err(|source| {
-                RepositoryError::Stored {
-                    folder: folder.display().to_string(),
-                    source,
-                }
-            })?
+            load(&layout)?
+        } else if logs_exist {
+            return Err(RepositoryError::Lost {
+                folder: folder.display().to_string(),
+            });
         } else {
             let (created, files) = with_signers(&root_key, &online_key, |signers| {
                 tuf::Repository::create(&roles(&root_key, &online_key), &targets, lifetimes, now, signers)
@@ -104,6 +121,7 @@ impl Repository {
             online_key,
             tuf: FileSet::default(),
             trust: FileSet::default(),
+            validity: Validity::default(),
         };
         repository.set_targets(&targets, now)?;
         repository.refresh(now)?;
@@ -122,6 +140,11 @@ impl Repository {
         self.trust.clone()
     }
 
+    /// Until when clients accept what is served.
+    pub(crate) fn validity(&self) -> Validity {
+        self.validity.clone()
+    }
+
     /// The current `root.json`.
     pub(crate) fn root(&self) -> Bytes {
         self.tuf
@@ -134,23 +157,41 @@ impl Repository {
     pub(crate) async fn keep_fresh(mut self, clock: Clock) {
         loop {
             tokio::time::sleep(CHECK_EVERY).await;
-            // Signing and flushing files take their time; losing this task would let the repository expire.
-            let (now, mut repository) = (clock(), self);
-            let worked = tokio::task::spawn_blocking(move || {
-                let outcome = repository
-                    .refresh(now)
-                    .and_then(|changed| if changed { repository.publish() } else { Ok(()) });
-                (repository, outcome)
-            });
-            let Ok((repository, outcome)) = worked.await else {
-                return;
-            };
-            self = repository;
-            if let Err(error) = outcome {
-                // Clients go on with what is published until it expires; the next round tries again.
-                tracing::error!(%error, "the trust repository was not signed anew");
+            self = self.round(&clock).await;
+        }
+    }
+
+    /// One look at what is due. Whatever goes wrong, clients go on with what is published until it expires, and the next
+    /// round tries again: without rounds the repository would expire for certain.
+    async fn round(self, clock: &Clock) -> Repository {
+        let (mut repository, clock) = (self.clone(), Arc::clone(clock));
+        // Signing and flushing files take their time.
+        let worked = tokio::task::spawn_blocking(move || {
+            // Published even if nothing was due: the round before may have failed between the two.
+            let outcome = repository.refresh(clock()).and_then(|_| repository.publish());
+            (repository, outcome)
+        });
+        match worked.await {
+            Ok((repository, outcome)) => {
+                if let Err(error) = outcome {
+                    tracing::error!(%error, "the trust repository was not signed anew");
+                }
+                repository
+            }
+            Err(error) => {
+                tracing::error!(%error, "signing the trust repository anew was interrupted");
+                self.reloaded()
             }
         }
+    }
+
+    /// Takes up what is on disk: an interrupted round may have written more than this copy knows of.
+    fn reloaded(mut self) -> Repository {
+        match load(&self.layout) {
+            Ok(metadata) => self.metadata = metadata,
+            Err(error) => tracing::error!(%error, "the trust repository on disk cannot be continued"),
+        }
+        self
     }
 
     fn set_targets(&mut self, targets: &[Target], now: SystemTime) -> Result<(), RepositoryError> {
@@ -254,8 +295,23 @@ impl Repository {
             }
         }
         self.tuf.replace(files);
+        let ends = tuf::Role::ALL.map(|role| self.metadata.current(role).1);
+        if let Some(earliest) = ends.into_iter().min_by_key(|end| end.unix()) {
+            self.validity.set(earliest);
+        }
         Ok(())
     }
+}
+
+/// The metadata in the folder.
+fn load(layout: &Layout) -> Result<tuf::Repository, RepositoryError> {
+    let folder = layout.tuf();
+    tuf::Repository::load(|path| std::fs::read(folder.join(path)).ok()).map_err(|source| {
+        RepositoryError::Stored {
+            folder: folder.display().to_string(),
+            source,
+        }
+    })
 }
 
 /// Root keys apart from the key that the server signs with by itself.

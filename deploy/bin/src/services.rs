@@ -23,6 +23,7 @@ use crate::files::FileSet;
 use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
+use crate::repository::Validity;
 
 /// Numbers of the logs in the store, never used for another.
 const CT: LogId = LogId(1);
@@ -91,17 +92,28 @@ pub(crate) enum ServicesError {
     System(&'static str),
 }
 
-/// Refuses a store whose keys are lost, before new keys are made for it.
+/// Whether the store holds logs. One whose keys are lost is refused, before new keys are made for it.
 ///
 /// # Errors
 /// [`ServicesError::LogsWithoutKeys`].
-pub(crate) async fn check_orphans(storage: &dyn Storage, keys_exist: bool) -> Result<(), ServicesError> {
+pub(crate) async fn has_logs(storage: &dyn Storage, keys_exist: bool) -> Result<bool, ServicesError> {
     let logs = storage.logs().await?;
     if keys_exist || logs.is_empty() {
-        return Ok(());
+        return Ok(!logs.is_empty());
     }
     let names: Vec<_> = logs.into_iter().map(|log| log.info.spec.origin).collect();
     Err(ServicesError::LogsWithoutKeys(names.join(", ")))
+}
+
+/// The development issuer at `url`: its configuration can be checked before there is a key for it.
+#[must_use]
+pub(crate) fn issuer_config(url: &PublicUrl, exposure: Exposure) -> deploy_issuer::Config {
+    deploy_issuer::Config {
+        url: url.issuer(),
+        exposure,
+        clients: vec![deploy_issuer::Client::sigstore()],
+        token_lifetime: TOKEN_LIFETIME,
+    }
 }
 
 /// What the services are made of.
@@ -120,6 +132,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: Clock,
     /// The TUF repository.
     pub(crate) tuf: FileSet,
+    /// Until when clients accept it.
+    pub(crate) validity: Validity,
     /// The exported trust files.
     pub(crate) trust: FileSet,
     /// The page at `/`.
@@ -164,6 +178,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         anchor,
         clock,
         tuf,
+        validity,
         trust,
         landing,
     } = parts;
@@ -228,16 +243,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let roots = AcceptedRoots::new(ca_certificates.last().cloned().into_iter().collect())?;
     let ct = Arc::new(fulcio_ct::CtLog::new(engine.clone(), CT, ct_personality, roots));
 
-    let issuer = Issuer::new(
-        deploy_issuer::Config {
-            url: url.issuer(),
-            exposure,
-            clients: vec![deploy_issuer::Client::sigstore()],
-            token_lifetime: TOKEN_LIFETIME,
-        },
-        keys.issuer(),
-        Arc::clone(&clock),
-    )?;
+    let issuer = Issuer::new(issuer_config(url, exposure), keys.issuer(), Arc::clone(&clock))?;
     let issuer_routes = deploy_issuer::router(Arc::new(issuer));
     let fetch = OwnIssuer {
         url: url.issuer(),
@@ -282,7 +288,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         .nest("/oidc", issuer_routes)
         .nest("/tuf", tuf.router())
         .nest("/trust", trust.router())
-        .merge(health(engine.clone(), ready.clone()))
+        .merge(health(engine.clone(), ready.clone(), validity, clock))
         .route(
             "/",
             get(async move || ([(header::CACHE_CONTROL, "no-cache")], Html(landing.clone()))),
@@ -318,7 +324,7 @@ fn tree_id(logs: &[StoredLog]) -> Result<v1::TreeId, ServicesError> {
 }
 
 /// `/healthz` says that the process answers, `/readyz` that it may be sent requests.
-fn health(engine: Engine, ready: Readiness) -> Router {
+fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) -> Router {
     let readiness = async move || -> Response {
         if !ready.get() {
             return reply::unavailable(
@@ -330,6 +336,12 @@ fn health(engine: Engine, ready: Readiness) -> Router {
             return reply::unavailable(
                 5,
                 "not ready: the last write to the log store failed; see the server's log",
+            );
+        }
+        if !validity.includes(clock()) {
+            return reply::unavailable(
+                60,
+                "not ready: the trust repository has expired and clients refuse it; see the server's log",
             );
         }
         "ready\n".into_response()

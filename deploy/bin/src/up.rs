@@ -21,10 +21,11 @@ use crate::clock::{self, Clock};
 use crate::console::Console;
 use crate::doctor;
 use crate::exit::Failure;
-use crate::keys::{Keys, KeysError};
+use crate::keys::{self, Keys, KeysError};
 use crate::landing;
 use crate::layout::Layout;
 use crate::local_tls;
+use crate::paste::quoted;
 use crate::public_url::PublicUrl;
 use crate::repository::Repository;
 use crate::services::{self, Parts, Services};
@@ -49,10 +50,14 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is made, so that a signal during the start also ends it in order.
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
-    let clock = clock::system();
     let sockets = Sockets::bind(&args).await.map_err(Failure::cannot_start)?;
+    // Also before anything is made: keys carry the host for good.
+    let url = sockets.public_url(&args).map_err(Failure::cannot_start)?;
+    services::issuer_config(&url, exposure(&args))
+        .check()
+        .map_err(Failure::cannot_start)?;
     let folder = Folder::open(&args).map_err(Failure::cannot_start)?;
-    let outcome = serve_on(&args, console, stop, clock, sockets, &folder, began).await;
+    let outcome = serve_on(&args, console, stop, sockets, &url, &folder, began).await;
     folder.close().map_err(Failure::failed)?;
     outcome
 }
@@ -61,23 +66,25 @@ async fn serve_on(
     args: &UpArgs,
     console: Console,
     stop: Stop,
-    clock: Clock,
     sockets: Sockets,
+    url: &PublicUrl,
     folder: &Folder,
     began: Instant,
 ) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics().map_err(Failure::cannot_start)?;
-    let url = sockets.public_url(args).map_err(Failure::cannot_start)?;
+    let clock = clock::system();
     let Instance {
         storage,
         services,
         repository,
         root,
-    } = assemble(args, &clock, &url, folder).await?;
+    } = assemble(args, &clock, url, folder).await?;
+    warn_of_exposed_keys(console, folder.layout());
     let acceptor = local_tls::prepare(folder.layout(), url.host(), clock()).map_err(Failure::cannot_start)?;
 
-    let (local, ready) = (sockets.local_url(), Ready::new(&url, &sockets, folder.layout()));
-    let http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
+    let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));
+    let mut http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
+    http.extend(sockets.loopback);
     let router = layers::wrap(services.router, REQUEST_LIMIT);
     let public = tokio::spawn(serve(http, router, Limits::default(), stop.wait()));
     let internal = layers::wrap(telemetry::metrics_router(metrics.clone()), REQUEST_LIMIT);
@@ -155,11 +162,12 @@ async fn assemble(
             .map_err(Failure::cannot_start)?,
     );
     let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
-    services::check_orphans(storage.as_ref(), known)
+    let logs_exist = services::has_logs(storage.as_ref(), known)
         .await
         .map_err(Failure::cannot_start)?;
     let keys = open_keys(layout.clone(), url.clone(), clock()).await?;
-    let repository = Repository::open(layout.clone(), &keys, clock()).map_err(Failure::cannot_start)?;
+    let repository =
+        Repository::open(layout.clone(), &keys, logs_exist, clock()).map_err(Failure::cannot_start)?;
     let root = repository.root();
     // A store that does not outlive the process has no past to be compared with.
     let anchor: Arc<dyn Anchor> = if args.ephemeral {
@@ -167,19 +175,15 @@ async fn assemble(
     } else {
         Arc::new(FileAnchor::new(layout.published()))
     };
-    let exposed = args.expose_development_issuer_to_the_network;
     let parts = Parts {
         keys: &keys,
         url,
-        exposure: if exposed {
-            Exposure::AnyInterface
-        } else {
-            Exposure::LoopbackOnly
-        },
+        exposure: exposure(args),
         storage: Arc::clone(&storage) as Arc<dyn Storage>,
         anchor,
         clock: Arc::clone(clock),
         tuf: repository.tuf(),
+        validity: repository.validity(),
         trust: repository.trust(),
         landing: landing::page(&client_setup::instance(url.as_str(), &root)),
     };
@@ -190,6 +194,25 @@ async fn assemble(
         repository,
         root,
     })
+}
+
+fn exposure(args: &UpArgs) -> Exposure {
+    if args.expose_development_issuer_to_the_network {
+        Exposure::AnyInterface
+    } else {
+        Exposure::LoopbackOnly
+    }
+}
+
+/// Only a warning: a folder on a file system without permissions cannot be made better.
+fn warn_of_exposed_keys(console: Console, layout: &Layout) {
+    for path in keys::exposed(layout) {
+        console.warning(&format!(
+            "{0} is accessible to other users of this machine, who can then sign as this instance: chmod go= {1}",
+            path.display(),
+            quoted(&path.to_string_lossy())
+        ));
+    }
 }
 
 /// Generating an RSA key takes a while, and every file is flushed: not on a thread that serves.

@@ -159,3 +159,22 @@ fn a_lost_exchanged_or_foreign_key_stops_the_start() {
         Err(KeysError::Registry { .. })
     ));
 }
+
+#[test]
+fn keys_that_others_can_reach_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = layout(&folder);
+    open(&layout, "http://localhost:3000").unwrap();
+    assert_eq!(exposed(&layout), Vec::<std::path::PathBuf>::new());
+    let key = layout.keys().join("rekor-v1-1.pem");
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set(&key, 0o640);
+    assert_eq!(exposed(&layout), std::slice::from_ref(&key));
+    set(&layout.keys(), 0o701);
+    assert_eq!(exposed(&layout), [layout.keys(), key.clone()]);
+    set(&key, 0o600);
+    set(&layout.keys(), 0o700);
+    assert!(exposed(&layout).is_empty());
+}

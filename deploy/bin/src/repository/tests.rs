@@ -2,6 +2,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::panic,
     reason = "tests"
 )]
 
@@ -20,7 +21,7 @@ fn open(folder: &tempfile::TempDir, url: &str, now: SystemTime) -> Result<Reposi
     let layout = Layout::new(folder.path().to_owned());
     let url: PublicUrl = url.parse().unwrap();
     let keys = Keys::open(&layout, &url, start()).unwrap();
-    Repository::open(layout, &keys, now)
+    Repository::open(layout, &keys, false, now)
 }
 
 fn version(repository: &Repository, role: tuf::Role) -> u64 {
@@ -150,4 +151,43 @@ fn a_damaged_repository_stops_the_start() {
     let error = open(&folder, "http://localhost:3000", start()).err().unwrap();
     assert!(matches!(error, RepositoryError::Stored { .. }), "{error}");
     assert!(error.to_string().contains("backup"), "{error}");
+}
+
+#[test]
+fn a_lost_repository_is_not_started_again_under_existing_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    open(&folder, "http://localhost:3000", start()).unwrap();
+    let keys = Keys::open(&layout, &"http://localhost:3000".parse().unwrap(), start()).unwrap();
+    Repository::open(layout.clone(), &keys, true, start()).unwrap();
+    std::fs::remove_file(layout.tuf().join("timestamp.json")).unwrap();
+    let error = Repository::open(layout.clone(), &keys, true, start())
+        .err()
+        .unwrap();
+    assert!(matches!(error, RepositoryError::Lost { .. }), "{error}");
+    assert!(error.to_string().contains("backup"), "{error}");
+    assert!(!layout.tuf().join("timestamp.json").exists(), "nothing was made");
+}
+
+/// A round that panics is logged, and the next one works, from what is on disk.
+#[tokio::test]
+async fn a_panic_does_not_end_the_rounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = open(&folder, "http://localhost:3000", start()).unwrap();
+    let root = repository.root();
+    let (served, validity) = (repository.tuf(), repository.validity());
+    let late = start() + DAY * 30;
+    assert!(validity.includes(start()) && !validity.includes(late));
+    let broken: Clock = Arc::new(|| panic!("a clock that panics"));
+    let repository = repository.round(&broken).await;
+    assert!(!validity.includes(late));
+    let clock: Clock = Arc::new(move || late);
+    let repository = repository.round(&clock).await;
+    assert!(validity.includes(late));
+    client_accepts(&repository, &root, late);
+    assert_eq!(
+        served.get("timestamp.json").unwrap(),
+        repository.tuf().get("timestamp.json").unwrap(),
+        "the routes serve what the round published"
+    );
 }

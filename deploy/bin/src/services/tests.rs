@@ -8,6 +8,7 @@
 use std::time::SystemTime;
 
 use axum::body::Body;
+use common_bundle::trust::Timestamp;
 use common_engine::NoAnchor;
 use common_engine::memory::MemoryStorage;
 use fulcio_ca::{Fetch, FetchError};
@@ -22,11 +23,23 @@ fn clock() -> Clock {
     Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
 }
 
+/// Valid for some seconds from now, or until before now.
+fn until(seconds: i64) -> Validity {
+    let validity = Validity::default();
+    validity.set(
+        Timestamp::from_system_time(clock()())
+            .unwrap()
+            .plus_seconds(seconds),
+    );
+    validity
+}
+
 struct Fixture {
     _folder: tempfile::TempDir,
     keys: Keys,
     url: PublicUrl,
     storage: Arc<MemoryStorage>,
+    validity: Validity,
 }
 
 impl Fixture {
@@ -39,6 +52,7 @@ impl Fixture {
             keys,
             url,
             storage: Arc::default(),
+            validity: until(1),
         }
     }
 
@@ -51,6 +65,7 @@ impl Fixture {
             anchor: Arc::new(NoAnchor),
             clock: clock(),
             tuf: FileSet::default(),
+            validity: self.validity.clone(),
             trust: FileSet::default(),
             landing: "landing".to_owned(),
         })
@@ -111,9 +126,24 @@ async fn readiness_follows_the_canary() {
 }
 
 #[tokio::test]
+async fn an_expired_trust_repository_is_not_ready() {
+    for (validity, status) in [(until(1), 200), (until(0), 503), (Validity::default(), 503)] {
+        let fixture = Fixture {
+            validity,
+            ..Fixture::new()
+        };
+        let services = fixture.start().await.unwrap();
+        services.ready.set(true);
+        let (got, said) = get(&services.router, "/readyz").await;
+        assert_eq!(got, status, "{said}");
+        assert!(status == 200 || said.contains("expired"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
     let fixture = Fixture::new();
-    check_orphans(fixture.storage.as_ref(), false).await.unwrap();
+    assert!(!has_logs(fixture.storage.as_ref(), false).await.unwrap());
     let first = fixture.start().await.unwrap();
     let tree = |services: &Services| services.engine.log(REKOR_V1).unwrap().spec.tree_id;
     let drawn = tree(&first);
@@ -121,8 +151,8 @@ async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
     let second = fixture.start().await.unwrap();
     assert_eq!(tree(&second), drawn);
     second.engine.shutdown().await;
-    check_orphans(fixture.storage.as_ref(), true).await.unwrap();
-    let orphans = check_orphans(fixture.storage.as_ref(), false).await.unwrap_err();
+    assert!(has_logs(fixture.storage.as_ref(), true).await.unwrap());
+    let orphans = has_logs(fixture.storage.as_ref(), false).await.unwrap_err();
     assert!(matches!(orphans, ServicesError::LogsWithoutKeys(_)), "{orphans}");
     let strangers = Fixture {
         storage: Arc::clone(&fixture.storage),
@@ -140,16 +170,8 @@ fn a_new_database_gets_a_new_tree_id() {
 #[tokio::test]
 async fn the_own_issuer_is_read_without_a_network() {
     let fixture = Fixture::new();
-    let issuer = Issuer::new(
-        deploy_issuer::Config {
-            url: fixture.url.issuer(),
-            exposure: Exposure::LoopbackOnly,
-            clients: vec![deploy_issuer::Client::sigstore()],
-            token_lifetime: TOKEN_LIFETIME,
-        },
-        fixture.keys.issuer(),
-        clock(),
-    );
+    let config = issuer_config(&fixture.url, Exposure::LoopbackOnly);
+    let issuer = Issuer::new(config, fixture.keys.issuer(), clock());
     let fetch = OwnIssuer {
         url: fixture.url.issuer(),
         routes: deploy_issuer::router(Arc::new(issuer.unwrap())),

@@ -64,6 +64,9 @@ pub(crate) enum SocketsError {
 pub(crate) struct Sockets {
     /// All services in clear text.
     pub(crate) http: Bound,
+    /// The same on loopback, where `http` is not there: the canary and `sigbox token` come this way, because the direct
+    /// grant answers this machine only.
+    pub(crate) loopback: Option<Bound>,
     /// All services over TLS.
     pub(crate) tls: Bound,
     /// Metrics.
@@ -85,8 +88,15 @@ impl Sockets {
         {
             return Err(SocketsError::Exposed { flag });
         }
+        let all = bind(http, "listen").await?;
+        let loopback = if http.is_loopback() || http.is_unspecified() {
+            None
+        } else {
+            Some(bind(&ListenAddr::localhost(all.port()), "listen").await?)
+        };
         Ok(Sockets {
-            http: bind(http, "listen").await?,
+            http: all,
+            loopback,
             tls: bind(tls, "tls-listen").await?,
             metrics: bind(metrics, "metrics-listen").await?,
             addresses,
@@ -115,7 +125,8 @@ impl Sockets {
 
     /// Where this process itself finds the services, whatever the public URL is.
     pub(crate) fn local_url(&self) -> String {
-        let address = self.http.addresses().into_iter().next();
+        let here = self.loopback.as_ref().unwrap_or(&self.http);
+        let address = here.addresses().into_iter().next();
         let address = address.map(|mut address| {
             if address.ip().is_unspecified() {
                 address.set_ip(if address.is_ipv4() {
@@ -164,7 +175,7 @@ async fn bind(address: &ListenAddr, flag: &'static str) -> Result<Bound, Sockets
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
     use clap::Parser;
 
@@ -240,5 +251,27 @@ mod tests {
         let sockets = Sockets::bind(&all).await.unwrap();
         assert!(matches!(sockets.public_url(&all), Err(SocketsError::NoUrl)));
         assert!(sockets.local_url().starts_with("http://127.0.0.1:"));
+    }
+    /// The address of this machine towards another; `None` without a network. Connecting a datagram socket sends nothing.
+    fn outward_address() -> Option<std::net::IpAddr> {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+        socket.connect("192.0.2.1:9").ok()?;
+        let address = socket.local_addr().ok()?.ip();
+        (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+    }
+
+    #[tokio::test]
+    async fn one_address_elsewhere_is_bound_on_loopback_as_well() {
+        let Some(address) = outward_address() else {
+            println!("skipped: this machine has no address but loopback");
+            return;
+        };
+        let asked = format!("--listen={address}:0");
+        let sockets = Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"]))
+            .await
+            .unwrap();
+        let local = sockets.local_url();
+        assert_eq!(local, format!("http://127.0.0.1:{}", sockets.http.port()));
+        assert!(sockets.loopback.is_some());
     }
 }
