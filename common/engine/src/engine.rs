@@ -23,7 +23,7 @@ use crate::writer::Core;
 /// Several logs behind one writer. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
     stop: Arc<watch::Sender<bool>>,
     done: watch::Receiver<()>,
@@ -46,7 +46,12 @@ struct PublishedLog {
 }
 
 impl Shared {
-    pub(crate) fn new<'a>(core: Arc<Core>, options: Options, tips: impl Iterator<Item = &'a Tip>) -> Self {
+    pub(crate) fn new<'a>(
+        core: Arc<Core>,
+        public: Arc<dyn Storage>,
+        options: Options,
+        tips: impl Iterator<Item = &'a Tip>,
+    ) -> Self {
         let logs = tips.map(|tip| {
             let view = ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge));
             (
@@ -58,7 +63,7 @@ impl Shared {
             )
         });
         Self {
-            reader: Reader::new(Arc::clone(&core.storage), options.cached_tiles),
+            reader: Reader::new(public, options.cached_tiles, options.concurrent_reads),
             core,
             logs: logs.collect(),
             room: Arc::new(Semaphore::new(options.queue_bytes.min(Semaphore::MAX_PERMITS))),
@@ -123,8 +128,15 @@ impl Engine {
         clock: Clock,
         options: Options,
     ) -> Result<Self, OpenError> {
-        let (core, writer) = crate::open::open(storage, configs, anchor.as_ref(), clock, &options).await?;
-        let shared = Arc::new(Shared::new(core, options, writer.tips()));
+        let (core, writer) = crate::open::open(
+            Arc::clone(&storage).reserved(),
+            configs,
+            anchor.as_ref(),
+            clock,
+            &options,
+        )
+        .await?;
+        let shared = Arc::new(Shared::new(core, storage, options, writer.tips()));
         let (queue, jobs) = mpsc::channel(options.queue_entries.max(1));
         let (stop, stopping) = watch::channel(false);
         let (finished, done) = watch::channel(());
@@ -232,10 +244,11 @@ impl Engine {
         }
     }
 
-    /// Whether the last commit or reload succeeded; false while the store fails.
+    /// Whether entries can be logged: false from any failed write or contradiction on, until the store was verified
+    /// and written to again, and once the writer has stopped.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.shared.writable.load(Ordering::Relaxed)
+        self.shared.writable.load(Ordering::Relaxed) && !self.queue.is_closed()
     }
 
     /// Entries that wait for the writer.
@@ -252,18 +265,21 @@ impl Engine {
 
     /// A leaf, or `None` beyond the head.
     pub async fn leaf(&self, log: LogId, index: u64) -> Result<Option<StoredLeaf>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared.reader.leaf(log, &view, index).await
     }
 
     /// Leaves from `start` on: at most `count`, at most 1,024, and none beyond the head.
     pub async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared.reader.leaves(log, &view, start, count).await
     }
 
     /// The leaf whose Merkle leaf hash is `leaf_hash`.
     pub async fn find_leaf(&self, log: LogId, leaf_hash: &Hash) -> Result<Option<StoredLeaf>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         let key = self.shared.core.secret.leaf(log, leaf_hash);
         self.shared.reader.find_leaf(log, &view, key, leaf_hash).await
@@ -271,12 +287,14 @@ impl Engine {
 
     /// Inclusion proof of a leaf at any size up to the head's, verified before it leaves.
     pub async fn inclusion_proof(&self, log: LogId, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared.reader.inclusion(log, &view, index, size).await
     }
 
     /// Consistency proof between any two sizes, `1 <= from <= to`, up to the head's, verified before it leaves.
     pub async fn consistency_proof(&self, log: LogId, from: u64, to: u64) -> Result<Vec<Hash>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared.reader.consistency(log, &view, from, to).await
     }
@@ -284,7 +302,8 @@ impl Engine {
     /// Leaves of all logs that were logged under a term, the highest log and index first, at most `limit`.
     pub async fn search(&self, term: &str, limit: u32) -> Result<Vec<(LogId, u64)>, ReadError> {
         let key = self.shared.core.secret.term(term);
-        let rows = self.shared.core.storage.find(&[key], limit).await?;
+        let _turn = self.shared.reader.turn().await?;
+        let rows = self.shared.reader.storage.find(&[key], limit).await?;
         let places = rows.into_iter().map(|(_, place)| place);
         // A commit is visible in storage a moment before its head is published.
         let published = |log, index| self.head(log).is_some_and(|head| index < head.size);
@@ -302,6 +321,7 @@ impl Engine {
         index: u64,
         width: u16,
     ) -> Result<Option<Bytes>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared
             .reader
@@ -311,7 +331,8 @@ impl Engine {
 
     /// An attachment of any entry.
     pub async fn attachment(&self, key: &str) -> Result<Option<Bytes>, ReadError> {
-        Ok(self.shared.core.storage.attachment(key).await?)
+        let _turn = self.shared.reader.turn().await?;
+        Ok(self.shared.reader.storage.attachment(key).await?)
     }
 
     /// Takes no more entries, waits until all that had queued are answered, and until the anchor knows the last

@@ -222,6 +222,9 @@ pub enum ReadError {
         /// Largest accepted value (smallest, where a proof's start is 0).
         limit: u64,
     },
+    /// Too many reads are under way: try again later.
+    #[error("too many reads are under way")]
+    Busy,
     /// The store failed or is wrong; nothing of it was served.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -140,6 +140,10 @@ impl MemoryStorage {
 
 #[async_trait]
 impl Storage for MemoryStorage {
+    fn reserved(self: Arc<Self>) -> Arc<dyn Storage> {
+        self
+    }
+
     async fn secret(&self) -> Result<IndexSecret, StorageError> {
         self.call("secret", |_| Ok(self.secret))
     }
@@ -176,6 +180,10 @@ impl Storage for MemoryStorage {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError> {
         let _open = self.gate.read().await;
         self.call("commit", |contents| contents.commit(batch))
+    }
+
+    async fn probe(&self) -> Result<(), StorageError> {
+        self.call("probe", |_| Ok(()))
     }
 
     async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, StorageError> {

@@ -67,6 +67,10 @@ pub struct Options {
     pub batch_entries: usize,
     /// Bytes in one batch.
     pub batch_bytes: usize,
+    /// Index rows in one batch: each goes to a page of its own once the index is large.
+    pub batch_rows: usize,
+    /// Public reads at once; more wait for a second and are then refused with [`crate::ReadError::Busy`].
+    pub concurrent_reads: usize,
     /// Threads that seal, hash and sign.
     pub threads: usize,
     /// Tiles kept in memory for proofs, 16 KiB each.
@@ -80,6 +84,8 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             batch_entries: 1_024,
             batch_bytes: 8 << 20,
+            batch_rows: 8_192,
+            concurrent_reads: 32,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             cached_tiles: 512,
         }

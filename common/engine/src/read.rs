@@ -6,11 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use common_tlog::proof::{Plan, ProofError, verify_consistency, verify_inclusion};
 use common_tlog::tile::{FULL_BYTES, FULL_WIDTH, right_edge};
 use common_tlog::{Hash, NodeReader, RightEdge, TileId, leaf_hash};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use crate::cache::{Nodes, TileCache};
 use crate::error::{Corrupt, ReadError};
@@ -20,6 +23,8 @@ use crate::types::{Head, LogId, StoredLeaf};
 
 /// Most leaves one call returns; the rest is asked for again.
 const MAX_LEAVES: u32 = 1_024;
+/// How long a read waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A published head with the hash tiles that are not full under it.
 pub(crate) struct View {
@@ -53,17 +58,31 @@ pub(crate) fn proof_failed(log: LogId, error: &ProofError) {
 
 /// Reads of all logs.
 pub(crate) struct Reader {
-    storage: Arc<dyn Storage>,
+    pub(crate) storage: Arc<dyn Storage>,
+    turns: Semaphore,
     cache: Mutex<TileCache>,
     cached_tiles: usize,
 }
 
 impl Reader {
-    pub(crate) fn new(storage: Arc<dyn Storage>, cached_tiles: usize) -> Self {
+    pub(crate) fn new(storage: Arc<dyn Storage>, cached_tiles: usize, concurrent: usize) -> Self {
         Self {
             storage,
+            turns: Semaphore::new(concurrent.clamp(1, Semaphore::MAX_PERMITS)),
             cache: Mutex::default(),
             cached_tiles,
+        }
+    }
+
+    /// The turn of a public read, kept until it is answered. So many run at once that the store is busy and no more:
+    /// the others wait here, and are refused early rather than when the store's own patience ends.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, ReadError> {
+        match timeout(PATIENCE, self.turns.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => {
+                metrics::counter!("sigbox_engine_reads_refused_total").increment(1);
+                Err(ReadError::Busy)
+            }
         }
     }
 

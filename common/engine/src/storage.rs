@@ -3,6 +3,8 @@
 //! A back end keeps, for each log, one head row, leaves, tiles; and, across logs, index rows and attachments. It
 //! decides nothing: every hash, key and place is computed by the engine. [`crate::contract`] tests the obligations.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use common_tlog::{Hash, TileId};
@@ -85,6 +87,10 @@ pub enum Commit {
 /// - **Cancellation**: dropping the future of a read is harmless. The engine never drops the future of a write.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
+    /// The same store, through connections that only this handle uses: the engine's writer reads and writes by it, so
+    /// that public reads can never keep it waiting.
+    fn reserved(self: Arc<Self>) -> Arc<dyn Storage>;
+
     /// The key of the index hashes, drawn at random when the store was created and the same ever since.
     async fn secret(&self) -> Result<IndexSecret, StorageError>;
 
@@ -107,6 +113,9 @@ pub trait Storage: Send + Sync + 'static {
     /// - **Append-only**: a leaf that is already stored is never overwritten; that is an error.
     /// - `Err` means that the outcome is unknown, and the batch may still become visible later.
     async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError>;
+
+    /// Writes durably, in a transaction as [`Storage::commit`] does, and changes nothing: `Ok` if a commit can succeed.
+    async fn probe(&self) -> Result<(), StorageError>;
 
     /// The stored leaves of `log` with `start <= index < start + count`, in order.
     async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, StorageError>;

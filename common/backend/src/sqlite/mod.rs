@@ -4,6 +4,8 @@
 //! (`synchronous=FULL`) before it returns, so a cut before the sync loses the whole transaction and one after it
 //! loses nothing. Moving frames into the main file happens beside the commits (see `wal`): SQLite syncs the log
 //! before it touches the main file and the main file before it reuses the log, so a cut there repeats the move.
+//! The start moves whatever a crash left, synced, before anything is read; an error of the move ends all writing (see
+//! `wal`).
 //! Connections never map the file into memory, where a stray write would reach the disk unseen.
 
 mod commit;
@@ -14,7 +16,7 @@ mod wal;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -43,7 +45,10 @@ const FILE: &str = "sigbox.db";
 /// WAL-reset bug, in SQLite since 3.7.0. Checked when it is built, and again with the library that really runs.
 const OLDEST_LIBRARY: [u32; 3] = [3, 51, 3];
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
+/// Connections of public reads.
 const READERS: u32 = 4;
+/// Connections of the engine's writer, which reads by one at a time.
+const RESERVED: u32 = 2;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +67,9 @@ pub enum SqliteError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another program reads the file, so that what a crash left could not be made durable.
+    #[error("the database is in use by another program, and its write-ahead log could not be recovered")]
+    InUse,
     /// SQLite says no.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
@@ -71,20 +79,41 @@ pub enum SqliteError {
 #[derive(Debug)]
 pub struct SqliteStorage {
     inner: Arc<Inner>,
+    /// Whose connections read.
+    reads: Reads,
+    open: Arc<Open>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reads {
+    Public,
+    /// The engine's writer: see [`Storage::reserved`].
+    Writer,
+}
+
+/// What lives as long as any handle.
+#[derive(Debug)]
+struct Open {
     checkpointer: JoinHandle<()>,
     /// No second process opens the file while this lives.
     _folder: Arc<DataFolder>,
 }
 
-/// What the storage and its checkpointer share.
+/// What the handles and the checkpointer share.
 #[derive(Debug)]
 struct Inner {
     options: SqliteConnectOptions,
     secret: IndexSecret,
-    readers: SqlitePool,
+    public: SqlitePool,
+    reserved: SqlitePool,
     /// The one connection that writes; `None` after an error, until the next write opens a new one.
     writer: Mutex<Option<SqliteConnection>>,
+    /// Moves pages (see `wal`). It is always there and closed last, because SQLite has the last connection that
+    /// closes move the pages too, and then nobody would learn of an error.
+    mover: Mutex<Option<SqliteConnection>>,
     pressure: Pressure,
+    /// Why nothing can be written any more, until the process is restarted.
+    failed: OnceLock<StorageError>,
 }
 
 impl SqliteStorage {
@@ -107,42 +136,64 @@ impl SqliteStorage {
             return Err(SqliteError::Library(version));
         }
         let secret = schema::prepare(&mut writer).await?;
+        let mover = wal::recover(&options).await?;
         // A reader keeps little of its own: the operating system caches the file for all of them.
         let reader = options.clone().read_only(true).pragma("cache_size", "-8192");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(Duration::from_secs(10));
-        let readers = pool.connect_with(reader).await?;
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                // A file does not hang up: asking first would double the work of a small read.
+                .test_before_acquire(false)
+        };
         let inner = Inner {
-            options,
             secret,
-            readers,
+            public: pool(READERS).connect_with(reader.clone()).await?,
+            reserved: pool(RESERVED).connect_with(reader).await?,
+            options,
             writer: Mutex::new(Some(writer)),
+            mover: Mutex::new(Some(mover)),
             pressure: Pressure::default(),
+            failed: OnceLock::new(),
         };
         let inner = Arc::new(inner);
         let checkpointer = tokio::spawn(wal::run(Arc::clone(&inner)));
         Ok(Self {
             inner,
-            checkpointer,
-            _folder: folder,
+            reads: Reads::Public,
+            open: Arc::new(Open {
+                checkpointer,
+                _folder: folder,
+            }),
         })
     }
 
     /// Moves everything into the main file and closes it. Commits that were acknowledged are durable without it.
     /// Every call that comes later fails, or opens the file anew.
     pub async fn close(&self) {
-        self.checkpointer.abort();
-        self.inner.readers.close().await;
-        if let Some(writer) = self.inner.writer.lock().await.take()
-            && let Err(error) = writer.close().await
-        {
-            tracing::warn!(%error, "the database was not closed cleanly; the next start recovers it");
+        // Not in the middle of a pass, whose error would be lost.
+        let mut mover = self.inner.mover.lock().await;
+        self.open.checkpointer.abort();
+        self.inner.public.close().await;
+        self.inner.reserved.close().await;
+        let writer = self.inner.writer.lock().await.take();
+        for connection in writer.into_iter().chain(mover.take()) {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "the database was not closed cleanly; the next start recovers it");
+            }
+        }
+    }
+
+    /// The connections for reads; the writer gets none once nothing can be written any more.
+    fn readers(&self) -> Result<&SqlitePool, StorageError> {
+        match self.reads {
+            Reads::Public => Ok(&self.inner.public),
+            Reads::Writer => self.inner.check().map(|()| &self.inner.reserved),
         }
     }
 }
 
-impl Drop for SqliteStorage {
+impl Drop for Open {
     fn drop(&mut self) {
         self.checkpointer.abort();
     }
@@ -179,6 +230,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .pragma("mmap_size", "0")
         // Moving pages into the main file is not the commit's work, see `wal`.
         .pragma("wal_autocheckpoint", "0")
+        // Once it was emptied, a log that had grown gives its space back.
+        .pragma("journal_size_limit", wal::HIGH_WATER.to_string())
         // macOS: a sync that reaches the disk.
         .pragma("fullfsync", "1")
         .pragma("checkpoint_fullfsync", "1")
@@ -212,13 +265,21 @@ fn leaf_of(row: &sqlx::sqlite::SqliteRow) -> Result<(Place, StoredLeaf), sqlx::E
 
 #[async_trait]
 impl Storage for SqliteStorage {
+    fn reserved(self: Arc<Self>) -> Arc<dyn Storage> {
+        Arc::new(Self {
+            inner: Arc::clone(&self.inner),
+            reads: Reads::Writer,
+            open: Arc::clone(&self.open),
+        })
+    }
+
     async fn secret(&self) -> Result<IndexSecret, StorageError> {
         Ok(self.inner.secret)
     }
 
     async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
         let rows = sqlx::query(schema::SELECT_LOGS)
-            .fetch_all(&self.inner.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(unknown)?;
         rows.iter()
@@ -253,6 +314,18 @@ impl Storage for SqliteStorage {
         outcome
     }
 
+    async fn probe(&self) -> Result<(), StorageError> {
+        let same = sqlx::query("UPDATE store SET version = version");
+        let written = self
+            .inner
+            .write(async |connection| done(same.execute(connection).await?.rows_affected()))
+            .await?;
+        match written {
+            Commit::Committed => Ok(()),
+            Commit::Conflict => Err(damaged("store without its row")),
+        }
+    }
+
     async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, StorageError> {
         let Some((from, to)) = leaf_range(log, start, count) else {
             return Ok(Vec::new());
@@ -263,7 +336,7 @@ impl Storage for SqliteStorage {
         let rows = query
             .bind(from)
             .bind(to)
-            .fetch_all(&self.inner.readers)
+            .fetch_all(self.readers()?)
             .await
             .map_err(unknown)?;
         rows.iter()
@@ -274,7 +347,7 @@ impl Storage for SqliteStorage {
     async fn leaves_at(&self, places: &[Place]) -> Result<Vec<Option<StoredLeaf>>, StorageError> {
         let keys: Vec<i64> = places.iter().filter_map(|p| place(*p)).collect();
         let select = "SELECT place, time, data, extra FROM leaves WHERE place IN ";
-        let rows = rows::select_in(&self.inner.readers, select, "", &keys, None)
+        let rows = rows::select_in(self.readers()?, select, "", &keys, None)
             .await
             .map_err(unknown)?;
         let found = rows
@@ -288,7 +361,7 @@ impl Storage for SqliteStorage {
     async fn tiles(&self, log: LogId, tiles: &[TileId]) -> Result<Vec<Option<Bytes>>, StorageError> {
         let keys: Vec<i64> = tiles.iter().filter_map(|tile| tile_id(log, *tile)).collect();
         let select = "SELECT tile, hashes FROM tiles WHERE tile IN ";
-        let rows = rows::select_in(&self.inner.readers, select, "", &keys, None)
+        let rows = rows::select_in(self.readers()?, select, "", &keys, None)
             .await
             .map_err(unknown)?;
         let mut found = HashMap::new();
@@ -308,7 +381,7 @@ impl Storage for SqliteStorage {
         keys.dedup();
         let select = "SELECT key, place FROM lookup WHERE key IN ";
         let order = " ORDER BY key, place DESC LIMIT ?";
-        let rows = rows::select_in(&self.inner.readers, select, order, &keys, Some(i64::from(limit)))
+        let rows = rows::select_in(self.readers()?, select, order, &keys, Some(i64::from(limit)))
             .await
             .map_err(unknown)?;
         let row =
@@ -322,7 +395,7 @@ impl Storage for SqliteStorage {
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         let query = sqlx::query_scalar::<_, Vec<u8>>("SELECT data FROM attachments WHERE key = ?").bind(key);
         Ok(query
-            .fetch_optional(&self.inner.readers)
+            .fetch_optional(self.readers()?)
             .await
             .map_err(unknown)?
             .map(Bytes::from))
@@ -338,6 +411,22 @@ fn done(rows: u64) -> Result<Commit, sqlx::Error> {
 }
 
 impl Inner {
+    /// Fails once [`Inner::fail`] was called.
+    fn check(&self) -> Result<(), StorageError> {
+        self.failed.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Ends all writing, for as long as the process lives.
+    fn fail(&self, cause: &sqlx::Error) {
+        let error = StorageError::new(format!(
+            "the write-ahead log could not be moved into the database ({cause}): nothing is written any more, restart \
+             the process once the disk is sound"
+        ));
+        tracing::error!(%error, "the store has failed");
+        // The first cause stays.
+        let _ = self.failed.set(error);
+    }
+
     /// Runs one write on the writer's connection. After an error the connection is given up: what SQLite made of a
     /// failed transaction is found out by looking at the file anew.
     async fn write<F>(&self, work: F) -> Result<Commit, StorageError>
@@ -345,6 +434,7 @@ impl Inner {
         F: AsyncFnOnce(&mut SqliteConnection) -> Result<Commit, sqlx::Error>,
     {
         let mut slot = self.writer.lock().await;
+        self.check()?;
         let mut connection = match slot.take() {
             Some(connection) => connection,
             None => self.options.connect().await.map_err(unknown)?,

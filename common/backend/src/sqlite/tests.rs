@@ -20,11 +20,11 @@ use common_tlog::{Hash, leaf_hash};
 use super::*;
 use crate::anchor::FileAnchor;
 
-fn folder(path: &Path) -> Arc<DataFolder> {
+pub(super) fn folder(path: &Path) -> Arc<DataFolder> {
     Arc::new(DataFolder::open(path).unwrap())
 }
 
-async fn store(path: &Path) -> SqliteStorage {
+pub(super) async fn store(path: &Path) -> SqliteStorage {
     SqliteStorage::open(folder(path)).await.unwrap()
 }
 
@@ -47,9 +47,9 @@ impl Personality for TestLog {
     }
 }
 
-const LOG: LogId = LogId(1);
+pub(super) const LOG: LogId = LogId(1);
 
-fn entry(body: String) -> Entry {
+pub(super) fn entry(body: String) -> Entry {
     let body = Bytes::from(body);
     Entry {
         identity: leaf_hash(&body),
@@ -60,7 +60,7 @@ fn entry(body: String) -> Entry {
     }
 }
 
-async fn engine(path: &Path, storage: SqliteStorage) -> Result<Engine, OpenError> {
+pub(super) async fn engine(path: &Path, storage: Arc<SqliteStorage>) -> Result<Engine, OpenError> {
     let spec = LogSpec {
         kind: LogKind::RekorV2,
         origin: "log.test".to_owned(),
@@ -76,10 +76,10 @@ async fn engine(path: &Path, storage: SqliteStorage) -> Result<Engine, OpenError
     };
     let clock = Clock::new(|| -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_800_000_000) });
     let anchor = Arc::new(FileAnchor::new(path.join("published")));
-    Engine::open(Arc::new(storage), vec![log], anchor, clock, Options::default()).await
+    Engine::open(storage, vec![log], anchor, clock, Options::default()).await
 }
 
-async fn fill(engine: &Engine, name: &str, count: usize) {
+pub(super) async fn fill(engine: &Engine, name: &str, count: usize) {
     let tasks: Vec<_> = (0..count)
         .map(|n| {
             let (engine, entry) = (engine.clone(), entry(format!("{name} {n}")));
@@ -106,7 +106,9 @@ async fn the_contract_of_storage_holds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_continues_after_a_restart_and_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
-    let first = engine(dir.path(), store(dir.path()).await).await.unwrap();
+    let first = engine(dir.path(), Arc::new(store(dir.path()).await))
+        .await
+        .unwrap();
     fill(&first, "first", 700).await;
     let head = first.head(LOG).unwrap();
     assert_eq!(first.search("all", u32::MAX).await.unwrap().len(), 700);
@@ -119,7 +121,9 @@ async fn a_log_continues_after_a_restart_and_after_a_crash() {
     drop(first);
     std::fs::copy(dir.path().join("published"), crashed.path().join("published")).unwrap();
 
-    let after_crash = engine(crashed.path(), store(crashed.path()).await).await.unwrap();
+    let after_crash = engine(crashed.path(), Arc::new(store(crashed.path()).await))
+        .await
+        .unwrap();
     assert_eq!(
         after_crash.head(LOG).unwrap(),
         head,
@@ -147,7 +151,7 @@ async fn a_log_continues_after_a_restart_and_after_a_crash() {
 async fn a_restored_backup_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let first = engine(dir.path(), store(&data).await).await.unwrap();
+    let first = engine(dir.path(), Arc::new(store(&data).await)).await.unwrap();
     fill(&first, "first", 10).await;
     first.shutdown().await;
     drop(first);
@@ -155,7 +159,7 @@ async fn a_restored_backup_is_refused() {
     reopened.close().await;
     drop(reopened);
     let backup = std::fs::read(data.join("sigbox.db")).unwrap();
-    let second = engine(dir.path(), store(&data).await).await.unwrap();
+    let second = engine(dir.path(), Arc::new(store(&data).await)).await.unwrap();
     fill(&second, "second", 10).await;
     second.shutdown().await;
     drop(second);
@@ -164,7 +168,7 @@ async fn a_restored_backup_is_refused() {
     drop(newest);
 
     std::fs::write(data.join("sigbox.db"), backup).unwrap();
-    let error = engine(dir.path(), store(&data).await)
+    let error = engine(dir.path(), Arc::new(store(&data).await))
         .await
         .unwrap_err()
         .to_string();
@@ -175,7 +179,7 @@ async fn a_restored_backup_is_refused() {
 async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let first = engine(dir.path(), store(&data).await).await.unwrap();
+    let first = engine(dir.path(), Arc::new(store(&data).await)).await.unwrap();
     fill(&first, "first", 260).await;
     first.shutdown().await;
     drop(first);
@@ -206,7 +210,7 @@ async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
             .unwrap();
         sqlx::query(damage).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let error = engine(copy.path(), store(copy.path()).await)
+        let error = engine(copy.path(), Arc::new(store(copy.path()).await))
             .await
             .unwrap_err()
             .to_string();
@@ -309,26 +313,23 @@ fn libraries_with_the_wal_reset_bug_are_refused() {
     }
 }
 
-/// The write-ahead log is emptied beside the commits, and does not grow with the database.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_write_ahead_log_stays_bounded() {
+async fn public_reads_never_keep_the_writer_waiting() {
     let dir = tempfile::tempdir().unwrap();
     let storage = store(dir.path()).await;
     let inner = Arc::clone(&storage.inner);
-    let engine = engine(dir.path(), storage).await.unwrap();
-    let large = "x".repeat(30_000);
-    for round in 0..12 {
-        fill(&engine, &format!("{large} {round}"), 300).await;
+    let engine = engine(dir.path(), Arc::new(storage)).await.unwrap();
+    fill(&engine, "old", 1).await;
+    let mut taken = Vec::new();
+    for _ in 0..READERS {
+        taken.push(inner.public.acquire().await.unwrap());
     }
-    let pages: i64 = {
-        let mut connection = inner.options.connect().await.unwrap();
-        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-        row.get(1)
-    };
-    // All in all some 27,000 pages of leaves were written.
-    assert!(pages < 24_000, "{pages} pages in the log");
-    assert_eq!(engine.head(LOG).unwrap().size, 3_600);
+    // Every connection of the public is in use, and more wait for one.
+    let own = engine.clone();
+    let waiting = tokio::spawn(async move { own.leaf(LOG, 0).await });
+    let submitted = tokio::time::timeout(Duration::from_secs(5), fill(&engine, "new", 50));
+    submitted.await.unwrap();
+    assert_eq!(engine.head(LOG).unwrap().size, 51);
+    drop(taken);
+    assert!(waiting.await.unwrap().unwrap().is_some());
 }

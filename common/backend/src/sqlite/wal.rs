@@ -2,25 +2,36 @@
 //!
 //! Done inside a commit, as SQLite does by itself, it makes every some-thousandth batch wait for tens of
 //! milliseconds. Here a connection of its own does it (`PASSIVE`: writers and readers go on), and only for the last
-//! few pages, written meanwhile, is the writer held back, so that the log can start over and does not grow for ever.
+//! few pages, written meanwhile, is the writer held back, so that the log can start over (`RESTART`: it waits for the
+//! readers of the log, which `PASSIVE` does not, and under steady reads the log would never start over).
+//!
+//! An error of such a pass is final. After a failed `fsync` Linux takes the pages for clean: the next pass would
+//! succeed on pages that are not on the disk, the log would start over, and a power cut would lose what had been
+//! acknowledged. So nothing is tried again in this process; the log stays as it is, and the next start moves all of it
+//! once more (`sqlite.org/atomiccommit.html` §9.4; PostgreSQL panics since 11.2 for the same reason).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use common_engine::Batch;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Row};
 use tokio::sync::Notify;
 
-use super::Inner;
+use super::{Inner, SqliteError};
 
 const PAGE: u64 = 4_096;
 /// Estimated bytes in the log from which on it is emptied.
-const HIGH_WATER: u64 = 16_000 * PAGE;
+pub(super) const HIGH_WATER: u64 = 16_000 * PAGE;
 /// Pages left behind that are few enough to hold the writer for.
 const FEW_PAGES: i64 = 2_000;
 /// Passes beside the writer before it is held back in any case.
 const PASSES: u32 = 4;
+/// How long the writer is held for readers to leave the log, in milliseconds.
+const PATIENCE: u32 = 100;
+/// After readers did not leave it.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// An estimate of what has been written to the log since it was emptied.
 #[derive(Debug, Default)]
@@ -56,37 +67,114 @@ impl Pressure {
     }
 }
 
-/// Empties the log whenever it has grown; runs until it is aborted.
+/// Moves what a crash left in the log, synced: until then it may be in the operating system's memory alone, and no head
+/// in it may be shown. Gives the connection that will move pages from now on.
+pub(super) async fn recover(options: &SqliteConnectOptions) -> Result<SqliteConnection, SqliteError> {
+    let mut connection = options.connect().await?;
+    let done = match pass(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
+        Ok(done) => done,
+        Err(error) => {
+            keep(connection);
+            return Err(error.into());
+        }
+    };
+    if done.busy {
+        return Err(SqliteError::InUse);
+    }
+    let patience = format!("PRAGMA busy_timeout = {PATIENCE}");
+    sqlx::query(sqlx::AssertSqlSafe(patience))
+        .fetch_one(&mut connection)
+        .await?;
+    Ok(connection)
+}
+
+/// Empties the log whenever it has grown; runs until it is aborted or an error is final.
 pub(super) async fn run(inner: Arc<Inner>) {
     loop {
         inner.pressure.high.notified().await;
         inner.pressure.bytes.store(0, Ordering::Relaxed);
-        if let Err(error) = empty(&inner).await {
-            // Nothing is lost: the log is only longer. The next commits ask again.
-            metrics::counter!("sigbox_sqlite_checkpoint_failures_total").increment(1);
-            tracing::error!(%error, "the write-ahead log was not moved into the database");
+        loop {
+            match empty(&inner).await {
+                Ok(Emptied::Yes) => break,
+                Ok(Emptied::ReadersStay) => tokio::time::sleep(RETRY).await,
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!(%error, "the write-ahead log was not moved into the database");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => {
+                    metrics::counter!("sigbox_sqlite_checkpoint_failures_total").increment(1);
+                    return inner.fail(&error);
+                }
+            }
         }
     }
 }
 
-async fn empty(inner: &Inner) -> Result<(), sqlx::Error> {
-    let mut connection = inner.options.connect().await?;
+enum Emptied {
+    Yes,
+    ReadersStay,
+}
+
+async fn empty(inner: &Inner) -> Result<Emptied, sqlx::Error> {
+    let mut slot = inner.mover.lock().await;
+    // Closed.
+    let Some(connection) = slot.as_mut() else {
+        return Ok(Emptied::Yes);
+    };
+    let emptied = move_all(inner, connection).await;
+    if emptied.as_ref().is_err_and(|error| !is_passing(error))
+        && let Some(connection) = slot.take()
+    {
+        keep(connection);
+    }
+    emptied
+}
+
+async fn move_all(inner: &Inner, connection: &mut SqliteConnection) -> Result<Emptied, sqlx::Error> {
+    const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
     for _ in 0..PASSES {
-        if passive(&mut connection).await? <= FEW_PAGES {
+        if pass(connection, PASSIVE).await?.left <= FEW_PAGES {
             break;
         }
     }
-    let writer = inner.writer.lock().await;
-    passive(&mut connection).await?;
-    drop(writer);
-    connection.close().await
+    let _held = inner.writer.lock().await;
+    let done = pass(connection, "PRAGMA wal_checkpoint(RESTART)").await?;
+    Ok(if done.busy {
+        Emptied::ReadersStay
+    } else {
+        Emptied::Yes
+    })
 }
 
-/// Moves what can be moved without waiting; gives the number of pages left.
-async fn passive(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-    let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
-        .fetch_one(connection)
-        .await?;
-    let (in_log, moved) = (row.try_get::<i64, _>(1)?, row.try_get::<i64, _>(2)?);
-    Ok(in_log.saturating_sub(moved))
+/// Whether SQLite stopped before it gave anything to the disk that may now be lost: it was busy or locked (5, 6), had
+/// no memory (7), or the disk had no room (13) (`sqlite.org/rescode.html`).
+fn is_passing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|extended| matches!(extended & 0xff, 5 | 6 | 7 | 13))
 }
+
+/// Never closes the connection. While one is open, no other that closes is the last one, which would move the pages
+/// once more on its way out.
+fn keep(connection: SqliteConnection) {
+    std::mem::forget(connection);
+}
+
+struct Pass {
+    /// Readers or a writer were in the way: not an error.
+    busy: bool,
+    /// Pages left in the log.
+    left: i64,
+}
+
+async fn pass(connection: &mut SqliteConnection, pragma: &'static str) -> Result<Pass, sqlx::Error> {
+    let row = sqlx::query(pragma).fetch_one(connection).await?;
+    let (in_log, moved) = (row.try_get::<i64, _>(1)?, row.try_get::<i64, _>(2)?);
+    Ok(Pass {
+        busy: row.try_get::<i64, _>(0)? != 0,
+        left: in_log.saturating_sub(moved),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::harness::*;
 use crate::memory::MemoryStorage;
-use crate::{Corrupt, LogId, ReadError, StoreError};
+use crate::{Corrupt, LogId, NoAnchor, Options, ReadError, StoreError};
 
 /// Roots of every size, by an independent way.
 fn roots(leaves: &[Vec<u8>]) -> Vec<Hash> {
@@ -246,4 +246,37 @@ async fn a_missing_leaf_or_tile_is_an_error_and_not_an_absence() {
         corrupt(engine.inclusion_proof(V1, 300, 600).await.unwrap_err()),
         missing
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_beyond_the_bound_wait_shortly_and_are_refused() {
+    let storage = Arc::new(MemoryStorage::new());
+    let options = Options {
+        concurrent_reads: 1,
+        ..Options::default()
+    };
+    let engine = open_with(storage, Arc::new(NoAnchor), options).await.unwrap();
+    fill(&engine, V1, "a", 2).await;
+    let slow = engine.shared.reader.turn().await.unwrap();
+    let hash = leaf_hash(b"a 0");
+    let refusals = [
+        engine.leaf(V1, 0).await.unwrap_err(),
+        engine.leaves(V1, 0, 2).await.unwrap_err(),
+        engine.find_leaf(V1, &hash).await.unwrap_err(),
+        engine.inclusion_proof(V1, 0, 2).await.unwrap_err(),
+        engine.consistency_proof(V1, 1, 2).await.unwrap_err(),
+        engine.tile(V1, 0, 0, 2).await.unwrap_err(),
+        engine.search("a", 1).await.unwrap_err(),
+        engine.attachment("a").await.unwrap_err(),
+    ];
+    for error in refusals {
+        assert!(matches!(error, ReadError::Busy), "{error}");
+    }
+    // The writer, and the proof of a duplicate, need no turn.
+    fill(&engine, V1, "a", 3).await;
+    let own = engine.clone();
+    let waiting = tokio::spawn(async move { own.leaf(V1, 0).await });
+    tokio::task::yield_now().await;
+    drop(slow);
+    assert!(waiting.await.unwrap().unwrap().is_some());
 }

@@ -32,6 +32,9 @@ pub(crate) enum ApiError {
     /// Another method than the endpoint's.
     #[error("method not allowed: {0}")]
     Method(Method),
+    /// The engine has as many reads as it runs at once.
+    #[error("too many reads are under way: try again later")]
+    Busy,
     /// Storage failed, or what it holds is wrong. The log line has the cause, the answer does not.
     #[error("the log cannot be read at the moment")]
     Unreadable,
@@ -47,6 +50,7 @@ impl ApiError {
             | Self::UnknownIssuer => StatusCode::NOT_FOUND,
             Self::SubmissionDisabled => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -61,6 +65,7 @@ impl ApiError {
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
+            ReadError::Busy => Self::Busy,
             // Sizes and indexes are checked before the engine is asked, against a head that only grows.
             ReadError::OutOfRange { .. } | ReadError::UnknownLog(_) | ReadError::Store(_) => {
                 Self::internal(&error)

@@ -119,7 +119,7 @@ impl From<ReadError> for ApiError {
         tracing::error!(%cause, "reading the log failed");
         match cause {
             // A full pool, a lost connection, a disk that comes back: the client may ask again.
-            ReadError::Store(StoreError::Storage(_)) => ApiError::Unreadable,
+            ReadError::Busy | ReadError::Store(StoreError::Storage(_)) => ApiError::Unreadable,
             // Asking again changes nothing: what is stored is wrong, or the request should not have got here.
             ReadError::Store(StoreError::Corrupt(_))
             | ReadError::UnknownLog(_)

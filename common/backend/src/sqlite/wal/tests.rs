@@ -1,0 +1,187 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::path::Path;
+use std::process::Command;
+
+use common_engine::{Storage, SubmitError};
+use common_tlog::leaf_hash;
+
+use super::super::tests::{LOG, engine, entry, fill, folder, store};
+use super::super::{FILE, SqliteStorage, connect_options};
+use super::*;
+
+fn log_bytes(dir: &Path) -> u64 {
+    std::fs::metadata(dir.join(format!("{FILE}-wal")))
+        .map(|file| file.len())
+        .unwrap()
+}
+
+/// The write-ahead log is emptied beside the commits, and does not grow with the database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_stays_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Arc::new(store(dir.path()).await);
+    let inner = Arc::clone(&storage.inner);
+    let engine = engine(dir.path(), storage).await.unwrap();
+    let large = "x".repeat(30_000);
+    for round in 0..12 {
+        fill(&engine, &format!("{large} {round}"), 300).await;
+    }
+    let pages: i64 = {
+        let mut connection = inner.options.connect().await.unwrap();
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        row.get(1)
+    };
+    // All in all some 27,000 pages of leaves were written.
+    assert!(pages < 24_000, "{pages} pages in the log");
+    assert_eq!(engine.head(LOG).unwrap().size, 3_600);
+}
+
+/// Four readers that never pause: a log that only starts over when nobody reads it would keep all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_write_ahead_log_stays_bounded_under_steady_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Arc::new(store(dir.path()).await);
+    let engine = engine(dir.path(), Arc::clone(&storage)).await.unwrap();
+    let large = "x".repeat(30_000);
+    fill(&engine, &large, 100).await;
+    let readers: Vec<_> = (0..4)
+        .map(|_| {
+            let storage = Arc::clone(&storage);
+            tokio::spawn(async move {
+                loop {
+                    assert_eq!(storage.leaves(LOG, 0, 100).await.unwrap().len(), 100);
+                }
+            })
+        })
+        .collect();
+    let mut largest = 0;
+    for round in 0..24 {
+        fill(&engine, &format!("{large} {round}"), 300).await;
+        largest = largest.max(log_bytes(dir.path()));
+    }
+    for reader in readers {
+        assert!(!reader.is_finished());
+        reader.abort();
+    }
+    // Some 220 MB were written.
+    assert!(largest < 2 * HIGH_WATER, "the log grew to {largest} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_left_is_moved_before_it_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = engine(dir.path(), Arc::new(store(dir.path()).await))
+        .await
+        .unwrap();
+    fill(&first, "first", 20).await;
+    let crashed = tempfile::tempdir().unwrap();
+    for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+        std::fs::copy(dir.path().join(&name), crashed.path().join(&name)).unwrap();
+    }
+    assert!(log_bytes(crashed.path()) > 0);
+
+    // Another program holds on to what the log says: what is in it cannot be moved, so it is not shown.
+    let mut other = connect_options(&crashed.path().join(FILE))
+        .connect()
+        .await
+        .unwrap();
+    for statement in ["BEGIN", "SELECT count(*) FROM leaves"] {
+        sqlx::query(statement).fetch_all(&mut other).await.unwrap();
+    }
+    let refused = SqliteStorage::open(folder(crashed.path())).await;
+    assert!(matches!(refused, Err(SqliteError::InUse)), "{refused:?}");
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+
+    let opened = store(crashed.path()).await;
+    assert_eq!(
+        log_bytes(crashed.path()),
+        0,
+        "it is in the main file, which was synced"
+    );
+    assert_eq!(opened.logs().await.unwrap()[0].head.size, 20);
+}
+
+const CHILD: &str = "SIGBOX_TEST_FAILING_DISK";
+
+/// Runs itself again with a limit on the size of files, behind which a write fails: an error of the disk that hits the
+/// large main file and not the small log.
+#[test]
+fn an_error_of_the_disk_while_pages_are_moved_is_final() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return child(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let storage = Arc::new(store(dir.path()).await);
+        let engine = engine(dir.path(), Arc::clone(&storage)).await.unwrap();
+        fill(&engine, &"x".repeat(30_000), 300).await;
+        engine.shutdown().await;
+        storage.close().await;
+    });
+    let size = std::fs::metadata(dir.path().join(FILE)).unwrap().len();
+    assert!(size > 8 << 20, "{size}");
+    let script = r#"trap '' XFSZ; ulimit -f 4096; exec "$0" --exact "$1" --nocapture"#;
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+    let output = shell.arg(name).env(CHILD, dir.path()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        log_bytes(dir.path()) > 0,
+        "the log is still there for the next start"
+    );
+    runtime().block_on(async {
+        let engine = engine(dir.path(), Arc::new(store(dir.path()).await))
+            .await
+            .unwrap();
+        let acknowledged = leaf_hash(&entry("acknowledged 0".to_owned()).body);
+        assert!(engine.find_leaf(LOG, &acknowledged).await.unwrap().is_some());
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn child(dir: &Path) {
+    runtime().block_on(async {
+        let storage = Arc::new(store(dir).await);
+        let inner = Arc::clone(&storage.inner);
+        let engine = engine(dir, Arc::clone(&storage)).await.unwrap();
+        fill(&engine, "acknowledged", 1).await;
+        inner.pressure.high.notify_one();
+        while inner.failed.get().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let refused = engine.submit(LOG, entry("refused".to_owned())).await;
+        assert!(matches!(refused, Err(SubmitError::Unavailable)), "{refused:?}");
+        assert!(!engine.is_writable());
+        let writer = Arc::clone(&storage).reserved();
+        for error in [
+            writer.logs().await.unwrap_err(),
+            writer.probe().await.unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("restart the process"), "{error}");
+        }
+        assert!(engine.leaf(LOG, 0).await.unwrap().is_some(), "reads go on");
+        engine.shutdown().await;
+        storage.close().await;
+    });
+}
