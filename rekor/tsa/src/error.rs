@@ -4,7 +4,8 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use common_server::cpu::Overloaded;
+use common_server::body::BodyError;
+use common_server::cpu;
 use common_server::reply::{self, ErrorBody};
 use http::{HeaderValue, StatusCode, header};
 
@@ -44,11 +45,27 @@ pub(crate) enum Refusal {
         method: http::Method,
         allowed: &'static str,
     },
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
+    #[error("the timestamp authority is at its limit of work; retry shortly")]
+    Overloaded,
     /// For the log; the client learns nothing about the inside.
     #[error("Error generating timestamp response")]
     Internal(&'static str),
+}
+
+impl From<BodyError> for Refusal {
+    fn from(cause: BodyError) -> Refusal {
+        match cause {
+            BodyError::TooLarge { .. } => Refusal::TooLarge,
+            BodyError::Overloaded => Refusal::Overloaded,
+            BodyError::Unreadable => Refusal::Body,
+        }
+    }
+}
+
+impl From<cpu::Overloaded> for Refusal {
+    fn from(_: cpu::Overloaded) -> Refusal {
+        Refusal::Overloaded
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -78,7 +95,7 @@ impl IntoResponse for Refusal {
                     .insert(header::ALLOW, HeaderValue::from_static(allowed));
                 answer
             }
-            Refusal::Overloaded(_) => reply::unavailable(1, message),
+            Refusal::Overloaded => reply::unavailable(1, message),
             Refusal::Internal(reason) => {
                 tracing::error!(reason, "no timestamp");
                 reply::error(StatusCode::INTERNAL_SERVER_ERROR, message)

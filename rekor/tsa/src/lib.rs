@@ -26,8 +26,9 @@ use common_pki::cert::{Certificate, ChainError, Serial, VerifyOptions, verify_ch
 use common_pki::key::Signer;
 use common_pki::oid;
 use common_pki::tsp::{Grant, TimestampAuthority, TspError};
+use common_server::body::Reader;
 
-use error::Refusal;
+use error::{MAX_BODY, Refusal};
 use query::Query;
 
 /// Where the time comes from.
@@ -51,10 +52,11 @@ pub enum TsaError {
     Clock,
 }
 
-/// The service: an authority, its certificates as PEM, and the clock.
+/// The service: an authority, its certificates as PEM, the bounds on requests, and the clock.
 pub struct Tsa {
     authority: TimestampAuthority,
     certificates: Bytes,
+    bodies: Reader,
     clock: Clock,
 }
 
@@ -83,6 +85,7 @@ impl Tsa {
         Ok(Tsa {
             authority: TimestampAuthority::new(signer, chain, false)?,
             certificates,
+            bodies: Reader::new(MAX_BODY),
             clock,
         })
     }

@@ -1,16 +1,13 @@
 //! The two endpoints.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, Method, header};
-use http_body_util::LengthLimitError;
+use http::{HeaderValue, Method, header};
 
 use crate::Tsa;
-use crate::error::{MAX_BODY, Refusal};
+use crate::error::Refusal;
 use crate::query::{Form, Query};
 
 /// A timestamp is an answer to one request and to no other.
@@ -29,21 +26,8 @@ pub(crate) async fn timestamp(State(tsa): State<Arc<Tsa>>, request: Request) -> 
 
 async fn answer(tsa: Arc<Tsa>, request: Request) -> Result<Vec<u8>, Refusal> {
     let form = Form::of(request.headers())?;
-    if declared_length(request.headers()).is_some_and(|length| length > MAX_BODY) {
-        return Err(Refusal::TooLarge);
-    }
-    let body = to_bytes(request.into_body(), MAX_BODY)
-        .await
-        .map_err(|error| match error.source() {
-            Some(cause) if cause.is::<LengthLimitError>() => Refusal::TooLarge,
-            _ => Refusal::Body,
-        })?;
-    let query = Query::parse(form, &body)?;
-    common_server::cpu::run(move || tsa.grant(&query)).await?
-}
-
-fn declared_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    let body = tsa.bodies.read(request.into_body()).await?;
+    common_server::cpu::run(move || tsa.grant(&Query::parse(form, &body.bytes)?)).await?
 }
 
 /// `GET /api/v1/timestamp/certchain`: leaf, intermediates, root. It changes only with the key.

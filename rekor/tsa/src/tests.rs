@@ -328,7 +328,7 @@ async fn media_types() {
 #[tokio::test]
 async fn bodies_are_bounded() {
     let server = Server::start();
-    let limit = error::MAX_BODY;
+    let limit = MAX_BODY;
     let message = "request body exceeds the limit of 1048576 octets".to_owned();
     let answer = server.post(QUERY, vec![0x30; limit + 1]).await;
     assert_eq!(answer.refusal(), (413, message.clone()));
@@ -336,13 +336,56 @@ async fn bodies_are_bounded() {
     let stream = Body::new(http_body_util::Full::new(Bytes::from(vec![0x30; limit + 1])).boxed());
     assert_eq!(server.post(QUERY, stream).await.refusal(), (413, message.clone()));
     // A length that only claims to be long is refused before anything is read.
-    let claim = Request::post("/api/v1/timestamp").header("content-type", QUERY);
-    let claim = claim
-        .header("content-length", (limit + 1).to_string())
-        .body(Body::empty())
-        .unwrap();
-    assert_eq!(server.send(claim).await.refusal(), (413, message));
+    let claim = Body::new(Declared(limit as u64 + 1, None));
+    assert_eq!(server.post(QUERY, claim).await.refusal(), (413, message));
     assert_eq!(server.post(QUERY, vec![0x30; limit]).await.refusal().0, 400);
+}
+
+/// A body that declares a length, sends this much, and does not go on.
+struct Declared(u64, Option<Bytes>);
+
+impl axum::body::HttpBody for Declared {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        match self.1.take() {
+            Some(bytes) => std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test]
+async fn large_requests_take_turns() {
+    let server = Server::start();
+    let large = 300 * 1024;
+    let held: Vec<_> = (0..16)
+        .map(|_| {
+            let body = Declared(large as u64 + 1, Some(vec![0x30; large].into()));
+            let request = Request::post("/api/v1/timestamp").header("content-type", QUERY);
+            let request = request.body(Body::new(body)).unwrap();
+            tokio::spawn(server.router.clone().oneshot(request))
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let answer = server.post(QUERY, vec![0x30; large]).await;
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(answer.refusal().0, 503);
+    let answer = server.post(QUERY, request().to_der().unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "small ones pass");
+    for request in held {
+        request.abort();
+        let _ = request.await;
+    }
+    assert_eq!(server.post(QUERY, vec![0x30; large]).await.refusal().0, 400);
 }
 
 #[tokio::test]
