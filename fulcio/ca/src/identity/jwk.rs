@@ -9,6 +9,7 @@ use aws_lc_rs::rsa::PublicKeyComponents;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common_pki::key::PublicKey;
 use openidconnect::core::{CoreJsonWebKeyType, CoreJsonWebKeyUse, CoreJwsSigningAlgorithm as Jws};
 use openidconnect::{
     JsonWebKey, JsonWebKeyAlgorithm, JsonWebKeyId, JsonWebKeySet, JsonWebKeyUse as _,
@@ -159,12 +160,24 @@ fn ec(members: &Members) -> Result<(Jws, ParsedPublicKey), &'static str> {
     Ok((algorithm, key))
 }
 
+/// What stands before the 32 octets in a SubjectPublicKeyInfo (RFC 8410 §4).
+const ED25519_SPKI: &[u8] = &[
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
 fn okp(members: &Members) -> Result<(Jws, ParsedPublicKey), &'static str> {
     if members.crv.as_deref() != Some("Ed25519") {
         return Err("crv is not Ed25519");
     }
-    let key = ParsedPublicKey::new(&signature::ED25519, member(members.x.as_ref())?)
-        .map_err(|_| "not an Ed25519 key")?;
+    // RFC 8037 §2: the public key of RFC 8032 §5.1.5, 32 octets; aws-lc-rs would take other encodings.
+    let x: [u8; 32] = member(members.x.as_ref())?
+        .try_into()
+        .map_err(|_| "x does not have 32 octets")?;
+    PublicKey::from_spki_der(&[ED25519_SPKI, x.as_slice()].concat())
+        .map_err(|_| "not an Ed25519 key")?
+        .check_strength()
+        .map_err(|_| "an Ed25519 key of small order verifies signatures nobody made")?;
+    let key = ParsedPublicKey::new(&signature::ED25519, x).map_err(|_| "not an Ed25519 key")?;
     Ok((Jws::EdDsa, key))
 }
 

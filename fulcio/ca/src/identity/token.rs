@@ -6,7 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::core::CoreJwsSigningAlgorithm;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::claims::Claims;
 use super::error::{TokenError, quote};
@@ -31,7 +32,13 @@ pub(crate) struct Token {
 struct Header {
     alg: String,
     kid: Option<String>,
-    crit: Option<serde::de::IgnoredAny>,
+    /// Whether there is one: `null` is one too, and not a list that is understood.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
 }
 
 impl Token {
@@ -56,7 +63,7 @@ impl Token {
         let (header, payload) = signed.split_once('.').unwrap_or((signed, ""));
 
         let header: Header = json(header, "header")?;
-        if header.crit.is_some() {
+        if header.crit {
             // RFC 7515 §4.1.11: an extension we do not understand makes the token invalid.
             return Err(TokenError::Critical);
         }

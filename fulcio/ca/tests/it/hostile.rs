@@ -180,6 +180,53 @@ async fn key_sets() {
     );
 }
 
+#[tokio::test]
+async fn ed25519_keys_are_32_octets_of_full_order() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let key = |x: &[u8]| json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(x)});
+    let sound = TokenKey::ed().jwk("k1");
+    let sound = URL_SAFE_NO_PAD.decode(sound["x"].as_str().unwrap()).unwrap();
+    // The same key as a SubjectPublicKeyInfo (RFC 8410), which is no JWK.
+    let info = [
+        b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00",
+        sound.as_slice(),
+    ]
+    .concat();
+    let identity = [&[1][..], &[0; 31]].concat();
+    let order_two = [&[0xec][..], &[0xff; 30], &[0x7f]].concat();
+    let mut order_eight = [0; 32];
+    for (octet, pair) in order_eight.iter_mut().zip(
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"
+            .as_bytes()
+            .chunks(2),
+    ) {
+        *octet = u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    }
+    for (what, x) in [
+        ("encoded", info.as_slice()),
+        ("short", &sound[..31]),
+        ("long", &[sound.as_slice(), &[0]].concat()),
+        ("identity", &identity),
+        ("order 2", &order_two),
+        ("order 4", &[0; 32]),
+        ("order 8", &order_eight),
+    ] {
+        let answer = answered(discovery().to_string(), json!({"keys": [key(x)]}).to_string()).await;
+        assert!(
+            answer.message().contains("at least one usable signature key"),
+            "{what}: {}",
+            answer.text()
+        );
+    }
+    let answer = answered(
+        discovery().to_string(),
+        json!({"keys": [key(&sound)]}).to_string(),
+    )
+    .await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "this one is taken");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_issuer_is_given_up() {
     let stack = Stack::new();
