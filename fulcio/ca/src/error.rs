@@ -4,6 +4,8 @@
 //! after the colon comes the cause. Internal causes are logged and stay inside.
 
 use common_pki::key::{KeyError, SignatureError, WeakKey};
+use common_server::body::BodyError;
+use common_server::cpu;
 
 use crate::identity::TokenError;
 
@@ -73,9 +75,19 @@ pub enum Error {
     /// The certificate could not be built or signed.
     #[error("error communicating with CA backend")]
     Backend(String),
+    /// The authority's own certificates are not valid for as long as the certificate would be.
+    #[error(
+        "error communicating with CA backend: expected an authority that is valid from {expected}, got one whose chain is valid from {got}; its operator must renew it"
+    )]
+    Validity {
+        /// The certificate's validity, RFC 3339.
+        expected: String,
+        /// The chain's, RFC 3339.
+        got: String,
+    },
     /// No room for more work.
-    #[error("the certificate authority is at its limit of queued work; retry shortly")]
-    Overloaded(#[from] common_server::cpu::Overloaded),
+    #[error("the certificate authority is at its limit of work; retry shortly")]
+    Overloaded,
 }
 
 fn token_message(cause: &TokenError) -> String {
@@ -99,6 +111,26 @@ pub enum Code {
     Unavailable = 14,
 }
 
+impl From<cpu::Overloaded> for Error {
+    fn from(_: cpu::Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
+impl From<BodyError> for Error {
+    fn from(cause: BodyError) -> Self {
+        match cause {
+            BodyError::TooLarge { limit } => Self::TooLarge { limit },
+            BodyError::Overloaded => Self::Overloaded,
+            BodyError::Unreadable => Self::Request {
+                field: "request body".to_owned(),
+                expected: "one that is sent to its end".to_owned(),
+                got: "one that broke off".to_owned(),
+            },
+        }
+    }
+}
+
 impl Error {
     /// How it is told. HTTP and gRPC both follow it.
     #[must_use]
@@ -114,8 +146,8 @@ impl Error {
             | Self::WeakKey(_)
             | Self::Possession { .. }
             | Self::NotPermitted { .. } => Code::InvalidArgument,
-            Self::Log(_) | Self::Backend(_) => Code::Internal,
-            Self::LogUnavailable(_) | Self::Overloaded(_) => Code::Unavailable,
+            Self::Log(_) | Self::Backend(_) | Self::Validity { .. } => Code::Internal,
+            Self::LogUnavailable(_) | Self::Overloaded => Code::Unavailable,
         }
     }
 
@@ -125,6 +157,7 @@ impl Error {
             Self::Log(cause) | Self::LogUnavailable(cause) | Self::Backend(cause) => {
                 tracing::error!(error = %self, %cause, "no certificate issued");
             }
+            Self::Validity { .. } => tracing::error!(error = %self, "no certificate issued"),
             _ => tracing::warn!(error = %self, "no certificate issued"),
         }
     }

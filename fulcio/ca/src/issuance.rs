@@ -14,6 +14,7 @@ use common_pki::{oid, sct};
 use crate::chain::CaChain;
 use crate::ct::{CtError, CtLog};
 use crate::error::Error;
+use crate::identity::claims::rfc3339;
 use crate::identity::principal::Principal;
 use crate::lint;
 
@@ -36,7 +37,8 @@ impl Precertificate {
         now: SystemTime,
     ) -> Result<Self, Error> {
         let tbs = profile(&chain, principal, key, now)?;
-        lint::check(&tbs, chain.issuer()).map_err(|rule| Error::Backend(format!("lint: {rule}")))?;
+        within_the_chain(&chain, &tbs)?;
+        lint::check(&tbs, &chain).map_err(|rule| Error::Backend(format!("lint: {rule}")))?;
         let signed = tbs.sign_precertificate(chain.signer()).map_err(backend)?;
         Ok(Self { chain, tbs, signed })
     }
@@ -77,6 +79,20 @@ impl Precertificate {
         }
         certificate.verify_signature(issuer).map_err(backend)
     }
+}
+
+/// Near the chain's end nothing is wrong with the request or with what was built: the operator has to act, and the
+/// client should know that asking again will not help. The log hears of it before.
+fn within_the_chain(chain: &CaChain, tbs: &TbsCertificate) -> Result<(), Error> {
+    chain.warn_of_the_end(tbs.not_before);
+    if tbs.not_before >= chain.not_before() && tbs.not_after <= chain.not_after() {
+        return Ok(());
+    }
+    let text = |seconds: u64| rfc3339(seconds as f64);
+    Err(Error::Validity {
+        expected: format!("{} to {}", text(tbs.not_before), text(tbs.not_after)),
+        got: format!("{} to {}", text(chain.not_before()), text(chain.not_after())),
+    })
 }
 
 /// Extension order is part of the profile: rebuilding the logged bytes depends on it.

@@ -152,7 +152,7 @@ pub(crate) fn mismatch(claim: &str, expected: &str, got: &Value) -> TokenError {
     clippy::cast_possible_truncation,
     reason = "a float-to-integer cast saturates"
 )]
-fn rfc3339(seconds: f64) -> String {
+pub(crate) fn rfc3339(seconds: f64) -> String {
     OffsetDateTime::from_unix_timestamp(seconds.floor() as i64)
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())

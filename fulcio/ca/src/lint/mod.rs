@@ -5,23 +5,21 @@
 mod rfc5280;
 mod sigstore;
 
-use common_pki::cert::{Certificate, TbsCertificate};
+use common_pki::cert::TbsCertificate;
+
+use crate::chain::CaChain;
 
 /// One rule.
 pub(crate) struct Rule {
     /// What must hold, with its clause.
     name: &'static str,
-    holds: fn(&TbsCertificate, &Certificate) -> bool,
+    holds: fn(&TbsCertificate, &CaChain) -> bool,
 }
 
-/// Checks `tbs`, which `issuer` is about to sign, and names the first rule it breaks.
-pub(crate) fn check(tbs: &TbsCertificate, issuer: &Certificate) -> Result<(), &'static str> {
+/// Checks `tbs`, which the issuer of `chain` is about to sign, and names the first rule it breaks.
+pub(crate) fn check(tbs: &TbsCertificate, chain: &CaChain) -> Result<(), &'static str> {
     let rules = [rfc5280::RULES, sigstore::RULES];
-    match rules
-        .into_iter()
-        .flatten()
-        .find(|rule| !(rule.holds)(tbs, issuer))
-    {
+    match rules.into_iter().flatten().find(|rule| !(rule.holds)(tbs, chain)) {
         None => Ok(()),
         Some(rule) => Err(rule.name),
     }

@@ -15,15 +15,15 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "RFC 5280 §4.1.2.4: the issuer is the subject of the issuing certificate and not empty",
-        holds: |tbs, issuer| tbs.issuer == issuer.subject_der() && tbs.issuer != empty_name(),
+        holds: |tbs, chain| tbs.issuer == chain.issuer().subject_der() && tbs.issuer != empty_name(),
     },
     Rule {
         name: "RFC 5280 §4.1.2.5: validity ends after it begins",
         holds: |tbs, _| tbs.not_before < tbs.not_after,
     },
     Rule {
-        name: "RFC 5280 §6.1.3 (a)(2): validity lies within that of the issuing certificate",
-        holds: |tbs, issuer| tbs.not_before >= issuer.not_before() && tbs.not_after <= issuer.not_after(),
+        name: "RFC 5280 §6.1.3 (a)(2): validity lies within that of every certificate of the chain",
+        holds: |tbs, chain| tbs.not_before >= chain.not_before() && tbs.not_after <= chain.not_after(),
     },
     Rule {
         name: "RFC 5280 §4.2: no extension twice",
@@ -35,11 +35,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "RFC 5280 §4.2.1.1: the authority key identifier is the issuing certificate's",
-        holds: |tbs, issuer| {
-            let Ok(Some(identifier)) = issuer.subject_key_identifier() else {
-                return false;
-            };
-            let expected: cert::Extension = ext::authority_key_identifier(&identifier);
+        holds: |tbs, chain| {
+            let expected: cert::Extension = ext::authority_key_identifier(chain.key_identifier());
             extension(tbs, &oid::AUTHORITY_KEY_IDENTIFIER) == Some((&expected.value, false))
         },
     },

@@ -1,4 +1,6 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+
+use std::sync::Arc;
 
 use common_pki::cert::{
     CaProfile, Serial, SubjectAltName, distinguished_name, empty_name, ext, intermediate, self_signed_root,
@@ -11,19 +13,19 @@ use crate::extensions::{Extension, Extensions};
 
 const NOW: u64 = 1_800_000_000;
 
-/// A certificate that keeps every rule, and its issuer's.
-fn sound() -> (TbsCertificate, Certificate) {
+/// A certificate that keeps every rule, and the chain above it, whose root ends before the issuer.
+fn sound() -> (TbsCertificate, CaChain) {
     let key = || LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap().0;
     let (root_key, issuer_key, leaf_key) = (key(), key(), key());
-    let profile = |name| CaProfile {
+    let profile = |name, length| CaProfile {
         subject: distinguished_name("test", name),
         serial: Serial::new(&[1]).unwrap(),
         not_before: NOW - 10,
-        not_after: NOW + 700,
+        not_after: NOW + length,
     };
-    let root = self_signed_root(profile("root"), &root_key).unwrap();
+    let root = self_signed_root(profile("root", 700), &root_key).unwrap();
     let issuer = intermediate(
-        profile("issuer"),
+        profile("issuer", 5_000),
         issuer_key.public_key(),
         &oid::CODE_SIGNING,
         &root,
@@ -52,21 +54,22 @@ fn sound() -> (TbsCertificate, Certificate) {
         key: leaf_key.public_key().clone(),
         extensions,
     };
-    (tbs, issuer)
+    let chain = CaChain::new(vec![issuer, root], Arc::new(issuer_key), NOW).unwrap();
+    (tbs, chain)
 }
 
 #[test]
 fn a_sound_certificate_passes() {
-    let (tbs, issuer) = sound();
-    assert_eq!(check(&tbs, &issuer), Ok(()));
+    let (tbs, chain) = sound();
+    assert_eq!(check(&tbs, &chain), Ok(()));
 }
 
 /// Breaks the sound certificate in one way and expects a rule of that name to notice.
 #[track_caller]
 fn broken(rule: &str, change: impl FnOnce(&mut TbsCertificate)) {
-    let (mut tbs, issuer) = sound();
+    let (mut tbs, chain) = sound();
     change(&mut tbs);
-    let found = check(&tbs, &issuer).unwrap_err();
+    let found = check(&tbs, &chain).unwrap_err();
     assert!(found.contains(rule), "expected {rule:?}, got {found:?}");
 }
 

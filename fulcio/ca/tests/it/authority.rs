@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use common_pki::cert::{self, CaProfile, Certificate, Serial, distinguished_name};
+use common_pki::cert::{self, CaProfile, Certificate, Serial, TbsCertificate, distinguished_name, ext};
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
 use common_pki::oid;
 use fulcio_ca::{CaChain, ChainError};
@@ -87,6 +87,85 @@ fn chains_that_cannot_issue_are_refused() {
     ));
 }
 
+/// A certificate with these extensions, by `parent` or by itself.
+fn crafted(name: &str, parent: Option<&Pair>, extensions: Vec<cert::Extension>) -> Pair {
+    let signer = key();
+    let CaProfile {
+        subject,
+        serial,
+        not_before,
+        not_after,
+    } = profile(name);
+    let mut extensions = extensions;
+    extensions.push(ext::subject_key_identifier(signer.public_key()));
+    let tbs = TbsCertificate {
+        serial,
+        issuer: parent.map_or_else(|| subject.clone(), |parent| parent.0.subject_der().to_vec()),
+        not_before,
+        not_after,
+        subject,
+        key: signer.public_key().clone(),
+        extensions,
+    };
+    let certificate = tbs.sign(parent.map_or(&signer, |parent| &parent.1)).unwrap();
+    Pair(certificate, signer)
+}
+
+#[test]
+fn an_issuer_that_may_not_sign_certificates_is_refused() {
+    let one = root("root");
+    let purpose = || ext::extended_key_usage(&oid::CODE_SIGNING, false);
+    let authority = || ext::certificate_authority(Some(0));
+    for extensions in [
+        vec![purpose(), authority()],
+        vec![ext::digital_signature(), purpose(), authority()],
+    ] {
+        let Pair(issuer, signer) = crafted("issuer", Some(&one), extensions);
+        let refused = build(vec![issuer, one.0.clone()], signer, START);
+        assert!(matches!(refused, Err(ChainError::KeyUsage)));
+    }
+}
+
+#[test]
+fn path_lengths_leave_room_for_leaves() {
+    let usage = || ext::certificate_signing();
+    let purpose = || ext::extended_key_usage(&oid::CODE_SIGNING, false);
+    // A root whose constraint allows no authority below it: the issuer's own chain verifies, its leaves' would not.
+    let narrow = crafted("root", None, vec![usage(), ext::certificate_authority(Some(0))]);
+    let issuer = below(&narrow, &oid::CODE_SIGNING);
+    let refused = build(vec![issuer.0, narrow.0.clone()], issuer.1, START);
+    assert!(matches!(refused, Err(ChainError::PathLength(_))));
+    assert!(build(vec![narrow.0], narrow.1, START).is_ok(), "alone it may");
+    // One in between, with room for one.
+    for (length, fits) in [(0, false), (1, true)] {
+        let top = root("root");
+        let middle = crafted(
+            "middle",
+            Some(&top),
+            vec![usage(), purpose(), ext::certificate_authority(Some(length))],
+        );
+        let issuer = below(&middle, &oid::CODE_SIGNING);
+        let built = build(vec![issuer.0, middle.0, top.0], issuer.1, START);
+        assert_eq!(built.is_ok(), fits, "{length}");
+    }
+}
+
+#[test]
+fn a_root_must_have_signed_itself() {
+    let Pair(sound, signer) = root("root");
+    let mut der = sound.to_der().to_vec();
+    // The last octet is the signature's.
+    *der.last_mut().unwrap() ^= 1;
+    let damaged = Certificate::from_der(&der).unwrap();
+    let refused = build(vec![damaged.clone()], signer, START);
+    assert!(matches!(refused, Err(ChainError::RootSignature(_))));
+    // And one that another authority has signed is no root: it must be for code signing.
+    let top = root("top");
+    let timestamps = below(&top, &oid::TIME_STAMPING);
+    let refused = build(vec![timestamps.0], timestamps.1, START);
+    assert!(matches!(refused, Err(ChainError::Purpose)));
+}
+
 #[test]
 fn a_root_may_issue_alone() {
     let one = root("root");
@@ -105,7 +184,12 @@ async fn nothing_is_issued_past_the_end_of_the_authority() {
     at_the_end.clock.advance(Duration::from_secs(1));
     let answer = at_the_end.sign_in(&token, "dev@example.com").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(answer.message(), "error communicating with CA backend");
+    assert_eq!(
+        answer.message(),
+        "error communicating with CA backend: expected an authority that is valid from 2026-11-22T12:00:01Z to \
+         2026-11-22T12:10:01Z, got one whose chain is valid from 2026-11-22T11:00:00Z to 2026-11-22T12:10:00Z; \
+         its operator must renew it"
+    );
     assert_eq!(answer.json()["code"], 13);
     assert_eq!(at_the_end.log.calls(), 1);
 }
