@@ -9,6 +9,7 @@ use common_server::cpu;
 use crate::chain::CaChain;
 use crate::ct::CtLog;
 use crate::error::Error;
+use crate::identity::token::Token;
 use crate::identity::{ConfigError, Fetch, IssuerConfig, Issuers, KeyCache, TokenError};
 use crate::issuance::{Precertificate, ct_error};
 use crate::possession::KeyRequest;
@@ -107,9 +108,13 @@ impl Ca {
         self.issuers.configs()
     }
 
-    /// Verifies `request` and issues a certificate that is in the log.
-    pub(crate) async fn issue(&self, request: CertificateRequest) -> Result<PemChain, Error> {
-        let outcome = self.try_issue(request).await;
+    /// Verifies the request that `read` makes and issues a certificate that is in the log. Reading may be heavy: it is
+    /// done where the signatures are checked.
+    pub(crate) async fn issue(
+        &self,
+        read: impl FnOnce() -> Result<CertificateRequest, Error> + Send + 'static,
+    ) -> Result<PemChain, Error> {
+        let outcome = self.try_issue(read).await;
         match &outcome {
             Ok(_) => metrics::issued(),
             Err(error) => error.log(),
@@ -117,8 +122,16 @@ impl Ca {
         outcome
     }
 
-    async fn try_issue(&self, request: CertificateRequest) -> Result<PemChain, Error> {
-        let precertificate = self.precertificate(request).await?;
+    async fn try_issue(
+        &self,
+        read: impl FnOnce() -> Result<CertificateRequest, Error> + Send + 'static,
+    ) -> Result<PemChain, Error> {
+        let (token, key) = cpu::run(move || {
+            let request = read()?;
+            Ok::<_, Error>((Token::parse(&request.token)?, request.key))
+        })
+        .await??;
+        let precertificate = self.precertificate(token, key).await?;
         // RFC 6962 §3.1: the log sees the precertificate with its issuers; what it promises goes into the final one.
         let sct = self
             .ct
@@ -130,9 +143,12 @@ impl Ca {
     }
 
     /// Everything before the log: identity, possession, and the signed precertificate.
-    async fn precertificate(&self, request: CertificateRequest) -> Result<Precertificate, Error> {
-        let mut opened = self.issuers.open(&request.token).await?;
-        let mut key_request = request.key;
+    async fn precertificate(
+        &self,
+        token: Token,
+        mut key_request: KeyRequest,
+    ) -> Result<Precertificate, Error> {
+        let mut opened = self.issuers.open(token).await?;
         let mut renewed = false;
         loop {
             let permitted = Arc::clone(&self.permitted);

@@ -8,6 +8,11 @@ pub mod generated;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request as HttpRequest, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response as HttpResponse};
+use common_server::body::{BodyError, Reader};
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -49,8 +54,39 @@ pub(crate) fn router(ca: Arc<Ca>) -> Router {
         .add_service(Server::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(LegacyServer::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(HealthServer::new(doors));
+    let bodies = Reader::new(MAX_BODY.saturating_add(PREFIX));
     // Tonic's own fallback would answer every unknown path of the origin with a gRPC status.
-    routes.routes().into_axum_router().reset_fallback()
+    routes
+        .routes()
+        .into_axum_router()
+        .reset_fallback()
+        .route_layer(from_fn_with_state(bodies, bounded))
+}
+
+/// What stands before a message: compressed or not, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX: usize = 5;
+
+/// Reads the call to its end before it is handled, which for unary calls changes nothing: tonic bounds one message, this
+/// bounds all large ones together.
+async fn bounded(State(bodies): State<Reader>, call: HttpRequest, next: Next) -> HttpResponse {
+    let (parts, body) = call.into_parts();
+    let read = match bodies.read(body).await {
+        Ok(read) => read,
+        Err(cause) => {
+            let code = match cause {
+                // As tonic answers a message over its limit.
+                BodyError::TooLarge { .. } => tonic::Code::OutOfRange,
+                BodyError::Overloaded => tonic::Code::Unavailable,
+                BodyError::Unreadable => tonic::Code::Cancelled,
+            };
+            return Status::new(code, cause.to_string())
+                .into_http::<Body>()
+                .into_response();
+        }
+    };
+    // The slot of a large one is held until it is answered.
+    next.run(HttpRequest::from_parts(parts, Body::from(read.bytes.clone())))
+        .await
 }
 
 #[derive(Clone)]
@@ -76,7 +112,7 @@ impl Service for Doors {
                 },
                 None => KeyRequest::None,
             };
-            let certificates = self.0.issue(CertificateRequest { token, key }).await?;
+            let certificates = self.0.issue(|| Ok(CertificateRequest { token, key })).await?;
             let chain = Some(CertificateChain { certificates });
             let embedded = SigningCertificateEmbeddedSct { chain };
             Ok(SigningCertificate {
@@ -139,7 +175,10 @@ impl LegacyService for Doors {
                 },
                 None => KeyRequest::None,
             };
-            Ok(pem(&[self.0.issue(CertificateRequest { token, key }).await?]))
+            Ok(pem(&[self
+                .0
+                .issue(|| Ok(CertificateRequest { token, key }))
+                .await?]))
         };
         finish(LEGACY, "CreateSigningCertificate", answer.await)
     }

@@ -1,174 +1,121 @@
 //! Requests in the JSON of protocol buffers, read the way upstream's gateway does.
 //!
 //! camelCase or snake_case names, any base64 alphabet with or without padding, unknown members ignored,
-//! `null` the same as absent (ProtoJSON; grpc-gateway sets `DiscardUnknown`). Errors name the field and the
-//! kind of value, never the value: a misplaced token must not come back in an answer.
+//! `null` the same as absent (ProtoJSON; grpc-gateway sets `DiscardUnknown`). No member of a message may come
+//! twice, under either name: a request that two readers understand differently should not pass. Errors name the
+//! field and the kind of value, never the value.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::error::Category;
 
-use super::unique::Unique;
+use super::member::Member;
 use crate::error::Error;
 use crate::possession::KeyRequest;
 
-/// A JSON object and where it stands in the request.
-pub(super) struct Object {
-    path: String,
-    members: Map<String, Value>,
+const BODY: &str = "request body";
+
+/// `dev.sigstore.fulcio.v2.CreateSigningCertificateRequest`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct SigningCertificate {
+    credentials: Member<Credentials>,
+    #[serde(alias = "public_key_request")]
+    public_key_request: Member<PublicKeyRequest>,
+    #[serde(alias = "certificate_signing_request")]
+    certificate_signing_request: Member,
 }
 
-impl Object {
-    /// The request's body. Empty means an empty message, as the gateway has it.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
-        if body.trim_ascii().is_empty() {
-            return Ok(Self {
-                path: String::new(),
-                members: Map::new(),
-            });
-        }
-        // The parser's message may repeat input; its position does not.
-        let Unique(value) = serde_json::from_slice(body).map_err(|cause| Error::Request {
-            field: "request body".to_owned(),
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Credentials {
+    #[serde(alias = "oidc_identity_token")]
+    oidc_identity_token: Member,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PublicKeyRequest {
+    #[serde(alias = "public_key")]
+    public_key: Member<PublicKey>,
+    #[serde(alias = "proof_of_possession")]
+    proof_of_possession: Member,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PublicKey {
+    algorithm: Member,
+    content: Member,
+}
+
+/// `dev.sigstore.fulcio.v1beta.CreateSigningCertificateRequest`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct LegacySigningCertificate {
+    #[serde(alias = "public_key")]
+    public_key: Member<PublicKey>,
+    #[serde(alias = "signed_email_address")]
+    signed_email_address: Member,
+    #[serde(alias = "certificate_signing_request")]
+    certificate_signing_request: Member,
+}
+
+/// The request's body. Empty means an empty message, as the gateway has it.
+fn parse<M: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> Result<M, Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(M::default());
+    }
+    let value: Member<M> = serde_json::from_slice(body).map_err(|cause| {
+        // The parser's message may repeat input; its position does not. Every kind of value is taken, so that what is
+        // wrong with JSON that is JSON is a member that comes twice.
+        let what = match cause.classify() {
+            Category::Data => "a member twice",
+            Category::Io | Category::Syntax | Category::Eof => "invalid JSON",
+        };
+        Error::Request {
+            field: BODY.to_owned(),
             expected: "a JSON object with no member twice".to_owned(),
-            got: format!("invalid JSON at line {} column {}", cause.line(), cause.column()),
-        })?;
-        Self::from_value("request body".to_owned(), value, "")
-    }
-
-    fn from_value(field: String, value: Value, path: &str) -> Result<Self, Error> {
-        match value {
-            Value::Object(members) => Ok(Self {
-                path: path.to_owned(),
-                members,
-            }),
-            other => Err(unexpected(field, "an object", &other)),
+            got: format!("{what} at line {} column {}", cause.line(), cause.column()),
         }
-    }
-
-    fn field(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
-    }
-
-    /// Takes a member under its camelCase or its snake_case name.
-    fn take(&mut self, name: &str) -> Result<Option<Value>, Error> {
-        let snake: String = name
-            .chars()
-            .flat_map(|c| {
-                c.is_ascii_uppercase()
-                    .then_some('_')
-                    .into_iter()
-                    .chain([c.to_ascii_lowercase()])
-            })
-            .collect();
-        let camel = self.members.remove(name);
-        let other = if snake == name {
-            None
-        } else {
-            self.members.remove(&snake)
-        };
-        if camel.is_some() && other.is_some() {
-            return Err(Error::Request {
-                field: self.field(name),
-                expected: "one member".to_owned(),
-                got: format!("{name} and {snake}"),
-            });
-        }
-        Ok(camel.or(other).filter(|value| !value.is_null()))
-    }
-
-    /// A message, empty if absent; and whether it was there.
-    fn message(&mut self, name: &str) -> Result<Option<Self>, Error> {
-        let field = self.field(name);
-        self.take(name)?
-            .map(|value| Self::from_value(field.clone(), value, &field))
-            .transpose()
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>, Error> {
-        match self.take(name)? {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(unexpected(self.field(name), "a string", &other)),
-        }
-    }
-
-    fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let Some(text) = self.text(name)? else {
-            return Ok(None);
-        };
-        let engine = if text.contains(['-', '_']) {
-            &URL_SAFE
-        } else {
-            &STANDARD
-        };
-        engine.decode(text).map(Some).map_err(|_| Error::Request {
-            field: self.field(name),
-            expected: "base64".to_owned(),
-            got: "a string that is not".to_owned(),
-        })
-    }
-
-    /// An enumeration that is not used: a name or a number, whatever it says.
-    fn ignored_enum(&mut self, name: &str) -> Result<(), Error> {
-        match self.take(name)? {
-            None | Some(Value::String(_) | Value::Number(_)) => Ok(()),
-            Some(other) => Err(unexpected(self.field(name), "a string or a number", &other)),
-        }
+    })?;
+    match value {
+        Member::Object(message) => Ok(message),
+        other => Err(other.unexpected(BODY, "an object")),
     }
 }
 
-const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
-
-fn unexpected(field: String, expected: &str, got: &Value) -> Error {
-    let got = match got {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    };
-    Error::Request {
-        field,
-        expected: expected.to_owned(),
-        got: got.to_owned(),
-    }
-}
-
-/// `CreateSigningCertificateRequest` of `dev.sigstore.fulcio.v2`: its token, if the body has one, and its key.
+/// The token, if the body has one, and the key.
 pub(super) fn signing_certificate(body: &[u8]) -> Result<(Option<String>, KeyRequest), Error> {
-    let mut request = Object::parse(body)?;
-    let token = match request.message("credentials")? {
-        Some(mut credentials) => credentials.text("oidcIdentityToken")?,
+    let request: SigningCertificate = parse(body)?;
+    let token = match request.credentials.message("credentials")? {
+        Some(credentials) => credentials
+            .oidc_identity_token
+            .text("credentials.oidcIdentityToken")?,
         None => None,
     };
-    let key = request.message("publicKeyRequest")?;
-    let csr = request.bytes("certificateSigningRequest")?;
+    let key = request.public_key_request.message("publicKeyRequest")?;
+    let csr = request
+        .certificate_signing_request
+        .bytes("certificateSigningRequest")?;
     let key = match (key, csr) {
         (None, None) => KeyRequest::None,
         (None, Some(csr)) => KeyRequest::Csr(csr),
-        (Some(mut request), None) => {
-            let content = match request.message("publicKey")? {
-                Some(mut key) => {
+        (Some(request), None) => {
+            let content = match request.public_key.message("publicKeyRequest.publicKey")? {
+                Some(key) => {
                     // sigstore-go sends "RSA", which is no value of the enumeration; the key says what it is.
-                    key.ignored_enum("algorithm")?;
-                    key.text("content")?
+                    key.algorithm
+                        .ignored_enum("publicKeyRequest.publicKey.algorithm")?;
+                    key.content.text("publicKeyRequest.publicKey.content")?
                 }
                 None => None,
             };
             KeyRequest::PublicKey {
                 content: content.unwrap_or_default().into_bytes(),
-                proof: request.bytes("proofOfPossession")?.unwrap_or_default(),
+                proof: request
+                    .proof_of_possession
+                    .bytes("publicKeyRequest.proofOfPossession")?
+                    .unwrap_or_default(),
             }
         }
         // A oneof holds one field (ProtoJSON); upstream's gateway refuses two.
@@ -183,18 +130,21 @@ pub(super) fn signing_certificate(body: &[u8]) -> Result<(Option<String>, KeyReq
     Ok((token.filter(|token| !token.is_empty()), key))
 }
 
-/// `CreateSigningCertificateRequest` of `dev.sigstore.fulcio.v1beta`, where a signing request wins over a key.
+/// The key of the legacy API, where a signing request wins over a key.
 pub(super) fn legacy_signing_certificate(body: &[u8]) -> Result<KeyRequest, Error> {
-    let mut request = Object::parse(body)?;
-    let content = match request.message("publicKey")? {
-        Some(mut key) => {
-            key.text("algorithm")?;
-            key.bytes("content")?
+    let request: LegacySigningCertificate = parse(body)?;
+    let content = match request.public_key.message("publicKey")? {
+        Some(key) => {
+            key.algorithm.text("publicKey.algorithm")?;
+            key.content.bytes("publicKey.content")?
         }
         None => None,
     };
-    let proof = request.bytes("signedEmailAddress")?;
-    let csr = request.bytes("certificateSigningRequest")?.unwrap_or_default();
+    let proof = request.signed_email_address.bytes("signedEmailAddress")?;
+    let csr = request
+        .certificate_signing_request
+        .bytes("certificateSigningRequest")?
+        .unwrap_or_default();
     Ok(match content {
         _ if !csr.is_empty() => KeyRequest::Csr(csr),
         None => KeyRequest::None,

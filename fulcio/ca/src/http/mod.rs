@@ -3,18 +3,19 @@
 //! `Accept` is never looked at: sigstore-python and sigstore-rs ask for a PEM chain and parse JSON.
 
 mod json;
+mod member;
 mod reply;
-mod unique;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use common_server::body::Reader;
 use http::{HeaderMap, Method, StatusCode, header};
 use tower_http::cors::{Any, CorsLayer};
 
@@ -25,8 +26,16 @@ use crate::service::{Ca, CertificateRequest};
 /// Longest body that is read, in bytes; also the longest gRPC message.
 pub(crate) const MAX_BODY: usize = 1 << 22;
 
+/// What the handlers share.
+#[derive(Clone)]
+struct Http {
+    ca: Arc<Ca>,
+    bodies: Reader,
+}
+
 /// The routes.
 pub(crate) fn router(ca: Arc<Ca>) -> Router {
+    let bodies = Reader::new(MAX_BODY);
     // rs/cors with its defaults: any origin, simple methods.
     let cors = CorsLayer::new()
         .allow_origin(Any)
@@ -40,11 +49,11 @@ pub(crate) fn router(ca: Arc<Ca>) -> Router {
         .route("/api/v1/rootCert", only(get(legacy_root)))
         .layer(middleware::from_fn(measure))
         .layer(cors)
-        .with_state(ca)
+        .with_state(Http { ca, bodies })
 }
 
 /// Another method is `UNIMPLEMENTED` to the gateway, so 501 and not 405.
-fn only(routes: MethodRouter<Arc<Ca>>) -> MethodRouter<Arc<Ca>> {
+fn only(routes: MethodRouter<Http>) -> MethodRouter<Http> {
     routes.fallback(|| async { reply::error(Code::Unimplemented, "Method Not Allowed") })
 }
 
@@ -55,46 +64,48 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-async fn create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
-    let body = read(body).await?;
-    let (token, key) = json::signing_certificate(&body)?;
-    let token = match token {
-        Some(token) => token,
-        None => bearer(&headers)?,
-    };
-    let chain = ca.issue(CertificateRequest { token, key }).await?;
+async fn create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    // Held to the end: what is parsed out of a large body is as large.
+    let body = Arc::new(http.bodies.read(body).await?);
+    let read = Arc::clone(&body);
+    let chain = http
+        .ca
+        .issue(move || {
+            let (token, key) = json::signing_certificate(&read.bytes)?;
+            let token = match token {
+                Some(token) => token,
+                None => bearer(&headers)?,
+            };
+            Ok(CertificateRequest { token, key })
+        })
+        .await?;
     Ok(reply::signing_certificate(chain))
 }
 
-async fn legacy_create(State(ca): State<Arc<Ca>>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
-    let body = read(body).await?;
-    let key = json::legacy_signing_certificate(&body)?;
-    let chain = ca
-        .issue(CertificateRequest {
-            token: bearer(&headers)?,
-            key,
+async fn legacy_create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    let body = Arc::new(http.bodies.read(body).await?);
+    let read = Arc::clone(&body);
+    let chain = http
+        .ca
+        .issue(move || {
+            let key = json::legacy_signing_certificate(&read.bytes)?;
+            let token = bearer(&headers)?;
+            Ok(CertificateRequest { token, key })
         })
         .await?;
     Ok(reply::pem(StatusCode::CREATED, &[chain]))
 }
 
-async fn legacy_root(State(ca): State<Arc<Ca>>) -> Response {
-    reply::pem(StatusCode::OK, &ca.chains())
+async fn legacy_root(State(http): State<Http>) -> Response {
+    reply::pem(StatusCode::OK, &http.ca.chains())
 }
 
-async fn trust_bundle(State(ca): State<Arc<Ca>>) -> Response {
-    reply::trust_bundle(ca.chains())
+async fn trust_bundle(State(http): State<Http>) -> Response {
+    reply::trust_bundle(http.ca.chains())
 }
 
-async fn configuration(State(ca): State<Arc<Ca>>) -> Response {
-    reply::configuration(&ca.issuer_configs())
-}
-
-async fn read(body: Body) -> Result<Bytes, Error> {
-    // The only failures are the limit and a client that breaks off, and that one reads no answer.
-    axum::body::to_bytes(body, MAX_BODY)
-        .await
-        .map_err(|_| Error::TooLarge { limit: MAX_BODY })
+async fn configuration(State(http): State<Http>) -> Response {
+    reply::configuration(&http.ca.issuer_configs())
 }
 
 /// The token of the `Authorization` header, with or without its scheme, as the gateway's annotator takes it.

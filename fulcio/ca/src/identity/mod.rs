@@ -72,9 +72,8 @@ impl Issuers {
         configs
     }
 
-    /// Reads `token`, checks its claims and gets the keys it must have been signed with.
-    pub(crate) async fn open(&self, token: &str) -> Result<Opened, TokenError> {
-        let token = Token::parse(token)?;
+    /// Checks the claims of `token` and gets the keys it must have been signed with.
+    pub(crate) async fn open(&self, token: Token) -> Result<Opened, TokenError> {
         let issuer = token.claims.required("iss")?;
         let source = self
             .by_url

@@ -210,3 +210,41 @@ async fn the_legacy_service_and_health() {
         .into_inner();
     assert_eq!(answer.status, 1);
 }
+
+#[tokio::test]
+async fn large_messages_take_turns() {
+    let stack = Stack::new();
+    let token = stack.token(&stack.claims());
+    let client = Client::new(KeyAlgorithm::EcdsaP256);
+    let held: Vec<_> = (0..16)
+        .map(|_| {
+            let call = http::Request::post("/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate")
+                .header("content-type", "application/grpc");
+            let call = call.body(unfinished(vec![0; 300 * 1024])).unwrap();
+            tokio::spawn(stack.router.clone().oneshot(call))
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let large = || {
+        let mut large = request(&client, &token);
+        large.key = Some(Key::CertificateSigningRequest(vec![0; 300 * 1024].into()));
+        large
+    };
+    let mut ca = CaClient::new(transport(&stack));
+    let status = ca.create_signing_certificate(large()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    ca.create_signing_certificate(request(&client, &token))
+        .await
+        .expect("a call as clients make it has no part in this");
+    for call in held {
+        call.abort();
+        let _ = call.await;
+    }
+    let status = ca.create_signing_certificate(large()).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    // The limit of one message is its own, without what stands before it.
+    let mut most = request(&client, &token);
+    most.key = Some(Key::CertificateSigningRequest(vec![0; (4 << 20) - 2_000].into()));
+    let status = ca.create_signing_certificate(most).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+}

@@ -4,6 +4,7 @@
 use common_pki::key::{KeyAlgorithm, Signer as _};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::support::*;
 
@@ -136,7 +137,12 @@ async fn leniency_of_the_gateway() {
     let mut twice = camel.clone();
     twice["public_key_request"] = json!({});
     let answer = stack.post("/api/v2/signingCert", &[], twice.to_string()).await;
-    assert_refused(&answer, &token, "publicKeyRequest: expected one member", &[]);
+    assert_refused(
+        &answer,
+        &token,
+        "request body: expected a JSON object with no member twice, got a member twice at line 1",
+        &[],
+    );
     let mut both = camel;
     both["certificateSigningRequest"] = json!("AAAA");
     let answer = stack.post("/api/v2/signingCert", &[], both.to_string()).await;
@@ -240,6 +246,72 @@ async fn malformed_at_every_field() {
         assert_refused(&answer, &token, "", &["got a string"]);
     }
     assert_eq!(stack.log.calls(), accepted);
+}
+
+#[tokio::test]
+async fn a_known_member_may_not_come_twice_and_unknown_ones_are_read_over() {
+    let stack = Stack::new();
+    let token = stack.token(&stack.claims());
+    let twice = [
+        r#"{"credentials":null,"credentials":null}"#,
+        r#"{"publicKeyRequest":{},"public_key_request":{}}"#,
+        r#"{"publicKeyRequest":{"publicKey":{"content":"a","content":"b"}}}"#,
+        r#"{"publicKeyRequest":{"proof_of_possession":"","proofOfPossession":""}}"#,
+        r#"{"credentials":{"oidcIdentityToken":"a","oidc_identity_token":"b"}}"#,
+    ];
+    for body in twice {
+        let answer = stack.post("/api/v2/signingCert", &[], body).await;
+        assert_refused(
+            &answer,
+            "",
+            "request body: expected a JSON object with no member twice, got a member twice",
+            &[],
+        );
+    }
+    let legacy = r#"{"signedEmailAddress":"","signed_email_address":""}"#;
+    let answer = stack.post("/api/v1/signingCert", &[], legacy).await;
+    assert_refused(
+        &answer,
+        "",
+        "request body: expected a JSON object with no member twice",
+        &[],
+    );
+    // As large as a body may be, and nothing of it kept: a tree of these arrays would be a hundred times as large.
+    let client = Client::new(KeyAlgorithm::EcdsaP256);
+    let known = client.body(&token, "dev@example.com").to_string();
+    let filler = format!("{{\"other\":[{}[]],", "[],".repeat(1_390_000));
+    let body = known.replacen('{', &filler, 1);
+    assert!(body.len() > (4 << 20) - 40_000);
+    let answer = stack.post("/api/v2/signingCert", &[], body).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn large_bodies_take_turns() {
+    let stack = Stack::new();
+    let large = || vec![b' '; 300 * 1024];
+    let held: Vec<_> = (0..16)
+        .map(|_| {
+            let request = http::Request::post("/api/v2/signingCert");
+            let request = request.body(unfinished(large())).unwrap();
+            tokio::spawn(stack.router.clone().oneshot(request))
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let answer = stack.post("/api/v2/signingCert", &[], large()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.json()["code"], 14);
+    // Requests as clients send them have no part in this.
+    let token = stack.token(&stack.claims());
+    let answer = stack.sign_in(&token, "dev@example.com").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    for request in held {
+        request.abort();
+        let _ = request.await;
+    }
+    let answer = stack.post("/api/v2/signingCert", &[], large()).await;
+    assert_refused(&answer, "", TOKEN, &["got none"]);
 }
 
 #[tokio::test]

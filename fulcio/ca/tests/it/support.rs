@@ -460,3 +460,25 @@ pub fn chain(now: u64, length: Duration) -> CaChain {
     .unwrap();
     CaChain::new(vec![intermediate, root], Arc::new(signer), now).unwrap()
 }
+
+/// A body of these bytes that does not end.
+pub fn unfinished(bytes: Vec<u8>) -> Body {
+    struct Unfinished(Option<bytes::Bytes>);
+
+    impl hyper::body::Body for Unfinished {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+            match self.0.take() {
+                Some(bytes) => std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(bytes)))),
+                None => std::task::Poll::Pending,
+            }
+        }
+    }
+
+    Body::new(Unfinished(Some(bytes.into())))
+}
