@@ -51,10 +51,10 @@ pub(crate) enum SocketsError {
     ExposedUrl,
     /// Tokens over the network in the clear.
     #[error(
-        "--public-url is http on another host, where tokens would be read on the way: expected https://HOST:PORT of \
-         --tls-listen (clients then trust tls/ca.pem of the data folder), or of your own proxy"
+        "the public URL {0} is http on another host, where tokens would be read on the way: expected \
+         --public-url https://HOST:PORT of --tls-listen (clients then trust tls/ca.pem of the data folder), or of your own proxy"
     )]
-    ClearText,
+    ClearText(String),
     /// Not a public URL.
     #[error("--public-url: {0}")]
     Url(#[from] BadPublicUrl),
@@ -108,18 +108,16 @@ impl Sockets {
     /// # Errors
     /// [`SocketsError`] when the one is wrong or the other has no URL.
     pub(crate) fn public_url(&self, args: &UpArgs) -> Result<PublicUrl, SocketsError> {
-        match &args.public_url {
-            Some(url) => {
-                let url: PublicUrl = url.parse()?;
-                match (url.is_loopback(), args.expose_development_issuer_to_the_network) {
-                    (true, _) => Ok(url),
-                    (false, false) => Err(SocketsError::ExposedUrl),
-                    (false, true) if !url.is_https() => Err(SocketsError::ClearText),
-                    (false, true) => Ok(url),
-                }
-            }
-            None if self.addresses.http.is_unspecified() => Err(SocketsError::NoUrl),
-            None => Ok(url("http", &self.addresses.http, &self.http).parse()?),
+        let url: PublicUrl = match &args.public_url {
+            Some(url) => url.parse()?,
+            None if self.addresses.http.is_unspecified() => return Err(SocketsError::NoUrl),
+            None => url("http", &self.addresses.http, &self.http).parse()?,
+        };
+        match (url.is_loopback(), args.expose_development_issuer_to_the_network) {
+            (true, _) => Ok(url),
+            (false, false) => Err(SocketsError::ExposedUrl),
+            (false, true) if !url.is_https() => Err(SocketsError::ClearText(url.as_str().to_owned())),
+            (false, true) => Ok(url),
         }
     }
 
@@ -233,7 +231,11 @@ mod tests {
             ),
             ("http://127.0.0.1:80", vec![], Ok("http://127.0.0.1")),
             ("https://sigstore.example", vec![], Err("add --expose")),
-            ("http://sigstore.example", vec![exposed], Err("expected https")),
+            (
+                "http://sigstore.example",
+                vec![exposed],
+                Err("--public-url https"),
+            ),
             ("sigstore.example", vec![exposed], Err("expected an origin")),
         ] {
             let words: Vec<_> = [vec!["--public-url", url], words].concat();
@@ -270,6 +272,11 @@ mod tests {
         let sockets = Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"]))
             .await
             .unwrap();
+        let error = sockets.public_url(&args(&[&asked, "--expose-development-issuer-to-the-network"]));
+        assert!(
+            matches!(error, Err(SocketsError::ClearText(_))),
+            "also when it is derived"
+        );
         let local = sockets.local_url();
         assert_eq!(local, format!("http://127.0.0.1:{}", sockets.http.port()));
         assert!(sockets.loopback.is_some());
