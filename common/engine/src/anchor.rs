@@ -67,13 +67,31 @@ impl Anchor for NoAnchor {
     }
 }
 
-/// Records `heads` whenever they change, until their sender is gone.
-pub(crate) async fn follow(anchor: Arc<dyn Anchor>, mut heads: watch::Receiver<Vec<Published>>) {
-    while heads.changed().await.is_ok() {
+/// Records `heads` whenever they change, and again after a failure, until their sender is gone. The error is that of
+/// the last record: what was published last is not in it.
+pub(crate) async fn follow(
+    anchor: Arc<dyn Anchor>,
+    mut heads: watch::Receiver<Vec<Published>>,
+) -> Result<(), AnchorError> {
+    let mut recorded = Ok(());
+    loop {
+        // After a failure there is a record to make even if nothing has changed.
+        let open = if recorded.is_ok() {
+            heads.changed().await.is_ok()
+        } else {
+            heads.has_changed().is_ok()
+        };
+        if !open && recorded.is_ok() {
+            return recorded;
+        }
         let state = heads.borrow_and_update().clone();
-        if let Err(error) = anchor.advance(&state).await {
+        recorded = anchor.advance(&state).await;
+        if let Err(error) = &recorded {
             metrics::counter!("sigbox_engine_anchor_failures_total").increment(1);
             tracing::error!(%error, "published checkpoints could not be recorded");
+        }
+        if !open {
+            return recorded;
         }
         // Not a timer of the log: it only spares the disk while batches come fast.
         tokio::select! {

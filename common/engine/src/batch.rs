@@ -18,6 +18,11 @@ use crate::storage::{Batch, HeadChange, LogBatch, Place};
 use crate::types::{Entry, Head, LogId, LogInfo, LogState, Personality, StoredLeaf};
 use crate::verify::edge_corrupt;
 
+/// How far, in milliseconds, a head may be ahead of the clock. Time stands still within it, so that a clock that was
+/// set back a little does no harm; beyond it either head or clock is wrong, and entries would get a wrong time for as
+/// long as the difference lasts.
+pub(crate) const CLOCK_TOLERANCE: u64 = 60_000;
+
 /// An entry for a log.
 pub(crate) struct Submission {
     pub(crate) log: LogId,
@@ -52,6 +57,8 @@ pub(crate) enum Verdict {
 pub(crate) struct NextTip {
     pub(crate) head: Arc<Head>,
     pub(crate) grown: Grown,
+    /// Of the new leaves, in order.
+    pub(crate) hashes: Vec<Hash>,
 }
 
 /// A batch that may be committed, and what to answer then.
@@ -84,6 +91,15 @@ pub(crate) fn prepare(
         let Some(fresh) = sorted.fresh.remove(log) else {
             continue;
         };
+        let ahead = tip.head.time.saturating_sub(now);
+        if ahead > CLOCK_TOLERANCE {
+            metrics::counter!("sigbox_engine_clock_refusals_total").increment(1);
+            tracing::error!(%log, ahead, "the clock is behind the last head, no entry is logged until it has caught up");
+            for number in fresh {
+                set(&mut sorted.fates, number, Fate::Refused(SubmitError::Unavailable));
+            }
+            continue;
+        }
         let time = now.max(tip.head.time);
         let leaves = seal_all(tip, secret, time, submissions, fresh, &mut sorted.fates);
         if leaves.is_empty() {
@@ -228,12 +244,12 @@ fn seal(
         data: sealed.leaf,
         extra: sealed.extra,
     };
-    let identity = guarded(|| tip.personality.identity(&leaf)).map_err(SealError::new)?;
+    let hash = leaf_hash(&leaf.data);
+    let identity = guarded(|| tip.personality.identity(&leaf, &hash)).map_err(SealError::new)?;
     if identity != entry.identity {
         // Logged, it could never be found as a duplicate.
         return Err(SealError::new("the leaf has another identity than its entry").into());
     }
-    let hash = leaf_hash(&leaf.data);
     let hashes = [hash, identity]
         .into_iter()
         .take(if hash == identity { 1 } else { 2 });
@@ -288,6 +304,7 @@ fn extend(
     let next = NextTip {
         head: Arc::new(to),
         grown,
+        hashes,
     };
     Ok(Ok((
         LogBatch {

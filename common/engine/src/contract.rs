@@ -38,6 +38,7 @@ pub async fn check<S: Storage>(new_store: impl AsyncFn() -> Arc<S>) {
     tiles_grow_and_attachments_stay(&*new_store().await).await;
     rows_are_found_in_order_and_in_bounds(&*new_store().await).await;
     a_large_batch_comes_back_byte_for_byte(&*new_store().await).await;
+    a_reserved_handle_is_the_same_store(new_store().await).await;
     one_of_many_racing_commits_wins(new_store().await).await;
 }
 
@@ -122,6 +123,22 @@ async fn head(store: &dyn Storage, log: LogId) -> Head {
         .find(|row| row.info.id == log)
         .unwrap()
         .head
+}
+
+async fn a_reserved_handle_is_the_same_store<S: Storage>(store: Arc<S>) {
+    let reserved = Arc::clone(&store).reserved();
+    store.create_log(&log(A)).await.unwrap();
+    assert_eq!(reserved.logs().await.unwrap(), store.logs().await.unwrap());
+    let committed = reserved.commit(&batch(vec![part(A, 0, 3)])).await.unwrap();
+    assert_eq!(committed, Commit::Committed);
+    let before = store.logs().await.unwrap();
+    reserved.probe().await.unwrap();
+    store.probe().await.unwrap();
+    assert_eq!(store.logs().await.unwrap(), before, "a probe changes nothing");
+    assert_eq!(
+        store.leaves(A, 0, 9).await.unwrap(),
+        reserved.leaves(A, 0, 9).await.unwrap()
+    );
 }
 
 async fn an_empty_store_has_nothing(store: &dyn Storage) {

@@ -157,8 +157,13 @@ impl Engine {
             }
             drop(supervised);
             // The sequencer is gone, and with it the sender that the recorder follows.
-            if let Err(error) = recorder.await {
-                tracing::error!(%error, "the record of published checkpoints stopped");
+            match recorder.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(
+                    %error,
+                    "the last published checkpoints are not recorded: a start cannot tell this store from one that is older"
+                ),
+                Err(error) => tracing::error!(%error, "the record of published checkpoints stopped"),
             }
             // Last: whoever waits for the end may rely on nothing of the engine being in use but by its handles.
             drop(finished);
@@ -184,6 +189,13 @@ impl Engine {
             LogState::ReadOnly => return Err(SubmitError::ReadOnly),
             LogState::Frozen => return Err(SubmitError::Frozen),
         }
+        let (limit, got) = (
+            u64::from(published.info.load().spec.leaf_limit),
+            entry.body.len() as u64,
+        );
+        if got > limit {
+            return Err(SubmitError::TooLarge { limit, got });
+        }
         let (limit, got) = (self.shared.options.queue_bytes, entry.weight());
         let too_large = SubmitError::TooLarge {
             limit: limit as u64,
@@ -198,7 +210,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let job = Job {
             submission: Submission { log, entry },
-            waiter: Waiter { reply, _room: room },
+            waiter: Waiter { reply, room },
         };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,

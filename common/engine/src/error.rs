@@ -263,6 +263,21 @@ pub enum OpenError {
         /// In the configuration.
         got: String,
     },
+    /// The clock is far behind the last head: one of them is wrong, and leaves would get wrong times.
+    #[error(
+        "log {log}: the last head is of {head} (Unix milliseconds), the clock says {now}: expected at most {tolerance} ms less. \
+         Set the clock right"
+    )]
+    Clock {
+        /// The log.
+        log: LogId,
+        /// Time of the stored head, Unix milliseconds.
+        head: u64,
+        /// The clock, Unix milliseconds.
+        now: u64,
+        /// Milliseconds that the clock may be behind.
+        tolerance: u64,
+    },
     /// A log's number is too large or given twice.
     #[error("log number {0} is given twice or larger than {max}", max = LogId::MAX)]
     LogNumber(LogId),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use common_tlog::empty_root;
 
 use crate::anchor::{Anchor, Published};
+use crate::batch::CLOCK_TOLERANCE;
 use crate::error::{Corrupt, OpenError, StoreError};
 use crate::options::{Clock, LogConfig, Options};
 use crate::pool::Pool;
@@ -40,6 +41,17 @@ pub(crate) async fn open(
     for config in &known {
         if let Some(log) = by_id.get(&config.id) {
             check_spec(config.id, &log.info.spec, &config.spec)?;
+        }
+    }
+    let now = clock.unix_millis();
+    for log in stored.iter().filter(|log| numbers.contains(&log.info.id)) {
+        if log.head.time.saturating_sub(now) > CLOCK_TOLERANCE {
+            return Err(OpenError::Clock {
+                log: log.info.id,
+                head: log.head.time,
+                now,
+                tolerance: CLOCK_TOLERANCE,
+            });
         }
     }
     for log in stored.iter().filter(|log| !numbers.contains(&log.info.id)) {

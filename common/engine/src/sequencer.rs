@@ -25,6 +25,8 @@ use crate::writer::{Fate, Poisoned, Recovered, Writer};
 const CONFLICT_RETRIES: u32 = 8;
 /// Failed reloads after which submitters in doubt are told to try again.
 const PATIENCE: u32 = 6;
+/// Leaves of earlier batches that are proven at once, for one batch.
+const PROVING: usize = 8;
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
@@ -39,11 +41,13 @@ pub(crate) struct Job {
 /// Who waits for it. Its room in the queue is free again once it is answered.
 pub(crate) struct Waiter {
     pub(crate) reply: oneshot::Sender<Answer>,
-    pub(crate) _room: OwnedSemaphorePermit,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 impl Waiter {
     fn answer(self, answer: Answer) {
+        // Whoever is answered may submit again at once.
+        drop(self.room);
         // The submitter may have gone away, which changes nothing for the others.
         let _ = self.reply.send(answer);
     }
@@ -84,10 +88,12 @@ impl Sequencer {
         };
         let options = &self.shared.options;
         let mut bytes = first.submission.entry.weight();
+        let mut rows = first.submission.entry.rows();
         let mut jobs = vec![first];
-        while jobs.len() < options.batch_entries && bytes < options.batch_bytes {
+        while jobs.len() < options.batch_entries && bytes < options.batch_bytes && rows < options.batch_rows {
             let Ok(job) = self.queue.try_recv() else { break };
             bytes = bytes.saturating_add(job.submission.entry.weight());
+            rows = rows.saturating_add(job.submission.entry.rows());
             jobs.push(job);
         }
         metrics::histogram!("sigbox_engine_batch_entries").record(jobs.len() as f64);
@@ -130,6 +136,9 @@ impl Sequencer {
     /// Reloads until it succeeds, ever more slowly. Meanwhile whatever queues is refused rather than left to wait.
     async fn recover(&mut self, mut poisoned: Poisoned, waiters: &mut Vec<Waiter>) -> Option<Recovered> {
         tracing::warn!(cause = poisoned.describe(), "the writer is reloaded");
+        if !poisoned.is_conflict() {
+            self.shared.set_writable(false);
+        }
         if !poisoned.in_doubt() {
             refuse(waiters, &SubmitError::Unavailable);
         }
@@ -183,9 +192,15 @@ impl Sequencer {
                 tracing::error!("answering a committed batch panicked");
                 return;
             };
+            let mut proving = JoinSet::new();
             for (log, leaf, waiter) in repeats {
-                waiter.answer(prove_stored(&shared, log, leaf).await);
+                if proving.len() >= PROVING {
+                    let _ = proving.join_next().await;
+                }
+                let shared = Arc::clone(&shared);
+                proving.spawn(async move { waiter.answer(prove_stored(&shared, log, leaf).await) });
             }
+            while proving.join_next().await.is_some() {}
         });
     }
 }
@@ -225,7 +240,7 @@ fn prove_new(attempt: &Attempt, log: LogId, offset: usize) -> Result<Receipt, Su
         tracing::error!(%log, %error, "no proof for a new leaf");
         SubmitError::Unavailable
     })?;
-    let hash = leaf_hash(&leaf.data);
+    let hash = next.hashes.get(offset).ok_or(SubmitError::Unavailable)?;
     checked(
         Receipt {
             log,
@@ -233,7 +248,7 @@ fn prove_new(attempt: &Attempt, log: LogId, offset: usize) -> Result<Receipt, Su
             proof,
             head: Arc::clone(&next.head),
         },
-        &hash,
+        hash,
     )
 }
 

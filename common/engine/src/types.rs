@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common_tlog::{Hash, leaf_hash};
+use common_tlog::Hash;
 
 use crate::error::SealError;
 
@@ -144,7 +144,8 @@ pub struct Attachment {
 pub struct Entry {
     /// What makes two entries the same one; [`Personality::identity`] of the stored leaf must give it back.
     pub identity: Hash,
-    /// The canonical content, for [`Personality::seal`].
+    /// The canonical content, for [`Personality::seal`]. The leaf holds all of it: a body longer than the log's
+    /// [`LogSpec::leaf_limit`] is refused unsealed.
     pub body: Bytes,
     /// Whatever else the personality needs to seal it.
     pub aux: Bytes,
@@ -155,10 +156,17 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Bytes it occupies in the queue, with a flat allowance for the bookkeeping around it.
+    /// Most index rows it may lead to: its terms, its leaf hash and its identity.
+    pub(crate) fn rows(&self) -> usize {
+        self.terms.len().saturating_add(2)
+    }
+
+    /// Bytes it occupies in the queue, with a flat allowance for the bookkeeping around it. A term counts for far more
+    /// than its text: its index row costs the commit up to a page in a random place.
     pub(crate) fn weight(&self) -> usize {
         const OVERHEAD: usize = 512;
-        let terms = self.terms.iter().map(String::len);
+        const ROW: usize = 2_048;
+        let terms = self.terms.iter().map(|term| term.len().saturating_add(ROW));
         let attachments = self
             .attachments
             .iter()
@@ -210,9 +218,11 @@ pub trait Personality: Send + Sync + 'static {
     /// Nothing of the batch is stored and its submitters get [`crate::SubmitError::Seal`].
     fn checkpoint(&self, size: u64, root: &Hash, time: u64) -> Result<String, SealError>;
 
-    /// The identity of a stored leaf, which decides whether a new entry is a duplicate.
-    fn identity(&self, leaf: &StoredLeaf) -> Hash {
-        leaf_hash(&leaf.data)
+    /// The identity of a leaf, which decides whether a new entry is a duplicate. `hash` is its leaf hash, which is the
+    /// identity where place and time are not in the leaf.
+    fn identity(&self, leaf: &StoredLeaf, hash: &Hash) -> Hash {
+        let _ = leaf;
+        *hash
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn verify_log(storage: &dyn Storage, log: &StoredLog) -> Result
         .into());
     }
     check_checkpoint(id, &log.info.spec.origin, head)?;
-    check_last_leaves(storage, id, head).await?;
+    check_last_leaves(storage, id, head, log.info.spec.leaf_limit).await?;
     Ok(edge)
 }
 
@@ -126,9 +126,17 @@ fn check_checkpoint(log: LogId, origin: &str, head: &Head) -> Result<(), Corrupt
     Ok(())
 }
 
+/// Most bytes of leaves that a check holds at once.
+const CHUNK_BYTES: u32 = 8 << 20;
+
 /// Re-hashes the leaves of the last level-0 tile and proves the last one, whose proof hashes every other entry of
 /// its tile and every node of the right edge.
-async fn check_last_leaves(storage: &dyn Storage, log: LogId, head: &Head) -> Result<(), StoreError> {
+async fn check_last_leaves(
+    storage: &dyn Storage,
+    log: LogId,
+    head: &Head,
+    leaf_limit: u32,
+) -> Result<(), StoreError> {
     let Some(last) = head.size.checked_sub(1) else {
         return Ok(());
     };
@@ -151,10 +159,15 @@ async fn check_last_leaves(storage: &dyn Storage, log: LogId, head: &Head) -> Re
     let hashes = hashes.unwrap_or_default();
 
     let start = last_tile.index.saturating_mul(u64::from(FULL_WIDTH));
-    let width = last_tile.width(head.size);
-    let mut leaves = storage.leaves(log, start, u32::from(width)).await?.into_iter();
+    let at_once = CHUNK_BYTES
+        .checked_div(leaf_limit)
+        .map_or(1, |count| count.clamp(1, u32::from(FULL_WIDTH)));
+    let mut leaves = Vec::new().into_iter();
     let mut last_hash = Hash::default();
     for (index, expected) in (start..head.size).zip(hashes.chunks_exact(32)) {
+        if leaves.len() == 0 {
+            leaves = storage.leaves(log, index, at_once).await?.into_iter();
+        }
         let leaf = leaves
             .next()
             .filter(|leaf| leaf.index == index)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use common_tlog::Hash;
+use common_tlog::{Hash, leaf_hash};
 
 use crate::batch::{Attempt, Known, Submission, Tip, prepare};
 use crate::error::{Corrupt, StorageError, StoreError};
@@ -167,7 +167,7 @@ impl Writer {
             let leaf = leaf.ok_or(Corrupt::LeafMissing(place.log, place.index))?;
             if let Some(tip) = self.tips.get(&place.log) {
                 // The full identity decides; the index key only led here.
-                let identity = tip.personality.identity(&leaf);
+                let identity = tip.personality.identity(&leaf, &leaf_hash(&leaf.data));
                 known.entry((place.log, identity)).or_insert(leaf);
             }
         }
@@ -205,6 +205,11 @@ impl Poisoned {
         !matches!(self.cause, Cause::NotWritten(_))
     }
 
+    /// Whether another writer was first, which is no failure.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self.cause, Cause::Conflict)
+    }
+
     /// Why the writer was poisoned, for the operator.
     pub(crate) fn describe(&self) -> String {
         match &self.cause {
@@ -214,13 +219,23 @@ impl Poisoned {
         }
     }
 
-    /// Makes a writer of what the store really holds: the only way back.
+    /// Makes a writer of what the store really holds: the only way back. After a failure it is one only if the store
+    /// can be written to again.
     pub(crate) async fn reload(mut self) -> Result<Recovered, Self> {
         let loaded = match Writer::load(Arc::clone(&self.core)).await {
             Ok(writer) => self.settle(&writer).await.map(|applied| (writer, applied)),
             Err(error) => Err(error),
         };
-        match loaded {
+        // What can be read need not be writable.
+        let writable = match loaded {
+            Ok(loaded) if self.is_conflict() => Ok(loaded),
+            Ok(loaded) => {
+                let probe = self.core.storage.probe().await;
+                probe.map(|()| loaded).map_err(StoreError::from)
+            }
+            Err(error) => Err(error),
+        };
+        match writable {
             Ok((writer, applied)) => {
                 let fate = match self.cause {
                     Cause::Unknown(_, attempt) if applied => Fate::Applied(attempt),

@@ -7,7 +7,7 @@ use common_pki::sct::{self, Sct, SctError, SignedEntry, TimestampedEntry};
 use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::{KeyHint, Note, NoteError};
 use common_tlog::notekey::NoteKey;
-use common_tlog::{Hash, leaf_hash, sha256};
+use common_tlog::{Hash, sha256};
 use std::sync::Arc;
 
 /// The longest leaf, in bytes: the longest certificate `common-pki` reads, and what surrounds it.
@@ -171,9 +171,9 @@ impl Personality for CtPersonality {
         Ok(note.to_string())
     }
 
-    fn identity(&self, leaf: &StoredLeaf) -> Hash {
+    fn identity(&self, leaf: &StoredLeaf, hash: &Hash) -> Hash {
         let body = TimestampedEntry::from_leaf(&leaf.data).and_then(|leaf| placeless(&leaf.entry));
         // Not a leaf of ours: identical to nothing that can be submitted.
-        body.map_or_else(|_| leaf_hash(&leaf.data), |body| sha256(&[&body]))
+        body.map_or(*hash, |body| sha256(&[&body]))
     }
 }

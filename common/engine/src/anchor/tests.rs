@@ -51,25 +51,43 @@ async fn fast_heads_are_recorded_together_and_the_last_one_always() {
         tokio::time::sleep(INTERVAL / 50).await;
     }
     drop(sender);
-    task.await.unwrap();
+    task.await.unwrap().unwrap();
     let records = recorder.records.lock().unwrap();
     assert!(records.len() <= 5, "{} records in two intervals", records.len());
     assert_eq!(records.last(), Some(&heads(99)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_record_does_not_end_the_recording() {
+async fn a_failed_record_is_made_again() {
     let recorder = Arc::new(Recorder {
         records: Mutex::default(),
         failures: Mutex::new(1),
     });
     let (sender, receiver) = watch::channel(Vec::new());
     let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver));
-    for size in 0..2 {
-        sender.send_replace(heads(size));
-        tokio::time::sleep(INTERVAL.saturating_mul(2)).await;
-    }
+    sender.send_replace(heads(1));
+    tokio::time::sleep(INTERVAL.saturating_mul(2)).await;
     assert_eq!(*recorder.records.lock().unwrap(), vec![heads(1)]);
+    sender.send_replace(heads(2));
+    tokio::time::sleep(INTERVAL.saturating_mul(9)).await;
     drop(sender);
-    task.await.unwrap();
+    task.await.unwrap().unwrap();
+    assert_eq!(*recorder.records.lock().unwrap(), vec![heads(1), heads(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_failed_last_is_tried_once_more_at_the_end() {
+    for (failures, recorded) in [(1, true), (2, false)] {
+        let recorder = Arc::new(Recorder {
+            records: Mutex::default(),
+            failures: Mutex::new(failures),
+        });
+        let (sender, receiver) = watch::channel(Vec::new());
+        let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver));
+        sender.send_replace(heads(1));
+        tokio::time::sleep(INTERVAL / 2).await;
+        drop(sender);
+        assert_eq!(task.await.unwrap().is_ok(), recorded, "the failure is reported");
+        assert_eq!(recorder.records.lock().unwrap().len(), usize::from(recorded));
+    }
 }

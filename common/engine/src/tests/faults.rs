@@ -199,3 +199,39 @@ async fn a_store_that_went_back_is_never_written_again() {
     assert_eq!(engine.head(V1).unwrap().size, 3);
     engine.shutdown().await;
 }
+
+/// A disk that can be read and not written to: what a reload finds is sound, and nothing can be logged all the same.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_cannot_be_written_to_is_not_ready() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    assert!(engine.is_writable());
+    let first = next(&storage);
+    for call in first + 1..first + 40 {
+        // The commit, and the probe of each reload.
+        if (call - first) % 4 == 1 {
+            storage.fail(call, Fault::Fails);
+        }
+    }
+    let error = engine.submit(V1, entry("a")).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unavailable));
+    assert!(!engine.is_writable());
+    let calls = storage.calls();
+    let reload = ["logs", "tiles", "tiles", "probe"];
+    assert_eq!(calls[first..first + 2], ["find", "commit"]);
+    assert_eq!(calls[first + 2..first + 10], [reload, reload].concat());
+    storage.heal();
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    assert!(engine.is_writable(), "found out without an entry");
+    engine.submit(V1, entry("a")).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_writer_is_no_reason_not_to_be_ready() {
+    let storage = Arc::new(MemoryStorage::new());
+    let (engine, other) = (open(&storage).await, open(&storage).await);
+    fill(&other, V1, "other", 1).await;
+    fill(&engine, V1, "own", 1).await;
+    assert!(engine.is_writable());
+    assert!(!storage.calls().contains(&"probe"));
+}

@@ -202,7 +202,7 @@ async fn a_configuration_that_differs_from_the_store_is_refused_by_field() {
         let storage = Arc::new(MemoryStorage::with_contents(contents.clone()));
         let mut logs = configs();
         change(&mut logs[0].spec);
-        let millis = Arc::new(std::sync::atomic::AtomicU64::new(1));
+        let millis = Arc::new(std::sync::atomic::AtomicU64::new(1_800_000_000_000));
         crate::Engine::open(
             storage,
             logs,
@@ -246,7 +246,7 @@ async fn log_numbers_are_checked() {
         logs[0].id = numbers[0];
         logs[1].id = numbers[1];
         let storage = Arc::new(MemoryStorage::new());
-        let millis = Arc::new(std::sync::atomic::AtomicU64::new(1));
+        let millis = Arc::new(std::sync::atomic::AtomicU64::new(1_800_000_000_000));
         let result = crate::Engine::open(
             storage,
             logs,
@@ -257,4 +257,13 @@ async fn log_numbers_are_checked() {
         .await;
         assert!(matches!(result, Err(OpenError::LogNumber(id)) if id == numbers[1]));
     }
+}
+
+#[tokio::test]
+async fn the_last_leaves_are_checked_a_few_at_a_time() {
+    let storage = Arc::new(MemoryStorage::with_contents(filled(256).await));
+    open(&storage).await;
+    // 8 MiB hold 128 leaves of the longest; the other log has three leaves.
+    let calls = storage.calls();
+    assert_eq!(calls.iter().filter(|call| **call == "leaves").count(), 3);
 }

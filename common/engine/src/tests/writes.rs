@@ -10,8 +10,8 @@ use common_tlog::{Hash, leaf_hash};
 use super::harness::*;
 use crate::memory::MemoryStorage;
 use crate::{
-    Attachment, Engine, Entry, LogId, LogState, NoAnchor, Options, Outcome, Personality, Place, SealError,
-    Sealed, Storage, SubmitError,
+    Attachment, Engine, Entry, LogId, LogState, NoAnchor, OpenError, Options, Outcome, Personality, Place,
+    SealError, Sealed, Storage, SubmitError,
 };
 
 fn misbehaving(body: &str, how: &'static str) -> Entry {
@@ -101,7 +101,8 @@ async fn one_bad_entry_fails_only_itself() {
         identity: Hash([9; 32]),
         ..entry("wrong")
     };
-    let large = entry(vec![b'x'; 65_536]);
+    // Place and time make it too long, which only its sealing shows.
+    let large = entry(vec![b'x'; 65_535]);
     let answers = in_one_batch(
         &engine,
         &storage,
@@ -112,7 +113,7 @@ async fn one_bad_entry_fails_only_itself() {
             (V1, misbehaving("panic", "panic")),
             (CT, misbehaving("ct", "error")),
             (V1, wrong_identity),
-            (V1, large),
+            (CT, large),
             (V1, entry("third")),
             (V1, misbehaving("error", "error")),
             (CT, entry("fourth")),
@@ -127,7 +128,7 @@ async fn one_bad_entry_fails_only_itself() {
             Err(SubmitError::Seal(_)) => "seal",
             Err(SubmitError::TooLarge {
                 limit: 65_535,
-                got: 65_536,
+                got: 65_536..,
             }) => "large",
             Err(_) => "other",
         })
@@ -304,6 +305,56 @@ async fn bytes_in_the_queue_are_bounded_too() {
     engine.submit(V1, entry(vec![9; 30_000])).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_body_that_no_leaf_can_hold_is_refused_before_it_is_queued() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    let calls = storage.calls().len();
+    for log in [V1, CT] {
+        let error = engine.submit(log, entry(vec![b'x'; 65_536])).await.unwrap_err();
+        let expected = matches!(
+            error,
+            SubmitError::TooLarge {
+                limit: 65_535,
+                got: 65_536
+            }
+        );
+        assert!(expected, "{error}");
+    }
+    assert_eq!(storage.calls().len(), calls, "the writer never saw it");
+    engine.submit(V1, entry(vec![b'x'; 65_535])).await.unwrap();
+}
+
+#[tokio::test]
+async fn index_rows_in_the_queue_and_in_a_batch_are_bounded() {
+    let storage = Arc::new(MemoryStorage::new());
+    let options = Options {
+        queue_bytes: 100_000,
+        batch_rows: 20,
+        ..Options::default()
+    };
+    let store: Arc<dyn Storage> = Arc::clone(&storage) as _;
+    let engine = open_with(store, Arc::new(NoAnchor), options).await.unwrap();
+    let with_terms = |body: &str, count: usize| Entry {
+        terms: (0..count).map(|n| format!("{body} {n}")).collect(),
+        ..entry(body)
+    };
+    let error = engine.submit(V1, with_terms("many", 50)).await.unwrap_err();
+    assert!(
+        matches!(error, SubmitError::TooLarge { limit: 100_000, .. }),
+        "{error}"
+    );
+    let entries = (0..4).map(|n| (V1, with_terms(&format!("{n}"), 8))).collect();
+    let before = storage.calls().iter().filter(|call| **call == "commit").count();
+    let answers = in_one_batch(&engine, &storage, entries).await;
+    assert!(answers.iter().all(Result::is_ok));
+    let commits = storage.calls().iter().filter(|call| **call == "commit").count() - before;
+    assert_eq!(
+        commits, 3,
+        "one that kept the writer busy, and two of two entries each"
+    );
+}
+
 /// Two engines on one store, as two replicas or two processes would be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_writers_on_one_log_cannot_split_it() {
@@ -362,6 +413,36 @@ async fn time_never_goes_back_within_a_log() {
         times.push(outcome.receipt().leaf.time);
     }
     assert_eq!(times, [3_000, 3_000, 3_500]);
+}
+
+#[tokio::test]
+async fn a_clock_far_behind_the_head_stops_the_log_until_it_has_caught_up() {
+    let storage = Arc::new(MemoryStorage::new());
+    let millis = Arc::new(AtomicU64::new(1_000));
+    let open = async || {
+        let store: Arc<dyn Storage> = Arc::clone(&storage) as _;
+        let (anchor, options) = (Arc::new(NoAnchor), Options::default());
+        Engine::open(store, configs(), anchor, clock(&millis), options).await
+    };
+    let engine = open().await.unwrap();
+    let submit = async |now: u64| {
+        millis.store(now, Ordering::Relaxed);
+        engine.submit(V1, entry(format!("{now}"))).await
+    };
+    // The clock jumps ahead and back.
+    submit(100_000).await.unwrap();
+    assert!(matches!(submit(39_999).await, Err(SubmitError::Unavailable)));
+    assert_eq!(engine.head(V1).unwrap().size, 1);
+    match open().await {
+        Err(OpenError::Clock { log, head, now, .. }) => assert_eq!((log, head, now), (V1, 100_000, 39_999)),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    // Another log is not concerned, and neither is what is stored.
+    engine.submit(CT, entry("a")).await.unwrap();
+    let again = engine.submit(V1, entry("100000")).await.unwrap();
+    assert!(matches!(again, Outcome::Duplicate(_)));
+    submit(40_000).await.unwrap();
+    open().await.unwrap();
 }
 
 struct BrokenSigner(TestLog, AtomicU64);
@@ -475,6 +556,7 @@ async fn shutdown_drains_what_had_queued_and_records_the_last_head() {
         engine.submit(V1, entry("late")).await,
         Err(SubmitError::ShuttingDown)
     ));
+    assert!(!engine.is_writable());
     assert!(engine.leaf(V1, 0).await.unwrap().is_some(), "reads go on");
     engine.shutdown().await;
 }
