@@ -8,7 +8,7 @@
 //! An error of such a pass is final. After a failed `fsync` Linux takes the pages for clean: the next pass would
 //! succeed on pages that are not on the disk, the log would start over, and a power cut would lose what had been
 //! acknowledged. So nothing is tried again in this process; the log stays as it is, and the next start moves all of it
-//! once more (`sqlite.org/atomiccommit.html` §9.4; PostgreSQL panics since 11.2 for the same reason).
+//! once more (`sqlite.org/atomiccommit.html` §9.2; PostgreSQL panics since 11.2 for the same reason).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

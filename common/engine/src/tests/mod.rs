@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod clock;
 mod faults;
 mod harness;
 mod reads;
