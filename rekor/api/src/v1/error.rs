@@ -248,7 +248,10 @@ impl From<cpu::Overloaded> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(cause: ReadError) -> Self {
-        tracing::error!(%cause, "reading the log failed");
+        // Being busy is no fault, and a line for each refusal would be one.
+        if !matches!(cause, ReadError::Busy) {
+            tracing::error!(%cause, "reading the log failed");
+        }
         match cause {
             // A full pool, a lost connection, a disk that comes back: the client may ask again.
             ReadError::Busy | ReadError::Store(StoreError::Storage(_)) => ApiError::Unreadable,
