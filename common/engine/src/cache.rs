@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use common_tlog::tile::{FULL_WIDTH, HEIGHT, node_in_tile, right_edge};
+use common_tlog::tile::{node_of_tree, right_edge};
 use common_tlog::{Hash, NodeReader, RightEdge, TileId};
 
 use crate::error::Corrupt;
@@ -47,11 +47,9 @@ impl NodeReader for Nodes {
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, Corrupt> {
         let tile = TileId::of_node(level, index);
-        let inside = level % HEIGHT;
-        let per_tile = u64::from(FULL_WIDTH).checked_shr(u32::from(inside)).unwrap_or(1);
-        u16::try_from(index & per_tile.saturating_sub(1))
-            .ok()
-            .and_then(|index| node_in_tile(self.tiles.get(&tile)?, inside, index))
+        self.tiles
+            .get(&tile)
+            .and_then(|bytes| node_of_tree(bytes, level, index))
             .ok_or(Corrupt::TileMissing { log: self.log, tile })
     }
 }

@@ -244,6 +244,17 @@ pub fn node_in_tile(tile: &[u8], level: u8, index: u16) -> Option<Hash> {
     nodes.first().copied()
 }
 
+/// The node `index` of tree level `level`, out of the bytes of its tile ([`TileId::of_node`]); `None` where the tile
+/// is too narrow for it.
+#[must_use]
+pub fn node_of_tree(tile: &[u8], level: u8, index: u64) -> Option<Hash> {
+    let inside = level % HEIGHT;
+    // Nodes of this level per tile; the node's number within its tile is what remains.
+    let per_tile = u64::from(FULL_WIDTH).checked_shr(u32::from(inside)).unwrap_or(1);
+    let number = u16::try_from(index & per_tile.saturating_sub(1)).ok()?;
+    node_in_tile(tile, inside, number)
+}
+
 /// Tiles read from storage or from a log, as a source of nodes for [`crate::Plan::evaluate`].
 #[derive(Debug, Clone, Default)]
 pub struct TileSet {
@@ -280,12 +291,9 @@ impl NodeReader for TileSet {
 
     fn node(&self, level: u8, index: u64) -> Result<Hash, MissingNode> {
         let tile = TileId::of_node(level, index);
-        let inside = level % HEIGHT;
-        // Nodes of this level per tile; the node's number within its tile is what remains.
-        let per_tile = u64::from(FULL_WIDTH).checked_shr(u32::from(inside)).unwrap_or(1);
-        u16::try_from(index & per_tile.saturating_sub(1))
-            .ok()
-            .and_then(|index| node_in_tile(self.tiles.get(&tile)?, inside, index))
+        self.tiles
+            .get(&tile)
+            .and_then(|bytes| node_of_tree(bytes, level, index))
             .ok_or(MissingNode { tile, level, index })
     }
 }
