@@ -37,6 +37,7 @@ pub async fn check<S: Storage>(new_store: impl AsyncFn() -> Arc<S>) {
     a_leaf_is_never_overwritten(&*new_store().await).await;
     tiles_grow_and_attachments_stay(&*new_store().await).await;
     rows_are_found_in_order_and_in_bounds(&*new_store().await).await;
+    everything_comes_in_pages(&*new_store().await).await;
     a_large_batch_comes_back_byte_for_byte(&*new_store().await).await;
     a_reserved_handle_is_the_same_store(new_store().await).await;
     one_of_many_racing_commits_wins(new_store().await).await;
@@ -439,6 +440,59 @@ async fn rows_are_found_in_order_and_in_bounds(store: &dyn Storage) {
         store.find(&many, u32::MAX).await.unwrap().len(),
         80,
         "only key 1 is among them"
+    );
+}
+
+async fn everything_comes_in_pages(store: &dyn Storage) {
+    store.create_log(&log(A)).await.unwrap();
+    assert_eq!(store.index_rows(None, 10).await.unwrap(), vec![]);
+    assert_eq!(store.attachments(None, 10).await.unwrap(), vec![]);
+    let mut whole = batch(vec![part(A, 0, 7)]);
+    let places = (0..7).map(|index| Place { log: A, index });
+    let keys = [0, 1, i64::MAX as u64, 1 << 63, u64::MAX].map(IndexKey);
+    whole.index = keys
+        .iter()
+        .flat_map(|key| places.clone().map(|place| (*key, place)))
+        .collect();
+    let attachment = |key: &str| Attachment {
+        key: key.to_owned(),
+        data: Bytes::copy_from_slice(key.as_bytes()),
+    };
+    // In the order of bytes, which is neither that of a language nor of UTF-16.
+    whole.attachments = ["", "A", "B", "a", "a:", "é", "\u{ffff}", "\u{10000}"]
+        .map(attachment)
+        .to_vec();
+    store.commit(&whole).await.unwrap();
+    for page in [1, 2, 7, 1_000] {
+        let mut rows = Vec::new();
+        loop {
+            let next = store.index_rows(rows.last().copied(), page).await.unwrap();
+            assert!(next.len() <= page as usize);
+            if next.is_empty() {
+                break;
+            }
+            rows.extend(next);
+        }
+        assert_eq!(rows, whole.index);
+        let mut found: Vec<Attachment> = Vec::new();
+        loop {
+            let after = found.last().map(|last| last.key.clone());
+            let next = store.attachments(after.as_deref(), page).await.unwrap();
+            if next.is_empty() {
+                break;
+            }
+            found.extend(next);
+        }
+        assert_eq!(found, whole.attachments);
+    }
+    let nowhere = Place {
+        log: LogId(u32::MAX),
+        index: u64::MAX,
+    };
+    assert_eq!(
+        store.index_rows(Some((keys[3], nowhere)), 1).await.unwrap(),
+        whole.index[28..29],
+        "a page may begin behind a place that does not exist"
     );
 }
 

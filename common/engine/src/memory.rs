@@ -1,6 +1,7 @@
 //! Storage in memory, for tests of the engine and of what is built on it. It can fail on demand.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use crate::error::StorageError;
 use crate::index::{IndexKey, IndexSecret};
 use crate::storage::{Batch, Commit, Place, Storage, StoredLog};
-use crate::types::{LogId, LogState, StoredLeaf};
+use crate::types::{Attachment, LogId, LogState, StoredLeaf};
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +239,30 @@ impl Storage for MemoryStorage {
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.call("attachment", |contents| {
             Ok(contents.attachments.get(key).cloned())
+        })
+    }
+
+    async fn index_rows(
+        &self,
+        after: Option<(IndexKey, Place)>,
+        limit: u32,
+    ) -> Result<Vec<(IndexKey, Place)>, StorageError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.call("index_rows", |contents| {
+            let rows = contents.index.range((from, Bound::Unbounded));
+            Ok(rows.take(limit as usize).copied().collect())
+        })
+    }
+
+    async fn attachments(&self, after: Option<&str>, limit: u32) -> Result<Vec<Attachment>, StorageError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.call("attachments", |contents| {
+            let found = contents.attachments.range::<str, _>((from, Bound::Unbounded));
+            let found = found.take(limit as usize).map(|(key, data)| Attachment {
+                key: key.clone(),
+                data: data.clone(),
+            });
+            Ok(found.collect())
         })
     }
 }

@@ -131,4 +131,16 @@ pub trait Storage: Send + Sync + 'static {
 
     /// An attachment.
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
+
+    /// The first `limit` index rows behind `after`, sorted by key and then place: all of them in pages, for checks and
+    /// copies. Rows that are committed meanwhile may or may not be among them.
+    async fn index_rows(
+        &self,
+        after: Option<(IndexKey, Place)>,
+        limit: u32,
+    ) -> Result<Vec<(IndexKey, Place)>, StorageError>;
+
+    /// The first `limit` attachments whose key is behind `after`, sorted by the bytes of the key; as
+    /// [`Storage::index_rows`].
+    async fn attachments(&self, after: Option<&str>, limit: u32) -> Result<Vec<Attachment>, StorageError>;
 }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common_engine::{
-    Batch, Commit, IndexKey, IndexSecret, LogId, LogState, Place, Storage, StorageError, StoredLeaf,
-    StoredLog,
+    Attachment, Batch, Commit, IndexKey, IndexSecret, LogId, LogState, Place, Storage, StorageError,
+    StoredLeaf, StoredLog,
 };
 use common_tlog::TileId;
 use sqlx::sqlite::{
@@ -384,11 +384,9 @@ impl Storage for SqliteStorage {
         let rows = rows::select_in(self.readers()?, select, order, &keys, Some(i64::from(limit)))
             .await
             .map_err(unknown)?;
-        let row =
-            |row: &sqlx::sqlite::SqliteRow| Ok((from_key(row.try_get(0)?), from_place(row.try_get(1)?)));
         rows.iter()
             .take(limit as usize)
-            .map(|r| row(r).map_err(unknown))
+            .map(|row| index_row_of(row).map_err(unknown))
             .collect()
     }
 
@@ -400,6 +398,49 @@ impl Storage for SqliteStorage {
             .map_err(unknown)?
             .map(Bytes::from))
     }
+
+    async fn index_rows(
+        &self,
+        after: Option<(IndexKey, Place)>,
+        limit: u32,
+    ) -> Result<Vec<(IndexKey, Place)>, StorageError> {
+        let select = "SELECT key, place FROM lookup WHERE (key, place) > (?, ?) ORDER BY key, place LIMIT ?";
+        // No log has a negative place.
+        let (above, behind) = match after {
+            None => (i64::MIN, -1),
+            // Of a place that no log here can have, there is no row.
+            Some((index_key, at)) => (key(index_key), place(at).unwrap_or(i64::MAX)),
+        };
+        let query = sqlx::query(select)
+            .bind(above)
+            .bind(behind)
+            .bind(i64::from(limit));
+        let rows = query.fetch_all(self.readers()?).await.map_err(unknown)?;
+        rows.iter()
+            .map(|row| index_row_of(row).map_err(unknown))
+            .collect()
+    }
+
+    async fn attachments(&self, after: Option<&str>, limit: u32) -> Result<Vec<Attachment>, StorageError> {
+        // No key is before the empty one, which may be a key.
+        let select = match after {
+            None => "SELECT key, data FROM attachments WHERE key >= ? ORDER BY key LIMIT ?",
+            Some(_) => "SELECT key, data FROM attachments WHERE key > ? ORDER BY key LIMIT ?",
+        };
+        let query = sqlx::query_as::<_, (String, Vec<u8>)>(select)
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit));
+        let rows = query.fetch_all(self.readers()?).await.map_err(unknown)?;
+        let attachment = |(key, data): (String, Vec<u8>)| Attachment {
+            key,
+            data: data.into(),
+        };
+        Ok(rows.into_iter().map(attachment).collect())
+    }
+}
+
+fn index_row_of(row: &sqlx::sqlite::SqliteRow) -> Result<(IndexKey, Place), sqlx::Error> {
+    Ok((from_key(row.try_get(0)?), from_place(row.try_get(1)?)))
 }
 
 fn done(rows: u64) -> Result<Commit, sqlx::Error> {
