@@ -10,6 +10,7 @@
 
 mod commit;
 mod keys;
+mod read_only;
 mod rows;
 mod schema;
 mod wal;
@@ -67,6 +68,9 @@ pub enum SqliteError {
         /// Why.
         source: std::io::Error,
     },
+    /// Opened for reading only, and there is nothing to read.
+    #[error("there is no database {0}: is this the data folder of an instance?")]
+    Missing(String),
     /// Another program reads the file, so that what a crash left could not be made durable.
     #[error("the database is in use by another program, and its write-ahead log could not be recovered")]
     InUse,
@@ -94,9 +98,10 @@ enum Reads {
 /// What lives as long as any handle.
 #[derive(Debug)]
 struct Open {
-    checkpointer: JoinHandle<()>,
-    /// No second process opens the file while this lives.
-    _folder: Arc<DataFolder>,
+    /// `None` where nothing is written.
+    checkpointer: Option<JoinHandle<()>>,
+    /// No second process opens the file to write while this lives.
+    _folder: Option<Arc<DataFolder>>,
 }
 
 /// What the handles and the checkpointer share.
@@ -129,23 +134,10 @@ impl SqliteStorage {
         })?;
         let options = connect_options(&path);
         let mut writer = options.connect().await?;
-        let version: String = sqlx::query_scalar("SELECT sqlite_version()")
-            .fetch_one(&mut writer)
-            .await?;
-        if !is_sound(&version) {
-            return Err(SqliteError::Library(version));
-        }
+        check_library(&mut writer).await?;
         let secret = schema::prepare(&mut writer).await?;
         let mover = wal::recover(&options).await?;
-        // A reader keeps little of its own: the operating system caches the file for all of them.
-        let reader = options.clone().read_only(true).pragma("cache_size", "-8192");
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(10))
-                // A file does not hang up: asking first would double the work of a small read.
-                .test_before_acquire(false)
-        };
+        let reader = reader_options(&path);
         let inner = Inner {
             secret,
             public: pool(READERS).connect_with(reader.clone()).await?,
@@ -162,8 +154,8 @@ impl SqliteStorage {
             inner,
             reads: Reads::Public,
             open: Arc::new(Open {
-                checkpointer,
-                _folder: folder,
+                checkpointer: Some(checkpointer),
+                _folder: Some(folder),
             }),
         })
     }
@@ -173,7 +165,7 @@ impl SqliteStorage {
     pub async fn close(&self) {
         // Not in the middle of a pass, whose error would be lost.
         let mut mover = self.inner.mover.lock().await;
-        self.open.checkpointer.abort();
+        self.open.stop();
         self.inner.public.close().await;
         self.inner.reserved.close().await;
         let writer = self.inner.writer.lock().await.take();
@@ -193,9 +185,36 @@ impl SqliteStorage {
     }
 }
 
+impl Open {
+    fn stop(&self) {
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.abort();
+        }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.checkpointer.abort();
+        self.stop();
+    }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // A file does not hang up: asking first would double the work of a small read.
+        .test_before_acquire(false)
+}
+
+async fn check_library(connection: &mut SqliteConnection) -> Result<(), SqliteError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(connection)
+        .await?;
+    if is_sound(&version) {
+        Ok(())
+    } else {
+        Err(SqliteError::Library(version))
     }
 }
 
@@ -236,6 +255,13 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .pragma("fullfsync", "1")
         .pragma("checkpoint_fullfsync", "1")
         .disable_statement_logging()
+}
+
+/// A reader keeps little of its own: the operating system caches the file for all of them.
+fn reader_options(path: &Path) -> SqliteConnectOptions {
+    connect_options(path)
+        .read_only(true)
+        .pragma("cache_size", "-8192")
 }
 
 /// Every error of the database is one of the storage: outcome unknown.

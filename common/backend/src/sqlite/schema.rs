@@ -36,7 +36,7 @@ pub enum SchemaError {
         got: i64,
     },
     /// It has tables, but not ours.
-    #[error("the database was not made by sigbox: it has tables, but none named `store`")]
+    #[error("the database was not made by sigbox: it has no table named `store`")]
     Foreign,
     /// The row of the store is damaged.
     #[error("the database's own row is damaged: its secret has {0} bytes, expected 32")]
@@ -49,12 +49,9 @@ pub enum SchemaError {
 /// Creates the tables in an empty file, or checks the version of what is there. Gives the store's secret.
 pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let count = "SELECT count(*), sum(name = 'store') FROM sqlite_schema WHERE type = 'table'";
-    let row = sqlx::query(count).fetch_one(&mut *transaction).await?;
-    let (tables, ours) = (
-        row.try_get::<i64, _>(0)?,
-        row.try_get::<Option<i64>, _>(1)?.unwrap_or(0),
-    );
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
+        .fetch_one(&mut *transaction)
+        .await?;
     if tables == 0 {
         for table in TABLES {
             sqlx::query(table).execute(&mut *transaction).await?;
@@ -66,12 +63,22 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSe
             .bind(VERSION)
             .bind(secret.as_slice());
         insert.execute(&mut *transaction).await?;
-    } else if ours == 0 {
+    }
+    let secret = read(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(secret)
+}
+
+/// Checks the version of what is there. Gives the store's secret.
+pub(super) async fn read(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
+    let ours = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'store'";
+    let ours: i64 = sqlx::query_scalar(ours).fetch_one(&mut *connection).await?;
+    if ours == 0 {
         return Err(SchemaError::Foreign);
     }
     // The version first: a later layout may have other columns.
     let got: i64 = sqlx::query_scalar("SELECT version FROM store")
-        .fetch_one(&mut *transaction)
+        .fetch_one(&mut *connection)
         .await?;
     if got != VERSION {
         return Err(SchemaError::Version {
@@ -80,9 +87,8 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSe
         });
     }
     let secret: Vec<u8> = sqlx::query_scalar("SELECT secret FROM store")
-        .fetch_one(&mut *transaction)
+        .fetch_one(connection)
         .await?;
-    transaction.commit().await?;
     let bytes: [u8; 32] = secret
         .try_into()
         .map_err(|bad: Vec<u8>| SchemaError::Secret(bad.len()))?;
