@@ -11,4 +11,5 @@
 pub mod anchor;
 pub mod durable;
 pub mod folder;
+mod keys;
 pub mod sqlite;

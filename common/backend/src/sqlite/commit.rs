@@ -5,7 +5,7 @@ use common_tlog::TileId;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
-use super::keys::{key, place, tile_id};
+use crate::keys::{key, place, tile_id};
 use super::rows::insert;
 
 /// Commits the batch, or finds that a head is elsewhere. `BEGIN IMMEDIATE` takes the write lock before the heads are

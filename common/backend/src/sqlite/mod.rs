@@ -9,7 +9,6 @@
 //! Connections never map the file into memory, where a stray write would reach the disk unseen.
 
 mod commit;
-mod keys;
 mod read_only;
 mod rows;
 mod schema;
@@ -35,10 +34,11 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use self::keys::{from_key, from_place, key, leaf_range, place, tile_id};
+
 use self::schema::SchemaError;
 use self::wal::Pressure;
 use crate::folder::DataFolder;
+use crate::keys::{from_key, from_place, key, leaf_range, place, tile_id};
 
 /// Name of the database in the data folder.
 const FILE: &str = "sigbox.db";

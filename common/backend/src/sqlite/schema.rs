@@ -8,7 +8,7 @@ use sqlx::{Connection, Row, Sqlite};
 /// Raised with every change of the tables.
 const VERSION: i64 = 1;
 
-/// Leaves and tiles are keyed by rowid (see `keys`), so new ones go to the end of a log's range. `lookup` is an
+/// Leaves and tiles are keyed by rowid (see `crate::keys`), so new ones go to the end of a log's range. `lookup` is an
 /// index without a table: its primary key is all it has.
 const TABLES: [&str; 6] = [
     "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, secret BLOB NOT NULL) STRICT",
