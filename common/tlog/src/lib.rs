@@ -12,6 +12,7 @@
 //! Built on by the log engine (appending, proofs for receipts), the Rekor and CT interfaces
 //! (checkpoints, tiles), bundle verification and the monitor, which checks logs from public reads.
 
+pub mod audit;
 pub mod bundle_codec;
 pub mod checkpoint;
 pub mod compact;
