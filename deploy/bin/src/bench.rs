@@ -7,6 +7,7 @@
 //! are read from `/proc`.
 
 mod check;
+mod grow;
 mod load;
 mod prepare;
 mod process;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use self::check::Trust;
 use self::load::{Outcome, Plan};
@@ -39,7 +40,10 @@ const WARM_UP_TIME: Duration = Duration::from_secs(1);
 const OTHER_DESCRIPTORS: u64 = 64;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
     /// The instance; without it, one is started for the occasion (`up --ephemeral`) and stopped afterwards.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -66,11 +70,26 @@ pub(crate) struct BenchArgs {
     pub(crate) json: bool,
 }
 
+/// Measurements of another kind than writes over HTTP.
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Fill a log with entries, in process, and show how its speed changes with its size.
+    ///
+    /// The folder is opened or created as `up` does; the entries are genuine: distinct digests, signed. Their making is
+    /// not measured. A log that has some already is filled up.
+    Grow(grow::GrowArgs),
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// [`Failure`] when the instance cannot be reached, a request failed or an answer did not verify.
-pub(crate) async fn run(args: BenchArgs, console: Console) -> Result<(), Failure> {
+pub(crate) async fn run(mut args: BenchArgs, console: Console) -> Result<(), Failure> {
+    if let Some(command) = args.command.take() {
+        return match command {
+            BenchCommand::Grow(args) => grow::run(args, console).await,
+        };
+    }
     let most = args.clients.iter().max().copied().unwrap_or(1);
     check_descriptors(most)?;
     let target = match &args.url {

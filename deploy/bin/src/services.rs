@@ -27,8 +27,10 @@ use crate::repository::Validity;
 
 /// Numbers of the logs in the store, never used for another.
 const CT: LogId = LogId(1);
-const REKOR_V1: LogId = LogId(2);
-const REKOR_V2: LogId = LogId(3);
+/// As [`CT`].
+pub(crate) const REKOR_V1: LogId = LogId(2);
+/// As [`CT`].
+pub(crate) const REKOR_V2: LogId = LogId(3);
 
 /// Longest canonical v1 entry: what is large in a request is hashed, not stored.
 const V1_LEAF_LIMIT: u32 = 1 << 20;

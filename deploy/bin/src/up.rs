@@ -1,8 +1,8 @@
 //! `up`: everything on one origin, from an empty folder to a served request.
 
-mod folder;
+pub(crate) mod folder;
 mod ready;
-mod signal;
+pub(crate) mod signal;
 mod sockets;
 
 use std::sync::Arc;
@@ -127,7 +127,7 @@ async fn serve_on(
 
 /// Moves everything into the main file and closes it. Commits are durable without it, but the next start is spared the
 /// recovery, and a temporary folder is not written to while it is removed.
-async fn close(mut storage: Arc<SqliteStorage>) {
+pub(crate) async fn close(mut storage: Arc<SqliteStorage>) {
     // A request that was cut lets go of the store when its task notices.
     for _ in 0..CLOSE_ATTEMPTS {
         match Arc::try_unwrap(storage) {
@@ -140,16 +140,18 @@ async fn close(mut storage: Arc<SqliteStorage>) {
 }
 
 /// What `up` runs.
-struct Instance {
-    storage: Arc<SqliteStorage>,
-    services: Services,
+pub(crate) struct Instance {
+    /// To be given to [`close`].
+    pub(crate) storage: Arc<SqliteStorage>,
+    /// Over the logs.
+    pub(crate) services: Services,
     repository: Repository,
     /// The current `root.json`, whose digest is part of the lines to paste.
     root: bytes::Bytes,
 }
 
 /// Keys, logs, services and trust repository of the folder: created where missing, else continued.
-async fn assemble(
+pub(crate) async fn assemble(
     args: &UpArgs,
     clock: &Clock,
     url: &PublicUrl,

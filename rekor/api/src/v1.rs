@@ -30,6 +30,7 @@ use tower_http::cors::{Any, CorsLayer};
 use self::error::ApiError;
 use self::shards::Shards;
 
+pub use self::create::engine_entry;
 pub use self::entry_id::TreeId;
 pub use self::shards::{Shard, ShardsError};
 pub use rekor_entry::v1::Policy;

@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::error::ApiError;
 use crate::personality::log_id;
 
+pub use self::create::engine_entry;
 pub use crate::personality::NotEd25519;
 pub use rekor_entry::v2::Policy;
 

@@ -47,6 +47,11 @@ impl Stop {
         self.0.send_replace(true);
     }
 
+    /// Whether it was asked.
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Resolves when asked to stop, at once if it was asked before.
     pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut told = self.0.subscribe();

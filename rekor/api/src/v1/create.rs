@@ -11,6 +11,7 @@ use common_server::cpu;
 use common_tlog::leaf_hash;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode, Uri};
+use rekor_entry::Canonical;
 use rekor_entry::v1::ProposedEntry;
 
 use super::entry_id::EntryId;
@@ -27,6 +28,12 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
     let canonical = ProposedEntry::parse(body)
         .and_then(|entry| entry.canonicalize(policy))
         .map_err(ApiError::Entry)?;
+    Ok(engine_entry(canonical))
+}
+
+/// What the engine logs of a verified v1 entry.
+#[must_use]
+pub fn engine_entry(canonical: Canonical) -> Entry {
     let (aux, attachments) = match canonical.attachment {
         Some((name, data)) => {
             let attachment = Attachment {
@@ -39,7 +46,7 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
     };
     let terms = canonical.index_keys.iter().map(|key| index_term(key)).collect();
     let body = Bytes::from(canonical.body);
-    Ok(Entry {
+    Entry {
         identity: leaf_hash(&body),
         body,
         aux,

@@ -11,6 +11,7 @@ use common_server::cpu;
 use common_tlog::{Hash, leaf_hash};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use rekor_entry::Canonical;
 use rekor_entry::v2::{Policy, parse_request};
 
 use super::Service;
@@ -27,6 +28,16 @@ struct KindVersion {
 /// Everything that needs the CPU and no log: parsing, the signature, the canonical form and its hash.
 fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiError> {
     let canonical = parse_request(body, policy)?;
+    let kind = KindVersion {
+        kind: canonical.kind,
+        version: canonical.api_version,
+    };
+    Ok((kind, engine_entry(canonical)))
+}
+
+/// What the engine logs of a verified v2 entry.
+#[must_use]
+pub fn engine_entry(canonical: Canonical) -> Entry {
     let body = Bytes::from(canonical.body);
     let entry = Entry {
         identity: leaf_hash(&body),
