@@ -52,7 +52,7 @@ pub fn engine_entry(canonical: Canonical) -> Entry {
         aux,
         terms,
         attachments,
-    })
+    }
 }
 
 /// 201 with the entry, or 409 with the place of the one that is there already.

@@ -39,23 +39,16 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiErro
 #[must_use]
 pub fn engine_entry(canonical: Canonical) -> Entry {
     let body = Bytes::from(canonical.body);
-    let entry = Entry {
+    Entry {
         identity: leaf_hash(&body),
         body,
         aux: Bytes::new(),
         // Upstream has no search (rekor-tiles `api/proto/rekor/v2/rekor_service.proto`) and nothing here reads
-        // such terms yet, while each would dirty a random page of the index. They can be told from the bodies
-        // later (`rekor_entry::committed`), all but the subjects in the payload of a dsse.
+        // such terms yet. They can be told from the bodies later (`rekor_entry::committed`), all but the subjects in
+        // the payload of a dsse.
         terms: Vec::new(),
         attachments: Vec::new(),
-    };
-    Ok((
-        KindVersion {
-            kind: canonical.kind,
-            version: canonical.api_version,
-        },
-        entry,
-    ))
+    }
 }
 
 /// 201 with the entry, or 409 with the index of the one that is there already.
