@@ -35,7 +35,9 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 
+pub(crate) use self::rows::insert as insert_rows;
 use self::schema::SchemaError;
+pub(crate) use self::schema::insert_log;
 use self::wal::Pressure;
 use crate::folder::DataFolder;
 use crate::keys::{from_key, from_place, key, leaf_range, place, tile_id};
@@ -127,6 +129,25 @@ impl SqliteStorage {
     /// # Errors
     /// See [`SqliteError`].
     pub async fn open(folder: Arc<DataFolder>) -> Result<Self, SqliteError> {
+        Self::open_or_create(folder, None).await
+    }
+
+    /// As [`SqliteStorage::open`]; a database that is created gets `secret`, so that the index rows of a backup go on
+    /// meaning what they meant.
+    ///
+    /// # Errors
+    /// See [`SqliteError`].
+    pub async fn open_with_secret(
+        folder: Arc<DataFolder>,
+        secret: IndexSecret,
+    ) -> Result<Self, SqliteError> {
+        Self::open_or_create(folder, Some(secret)).await
+    }
+
+    async fn open_or_create(
+        folder: Arc<DataFolder>,
+        secret: Option<IndexSecret>,
+    ) -> Result<Self, SqliteError> {
         let path = folder.path().join(FILE);
         create(&path).map_err(|source| SqliteError::File {
             path: path.display().to_string(),
@@ -135,7 +156,7 @@ impl SqliteStorage {
         let options = connect_options(&path);
         let mut writer = options.connect().await?;
         check_library(&mut writer).await?;
-        let secret = schema::prepare(&mut writer).await?;
+        let secret = schema::prepare(&mut writer, secret).await?;
         let mover = wal::recover(&options).await?;
         let reader = reader_options(&path);
         let inner = Inner {
@@ -318,7 +339,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn create_log(&self, log: &StoredLog) -> Result<Commit, StorageError> {
-        let query = schema::insert_log(log);
+        let query = insert_log(log);
         self.inner
             .write(async |connection| done(query.execute(connection).await?.rows_affected()))
             .await

@@ -13,7 +13,7 @@ const SIZES: [usize; 6] = [1024, 256, 64, 16, 4, 1];
 const MAX_PARAMETERS: usize = 2_048;
 
 /// Inserts the rows in order: `head` is the statement up to and with `VALUES`, `tail` what follows the rows.
-pub(super) async fn insert<'r, R>(
+pub(crate) async fn insert<'r, R>(
     connection: &mut SqliteConnection,
     head: &'static str,
     columns: usize,

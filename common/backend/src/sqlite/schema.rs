@@ -46,8 +46,12 @@ pub enum SchemaError {
     Database(#[from] sqlx::Error),
 }
 
-/// Creates the tables in an empty file, or checks the version of what is there. Gives the store's secret.
-pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
+/// Creates the tables in an empty file, with `secret` or a random one, or checks the version of what is there. Gives the
+/// store's secret.
+pub(super) async fn prepare(
+    connection: &mut SqliteConnection,
+    secret: Option<IndexSecret>,
+) -> Result<IndexSecret, SchemaError> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
         .fetch_one(&mut *transaction)
@@ -56,9 +60,15 @@ pub(super) async fn prepare(connection: &mut SqliteConnection) -> Result<IndexSe
         for table in TABLES {
             sqlx::query(table).execute(&mut *transaction).await?;
         }
-        let mut secret = [0; 32];
-        let drawn = aws_lc_rs::rand::fill(&mut secret);
-        drawn.map_err(|_| sqlx::Error::Configuration("no random numbers".into()))?;
+        let secret = match secret {
+            Some(IndexSecret(secret)) => secret,
+            None => {
+                let mut secret = [0; 32];
+                let drawn = aws_lc_rs::rand::fill(&mut secret);
+                drawn.map_err(|_| sqlx::Error::Configuration("no random numbers".into()))?;
+                secret
+            }
+        };
         let insert = sqlx::query("INSERT INTO store VALUES (1, ?, ?)")
             .bind(VERSION)
             .bind(secret.as_slice());
@@ -101,7 +111,7 @@ pub(super) const SELECT_LOGS: &str = "SELECT id, kind, origin, tree_id, key_id, 
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// Affects one row, or none if the number or the origin is taken.
-pub(super) fn insert_log(log: &StoredLog) -> Query {
+pub(crate) fn insert_log(log: &StoredLog) -> Query {
     let (spec, head) = (&log.info.spec, &log.head);
     sqlx::query("INSERT INTO logs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
         .bind(i64::from(log.info.id.0))
