@@ -15,6 +15,8 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
+use crate::connections::Busy;
+
 /// What a peer has to take within the time limit: with 30 s, a little over 2 KiB a second.
 const PIECE: usize = 64 * 1024;
 
@@ -61,10 +63,12 @@ pub(crate) struct Delivery {
     http2: bool,
     number: u64,
     pace: Arc<Pace>,
+    _busy: Busy,
 }
 
 impl Delivery {
-    pub(crate) fn new(body: Body, http2: bool, pace: Arc<Pace>) -> Delivery {
+    /// The request counts as open until the answer has been taken.
+    pub(crate) fn new(body: Body, http2: bool, pace: Arc<Pace>, busy: Busy) -> Delivery {
         let number = pace.with(|waiting| {
             waiting.answers = waiting.answers.wrapping_add(1);
             waiting.answers
@@ -75,6 +79,7 @@ impl Delivery {
             http2,
             number,
             pace,
+            _busy: busy,
         }
     }
 

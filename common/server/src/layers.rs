@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -44,7 +45,10 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
     let path = request.uri().path().to_owned();
     let mut answer = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(answer) => answer,
-        Err(_) => reply::unavailable(5, format!("no answer within {} seconds; retry", limit.as_secs())),
+        Err(_) => {
+            tracing::warn!(%method, path, ?limit, "no answer in time");
+            reply::unavailable(5, format!("no answer within {} seconds; retry", limit.as_secs()))
+        }
     };
     let status = answer.status();
     let took = started.elapsed();
@@ -54,7 +58,8 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
         status,
         took,
     );
-    if status.is_server_error() {
+    // Refusals for load are counted. A line for each would make them dearer than what was refused.
+    if status.is_server_error() && !answer.headers().contains_key(RETRY_AFTER) {
         tracing::warn!(%method, path, status = status.as_u16(), ?took, id = ?id, "request failed");
     } else {
         tracing::debug!(%method, path, status = status.as_u16(), ?took, id = ?id, "request");

@@ -3,6 +3,8 @@
 //! The body is `{"code": <HTTP status>, "message": <text>}`, the shape go-swagger gives Rekor v1 and the timestamp
 //! authority (rekor `pkg/api/error.go`), and every Sigstore client prints its `message`.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -27,6 +29,27 @@ pub fn error(status: StatusCode, message: impl Into<String>) -> Response {
         }),
     )
         .into_response()
+}
+
+/// When to come back after a refusal for load: 1, 2 and 3 seconds in turn, so that those who were refused at the same moment
+/// do not all come back at the same moment (RFC 9110 §10.2.3).
+pub fn retry_after() -> HeaderValue {
+    HeaderValue::from(retry_after_seconds())
+}
+
+/// The same as a number.
+#[must_use]
+pub fn retry_after_seconds() -> u16 {
+    static TURN: AtomicU16 = AtomicU16::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    turn.rem_euclid(3).saturating_add(1)
+}
+
+/// 503 for load, with [`retry_after`].
+pub fn overloaded(message: impl Into<String>) -> Response {
+    let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, message);
+    answer.headers_mut().insert(header::RETRY_AFTER, retry_after());
+    answer
 }
 
 /// 503 with `Retry-After` (RFC 9110 §10.2.3), in whole seconds.

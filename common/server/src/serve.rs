@@ -15,23 +15,42 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::client::TrustedProxies;
+use crate::connections::{Connections, Place};
 use crate::delivery::{Delivery, Pace};
 use crate::idle::Idle;
 use crate::linger::Lingering;
 use crate::listen::Bound;
 
+/// Silence after which the kernel asks whether the peer is still there, how often, and how many times.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const PROBES_APART: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+/// How long the kernel keeps what a peer does not acknowledge.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
 /// What a peer may hold open, and for how long.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections over all listeners; more wait in the operating system's backlog.
+    /// Connections over all listeners. One more displaces the one that has been without a request for longest; where all
+    /// have one, it waits in the operating system's backlog.
     pub connections: usize,
+    /// Connections of one peer (of one IPv6 network of 64 bits); more are closed at once. This machine and trusted
+    /// proxies are exempt.
+    pub per_peer: usize,
+    /// Peers that are proxies for many.
+    pub proxies: TrustedProxies,
+    /// How long a connection without a request is safe from being displaced.
+    pub spared: Duration,
     /// Time for the first bytes, for a TLS handshake, and for a request head.
     pub head: Duration,
     /// The longest silence of a peer on an open connection, and the longest time it may take nothing of what is written.
@@ -49,6 +68,9 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 4_096,
+            per_peer: 1_024,
+            proxies: TrustedProxies::default(),
+            spared: Duration::from_secs(1),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             answer: Duration::from_secs(30),
@@ -79,7 +101,12 @@ pub async fn serve(
     let (cut, _) = watch::channel(());
     let server = Arc::new(Server {
         router,
-        slots: Arc::new(Semaphore::new(limits.connections)),
+        connections: Arc::new(Connections::new(
+            limits.connections,
+            limits.per_peer,
+            limits.proxies.clone(),
+            limits.spared,
+        )),
         limits,
         cut,
     });
@@ -98,17 +125,18 @@ pub async fn serve(
                         accepted = server.accept(&socket) => accepted,
                         _ = stopped.changed() => return,
                     };
-                    let Some(Accepted { stream, peer, slot }) = accepted else {
+                    let Some(Accepted { stream, peer, place }) = accepted else {
                         continue;
                     };
                     let (server, tls, watcher) = (Arc::clone(&server), tls.clone(), graceful.watcher());
                     let mut cut = server.cut.subscribe();
                     tokio::spawn(async move {
+                        let place = Arc::new(place);
                         tokio::select! {
-                            () = server.connection(stream, peer, tls, watcher) => {}
+                            () = server.connection(stream, peer, &place, tls, watcher) => {}
+                            () = place.evicted() => {}
                             _ = cut.changed() => {}
                         }
-                        drop(slot);
                     });
                 }
             });
@@ -129,29 +157,45 @@ pub async fn serve(
     }
 }
 
+/// Has the kernel look after peers that are gone without a word, also while they owe us nothing and we them much: probes
+/// after half a minute of silence (RFC 9293 §3.8.4), and an end to what stays unacknowledged (RFC 5482).
+fn half_open(stream: &TcpStream) {
+    let probes = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(PROBES_APART)
+        .with_retries(PROBES);
+    let socket = SockRef::from(stream);
+    // Only a help: the limits on silence hold without it.
+    let _ = socket.set_tcp_keepalive(&probes);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+}
+
 /// A connection and the place it takes.
 struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
+    place: Place,
 }
 
 struct Server {
     router: Router,
-    slots: Arc<Semaphore>,
+    connections: Arc<Connections>,
     limits: Limits,
     cut: watch::Sender<()>,
 }
 
 impl Server {
-    /// The next connection, once there is room for it; `None` when accepting failed and was waited out.
+    /// The next connection, once there is room for it; `None` when accepting failed and was waited out, or the peer has
+    /// connections enough.
     async fn accept(&self, socket: &TcpListener) -> Option<Accepted> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         match socket.accept().await {
             Ok((stream, peer)) => {
                 // Small answers must not wait for the peer's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
-                Some(Accepted { stream, peer, slot })
+                half_open(&stream);
+                let place = self.connections.place(peer.ip()).await?;
+                Some(Accepted { stream, peer, place })
             }
             Err(error) => {
                 // Out of descriptors, or a peer that left while it queued: accept again, but do not spin.
@@ -166,20 +210,21 @@ impl Server {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        place: &Arc<Place>,
         tls: Option<TlsAcceptor>,
         watcher: Watcher,
     ) {
         let Some(tls) = tls else {
-            return self.http(stream, peer, watcher).await;
+            return self.http(stream, peer, place, watcher).await;
         };
         match tokio::time::timeout(self.limits.head, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream, peer, watcher).await,
+            Ok(Ok(stream)) => self.http(stream, peer, place, watcher).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
-    async fn http<I>(&self, stream: I, peer: SocketAddr, watcher: Watcher)
+    async fn http<I>(&self, stream: I, peer: SocketAddr, place: &Arc<Place>, watcher: Watcher)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -199,7 +244,7 @@ impl Server {
                 64 * 1024,
             );
         let pace = Arc::new(Pace::default());
-        let (router, answers) = (self.router.clone(), Arc::clone(&pace));
+        let (router, answers, place) = (self.router.clone(), Arc::clone(&pace), Arc::clone(place));
         let service = service_fn(move |request: Request<Incoming>| {
             let http1 = request.version() <= Version::HTTP_11;
             let mut request = request.map(|body| {
@@ -211,7 +256,11 @@ impl Server {
             });
             request.extensions_mut().insert(ConnectInfo(peer));
             let (answer, answers) = (router.clone().oneshot(request), Arc::clone(&answers));
-            async move { Ok::<_, Infallible>(answer.await?.map(|body| Delivery::new(body, !http1, answers))) }
+            let busy = place.busy();
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, !http1, answers, busy)))
+            }
         });
         let connection = builder.serve_connection(stream, service);
         tokio::select! {

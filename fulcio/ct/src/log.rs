@@ -6,6 +6,7 @@ use crate::personality::{self, CtPersonality};
 use bytes::Bytes;
 use common_engine::{Attachment, Engine, Head, LogId, ReadError, StoredLeaf, SubmitError};
 use common_pki::sct::{self, Sct, SctError};
+use common_server::admission::{Bounds, Gate};
 use common_server::cpu;
 use common_tlog::Hash;
 use std::collections::HashMap;
@@ -52,6 +53,8 @@ pub struct CtLog {
     personality: Arc<CtPersonality>,
     validator: Arc<Validator>,
     issuers: Mutex<HashMap<Fingerprint, Bytes>>,
+    reads: Gate,
+    ranges: Gate,
 }
 
 impl CtLog {
@@ -65,6 +68,8 @@ impl CtLog {
             personality,
             validator: Arc::new(Validator::new(roots)),
             issuers: Mutex::default(),
+            reads: Gate::new("ct_read", Bounds::READS),
+            ranges: Gate::new("ct_range", Bounds::EXPENSIVE_READS),
         }
     }
 
@@ -134,6 +139,16 @@ impl CtLog {
     /// The published head.
     pub(crate) fn head(&self) -> Result<Arc<Head>, ReadError> {
         self.engine.head(self.id).ok_or(ReadError::UnknownLog(self.id))
+    }
+
+    /// Lets in what reads a leaf, a tile of hashes or a proof.
+    pub(crate) fn reads(&self) -> &Gate {
+        &self.reads
+    }
+
+    /// Lets in what reads many leaves.
+    pub(crate) fn ranges(&self) -> &Gate {
+        &self.ranges
     }
 
     pub(crate) fn engine(&self) -> &Engine {

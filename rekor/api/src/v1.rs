@@ -22,6 +22,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use common_engine::{Engine, LogId};
+use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, PRAGMA};
 use http::{HeaderValue, Method, StatusCode};
@@ -49,6 +50,12 @@ pub struct Limits {
     /// Most tiles of 256 leaf hashes that one search may read: one for every match where they lie far apart,
     /// hence reached in logs of a million entries and more only.
     pub search_tiles: usize,
+    /// Entries at work at once.
+    pub writes: Bounds,
+    /// Entries and proofs read at once.
+    pub reads: Bounds,
+    /// Searches and lists of entries at once.
+    pub expensive_reads: Bounds,
 }
 
 impl Default for Limits {
@@ -57,6 +64,9 @@ impl Default for Limits {
             body: 32_792_576,
             search_results: 10_000,
             search_tiles: 4_096,
+            writes: Bounds::WRITES,
+            reads: Bounds::READS,
+            expensive_reads: Bounds::EXPENSIVE_READS,
         }
     }
 }
@@ -68,6 +78,9 @@ pub struct Service {
     policy: Arc<Policy>,
     limits: Limits,
     bodies: Reader,
+    writes: Gate,
+    reads: Gate,
+    expensive_reads: Gate,
 }
 
 impl Service {
@@ -89,6 +102,9 @@ impl Service {
             policy: Arc::new(policy),
             limits,
             bodies: Reader::new(limits.body),
+            writes: Gate::new("rekor_v1_write", limits.writes),
+            reads: Gate::new("rekor_v1_read", limits.reads),
+            expensive_reads: Gate::new("rekor_v1_search", limits.expensive_reads),
         })
     }
 }

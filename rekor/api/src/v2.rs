@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
+use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
@@ -34,11 +35,19 @@ pub use rekor_entry::v2::Policy;
 pub struct Limits {
     /// Longest request body in bytes (rekor-tiles `--max-request-body-size`).
     pub body: usize,
+    /// Entries at work at once.
+    pub writes: Bounds,
+    /// Tiles read at once.
+    pub reads: Bounds,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { body: 4 << 20 }
+        Limits {
+            body: 4 << 20,
+            writes: Bounds::WRITES,
+            reads: Bounds::READS,
+        }
     }
 }
 
@@ -50,6 +59,8 @@ pub struct Service {
     key_id: String,
     policy: Arc<Policy>,
     bodies: Reader,
+    writes: Gate,
+    reads: Gate,
 }
 
 /// Why a service was not made.
@@ -97,6 +108,8 @@ impl Service {
             key_id,
             policy: Arc::new(policy),
             bodies: Reader::new(limits.body),
+            writes: Gate::new("rekor_v2_write", limits.writes),
+            reads: Gate::new("rekor_v2_read", limits.reads),
         })
     }
 }

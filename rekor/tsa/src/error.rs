@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use common_server::admission::Refused;
 use common_server::body::BodyError;
 use common_server::cpu;
 use common_server::reply::{self, ErrorBody};
@@ -38,6 +39,8 @@ pub(crate) enum Refusal {
     TooLarge,
     #[error("request body could not be read")]
     Body,
+    #[error("request body came too slowly")]
+    BodyTooSlow,
     #[error("unsupported media type {0:?}, only [application/timestamp-query application/json] are allowed")]
     MediaType(String),
     #[error("method {method} is not allowed, but [{allowed}] are")]
@@ -57,8 +60,15 @@ impl From<BodyError> for Refusal {
         match cause {
             BodyError::TooLarge { .. } => Refusal::TooLarge,
             BodyError::Overloaded => Refusal::Overloaded,
+            BodyError::TooSlow => Refusal::BodyTooSlow,
             BodyError::Unreadable => Refusal::Body,
         }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(_: Refused) -> Refusal {
+        Refusal::Overloaded
     }
 }
 
@@ -95,7 +105,8 @@ impl IntoResponse for Refusal {
                     .insert(header::ALLOW, HeaderValue::from_static(allowed));
                 answer
             }
-            Refusal::Overloaded => reply::unavailable(1, message),
+            Refusal::BodyTooSlow => reply::error(StatusCode::REQUEST_TIMEOUT, message),
+            Refusal::Overloaded => reply::overloaded(message),
             Refusal::Internal(reason) => {
                 tracing::error!(reason, "no timestamp");
                 reply::error(StatusCode::INTERNAL_SERVER_ERROR, message)

@@ -26,6 +26,7 @@ use common_pki::cert::{Certificate, ChainError, Serial, VerifyOptions, verify_ch
 use common_pki::key::Signer;
 use common_pki::oid;
 use common_pki::tsp::{Grant, TimestampAuthority, TspError};
+use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
 
 use error::{MAX_BODY, Refusal};
@@ -57,6 +58,7 @@ pub struct Tsa {
     authority: TimestampAuthority,
     certificates: Bytes,
     bodies: Reader,
+    writes: Gate,
     clock: Clock,
 }
 
@@ -86,8 +88,18 @@ impl Tsa {
             authority: TimestampAuthority::new(signer, chain, false)?,
             certificates,
             bodies: Reader::new(MAX_BODY),
+            writes: Gate::new("timestamp", Bounds::WRITES),
             clock,
         })
+    }
+
+    /// With other bounds on the requests at work than [`Bounds::WRITES`].
+    #[must_use]
+    pub fn bounded(self, writes: Bounds) -> Tsa {
+        Tsa {
+            writes: Gate::new("timestamp", writes),
+            ..self
+        }
     }
 
     /// Grants one timestamp, now. Signs, so it belongs on the processor pool.

@@ -25,8 +25,11 @@ pub(crate) async fn timestamp(State(tsa): State<Arc<Tsa>>, request: Request) -> 
 }
 
 async fn answer(tsa: Arc<Tsa>, request: Request) -> Result<Vec<u8>, Refusal> {
+    tsa.writes.check()?;
     let form = Form::of(request.headers())?;
     let body = tsa.bodies.read(request.into_body()).await?;
+    // A body that takes its time takes no place.
+    let _admitted = tsa.writes.enter()?;
     common_server::cpu::run(move || tsa.grant(&Query::parse(form, &body.bytes)?)).await?
 }
 

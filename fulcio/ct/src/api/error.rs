@@ -3,6 +3,10 @@
 
 use axum::response::{IntoResponse, Response};
 use common_engine::ReadError;
+use common_server::admission::Refused;
+use common_server::reply;
+
+use crate::log::BesideError;
 use http::{HeaderValue, Method, StatusCode, header};
 
 /// Every refusal.
@@ -62,6 +66,21 @@ impl ApiError {
     }
 }
 
+impl From<Refused> for ApiError {
+    fn from(_: Refused) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<BesideError> for ApiError {
+    fn from(error: BesideError) -> Self {
+        match error {
+            BesideError::Read(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -90,7 +109,13 @@ impl IntoResponse for ApiError {
             // A refusal can be over with the next entry.
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
-        (status, headers, body).into_response()
+        let mut answer = (status, headers, body).into_response();
+        if matches!(self, Self::Busy) {
+            answer
+                .headers_mut()
+                .insert(header::RETRY_AFTER, reply::retry_after());
+        }
+        answer
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) async fn get_sth_consistency(
         )));
     }
     let size = log.head()?.size;
+    let _admitted = log.reads().enter()?;
     // ct-go answers before it looks at the tree: everything is consistent with nothing.
     let proof = if first == 0 {
         Vec::new()
@@ -93,6 +94,7 @@ pub(crate) async fn get_proof_by_hash(
     if wanted > size {
         return Err(ApiError::ProofTreeSize { wanted, size });
     }
+    let _admitted = log.reads().enter()?;
     let leaf = log.engine().find_leaf(log.id(), &hash).await?;
     let leaf = leaf
         .filter(|leaf| leaf.index < wanted)
@@ -137,6 +139,7 @@ pub(crate) async fn get_entries(
             size,
         });
     }
+    let _admitted = log.ranges().enter()?;
     let wanted = range_length(start, end);
     let leaves = log.engine().leaves(log.id(), start, wanted).await?;
     let mut entries = Vec::with_capacity(leaves.len());
@@ -189,6 +192,7 @@ pub(crate) async fn get_entry_and_proof(
     if wanted > size {
         return Err(ApiError::TreeSize { wanted, size });
     }
+    let _admitted = log.reads().enter()?;
     let leaf = log
         .engine()
         .leaf(log.id(), index)
@@ -226,10 +230,7 @@ pub(crate) async fn get_roots(State(log): State<Arc<CtLog>>) -> Response {
 }
 
 async fn entry(log: &CtLog, leaf: &StoredLeaf) -> Result<Entry, ApiError> {
-    let extra_data = log
-        .extra_data(leaf)
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
+    let extra_data = log.extra_data(leaf).await?;
     Ok(Entry {
         leaf_input: STANDARD.encode(&leaf.data),
         extra_data: STANDARD.encode(extra_data),

@@ -40,6 +40,10 @@ pub(crate) async fn tile(
         None => format!("tile/{path}"),
     };
     let TilePath { kind, index, width } = canonical.parse().map_err(|_| unknown())?;
+    let _admitted = match kind {
+        TileKind::Hashes { .. } => log.reads().enter()?,
+        TileKind::Entries => log.ranges().enter()?,
+    };
     let bytes = match kind {
         TileKind::Hashes { level } if level <= MAX_LEVEL => {
             log.engine().tile(log.id(), level, index, width).await?

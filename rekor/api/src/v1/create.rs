@@ -60,7 +60,10 @@ pub(super) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    service.writes.check()?;
     let (parts, body) = json_body(request, "proposedEntry", &service.bodies).await?;
+    // A body that takes its time takes no place.
+    let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
     let entry = cpu::run(move || prepare(&body.bytes, &policy)).await??;
 

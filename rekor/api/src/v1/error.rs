@@ -10,8 +10,9 @@ use std::fmt;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use common_engine::{ReadError, StoreError, SubmitError};
+use common_server::admission::Refused;
 use common_server::body::BodyError;
-use common_server::cpu;
+use common_server::{cpu, reply};
 use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use rekor_entry::v1::EntryError;
@@ -43,6 +44,9 @@ pub(crate) enum ApiError {
     /// The body broke off or was not readable as HTTP.
     #[error("the request body could not be read to its end")]
     BodyUnreadable,
+    /// The body came too slowly.
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
     /// A value broke a rule of the API's schema.
     #[error(transparent)]
     Violation(#[from] Violation),
@@ -235,8 +239,15 @@ impl From<BodyError> for ApiError {
         match cause {
             BodyError::TooLarge { limit } => ApiError::BodyTooLarge { limit },
             BodyError::Overloaded => ApiError::Overloaded,
+            BodyError::TooSlow => ApiError::BodyTooSlow,
             BodyError::Unreadable => ApiError::BodyUnreadable,
         }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(_: Refused) -> Self {
+        ApiError::Overloaded
     }
 }
 
@@ -287,6 +298,7 @@ impl ApiError {
             ApiError::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ApiError::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             ApiError::Violation(violation) => return (StatusCode::UNPROCESSABLE_ENTITY, violation.code()),
             ApiError::Entry(cause) => match Refusal::of(cause) {
                 Refusal::Schema(code) => return (StatusCode::UNPROCESSABLE_ENTITY, code),
@@ -339,7 +351,7 @@ impl IntoResponse for ApiError {
                 headers.insert(ETAG, id.header());
             }
             ApiError::Overloaded | ApiError::Unavailable | ApiError::Unreadable => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(RETRY_AFTER, reply::retry_after());
             }
             // rekor `pkg/api/error.go`: getLogEntry*NotFound has no payload.
             ApiError::EntryNotFound => return response,

@@ -95,6 +95,7 @@ pub(super) async fn proof(
             size: head.size,
         });
     }
+    let _admitted = service.reads.enter()?;
     let proof = if first == last {
         Vec::new()
     } else {

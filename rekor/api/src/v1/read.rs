@@ -133,6 +133,7 @@ pub(super) async fn get_by_index(
 ) -> Result<Response, ApiError> {
     accepts(&headers, JSON)?;
     let index = Params::of(&uri).required_integer("logIndex", 0)?;
+    let _admitted = service.reads.enter()?;
     answer(service.by_index(index).await?)
 }
 
@@ -147,6 +148,7 @@ pub(super) async fn get_by_uuid(
     // What is not UTF-8 once its percent signs are decoded does not have the shape either.
     let Path(uuid) = uuid.map_err(|_| malformed())?;
     let reference = EntryRef::parse(&uuid)?.ok_or_else(malformed)?;
+    let _admitted = service.reads.enter()?;
     answer(match reference {
         EntryRef::Full { tree, leaf } => match service.shards.by_tree(tree) {
             Some(shard) => service.in_shard(shard, leaf).await?,

@@ -99,7 +99,9 @@ pub(super) async fn retrieve(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    service.expensive_reads.check()?;
     let (_, body) = json_body(request, "entry", &service.bodies).await?;
+    let _admitted = service.expensive_reads.enter()?;
     let lookups = cpu::run(move || Lookups::parse(&body.bytes)).await??;
 
     let (full, bare): (Vec<_>, Vec<_>) = lookups

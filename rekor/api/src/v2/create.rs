@@ -64,8 +64,11 @@ pub(super) async fn create(
     {
         return Err(ApiError::Frozen);
     }
+    service.writes.check()?;
     // The gateway reads any content type as JSON.
     let body = service.bodies.read(request.into_body()).await?;
+    // A body that takes its time takes no place.
+    let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
     let (kind, entry) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
     match service.engine.submit(service.log, entry).await? {

@@ -5,8 +5,9 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use common_engine::{ReadError, StoreError, SubmitError};
+use common_server::admission::Refused;
 use common_server::body::BodyError;
-use common_server::cpu;
+use common_server::{cpu, reply};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use rekor_entry::v2::RequestError;
@@ -22,6 +23,9 @@ pub(crate) enum ApiError {
     /// The body broke off or was not readable as HTTP.
     #[error("the request body could not be read to its end")]
     BodyUnreadable,
+    /// The body came too slowly.
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
     /// The request was refused.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -69,6 +73,7 @@ impl ApiError {
         match self {
             ApiError::BodyTooLarge { .. }
             | ApiError::BodyUnreadable
+            | ApiError::BodyTooSlow
             | ApiError::Request(_)
             | ApiError::LeafTooLarge { .. } => (StatusCode::BAD_REQUEST, code::INVALID_ARGUMENT),
             ApiError::Duplicate { .. } => (StatusCode::CONFLICT, code::ALREADY_EXISTS),
@@ -88,8 +93,15 @@ impl From<BodyError> for ApiError {
         match cause {
             BodyError::TooLarge { limit } => ApiError::BodyTooLarge { limit },
             BodyError::Overloaded => ApiError::Pushback,
+            BodyError::TooSlow => ApiError::BodyTooSlow,
             BodyError::Unreadable => ApiError::BodyUnreadable,
         }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(_: Refused) -> Self {
+        ApiError::Pushback
     }
 }
 
@@ -157,7 +169,7 @@ impl IntoResponse for ApiError {
                 headers.insert(HeaderName::from_static("x-log-index"), HeaderValue::from(index));
             }
             ApiError::Pushback | ApiError::Unavailable | ApiError::Unreadable => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(RETRY_AFTER, reply::retry_after());
             }
             _ => {}
         }

@@ -58,6 +58,7 @@ pub(super) async fn tile(
     {
         return Err(ApiError::NotFound);
     }
+    let _admitted = service.reads.enter()?;
     let bytes = match path.kind {
         TileKind::Hashes { level } => service
             .engine
