@@ -110,6 +110,10 @@ impl Shared {
         Some(self.logs.get(&log)?.view.load_full())
     }
 
+    pub(crate) fn info(&self, log: LogId) -> Option<Arc<LogInfo>> {
+        Some(self.logs.get(&log)?.info.load_full())
+    }
+
     pub(crate) fn set_writable(&self, writable: bool) {
         self.writable.store(writable, Ordering::Relaxed);
         metrics::gauge!("sigbox_engine_writable").set(if writable { 1.0 } else { 0.0 });
@@ -224,7 +228,7 @@ impl Engine {
     /// What a log is, and its state.
     #[must_use]
     pub fn log(&self, id: LogId) -> Option<Arc<LogInfo>> {
-        Some(self.shared.logs.get(&id)?.info.load_full())
+        self.shared.info(id)
     }
 
     /// All logs, by number.

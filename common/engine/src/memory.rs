@@ -12,15 +12,18 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use crate::error::StorageError;
 use crate::index::{IndexKey, IndexSecret};
 use crate::storage::{Batch, Commit, Place, Storage, StoredLog};
-use crate::types::{Attachment, LogId, LogState, StoredLeaf};
+use crate::types::{Attachment, Head, LogId, LogState, StoredLeaf};
 
 /// How a call fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Nothing is done.
     Fails,
     /// It is done, and reported as failed: a lost reply. The same as [`Fault::Fails`] for a read.
     FailsButApplied,
+    /// It is reported as failed and done just before the call that comes so many calls later, if a batch still stands
+    /// on the head then: a request that was still on its way. The same as [`Fault::Fails`] for a read.
+    AppliedLater(usize),
 }
 
 /// Everything that is stored. Public so that a test may read, damage or exchange it.
@@ -38,6 +41,14 @@ pub struct Contents {
     pub attachments: BTreeMap<String, Bytes>,
 }
 
+/// What a call may change.
+#[derive(Clone)]
+enum Write {
+    Create(StoredLog),
+    State(LogId, LogState),
+    Commit(Batch),
+}
+
 #[derive(Default)]
 struct State {
     contents: Contents,
@@ -45,6 +56,53 @@ struct State {
     calls: Vec<&'static str>,
     /// By number of the call, counted from the first one ever made.
     faults: BTreeMap<usize, Fault>,
+    /// Writes on their way, by the number of the call they come before.
+    late: Vec<(usize, Write)>,
+    /// Every head that was ever stored, in order.
+    heads: Vec<(LogId, Head)>,
+}
+
+impl State {
+    /// Counts a call and lets what was on its way until then arrive. Gives the fault that hits it.
+    fn begin(&mut self, name: &'static str) -> Option<(usize, Fault)> {
+        let number = self.calls.len();
+        self.calls.push(name);
+        self.arrive(number);
+        Some((number, self.faults.remove(&number)?))
+    }
+
+    fn arrive(&mut self, number: usize) {
+        let (due, late) = std::mem::take(&mut self.late)
+            .into_iter()
+            .partition(|(at, _)| *at <= number);
+        self.late = late;
+        let due: Vec<(usize, Write)> = due;
+        for (_, write) in due {
+            // Nobody waits for this answer any more.
+            let _ = self.apply(&write);
+        }
+    }
+
+    fn apply(&mut self, write: &Write) -> Result<Commit, StorageError> {
+        let contents = &mut self.contents;
+        let outcome = match write {
+            Write::Create(log) => contents.create(log),
+            Write::State(log, state) => contents.set_state(*log, *state),
+            Write::Commit(batch) => contents.commit(batch)?,
+        };
+        if outcome == Commit::Committed {
+            match write {
+                Write::Create(log) => self.heads.push((log.info.id, log.head.clone())),
+                Write::State(..) => {}
+                Write::Commit(batch) => {
+                    let parts = batch.logs.iter();
+                    self.heads
+                        .extend(parts.map(|part| (part.log, part.head.to.clone())));
+                }
+            }
+        }
+        Ok(outcome)
+    }
 }
 
 /// Storage in memory. Clones of its `Arc` are the replicas' view of one database.
@@ -104,9 +162,23 @@ impl MemoryStorage {
         self.lock().faults.insert(call, fault);
     }
 
-    /// Lets no further call fail.
+    /// How many of the faults asked for have not come yet.
+    #[must_use]
+    pub fn faults_left(&self) -> usize {
+        self.lock().faults.len()
+    }
+
+    /// Lets no further call fail. What was on its way is lost.
     pub fn heal(&self) {
-        self.lock().faults.clear();
+        let mut state = self.lock();
+        state.faults.clear();
+        state.late.clear();
+    }
+
+    /// Every head that was ever stored, in order: each of them some reader may have seen.
+    #[must_use]
+    pub fn heads(&self) -> Vec<(LogId, Head)> {
+        self.lock().heads.clone()
     }
 
     /// Waits for running commits; others wait until the guard is dropped.
@@ -118,23 +190,27 @@ impl MemoryStorage {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call<T>(
-        &self,
-        name: &'static str,
-        apply: impl FnOnce(&mut Contents) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    fn read<T>(&self, name: &'static str, read: impl FnOnce(&Contents) -> T) -> Result<T, StorageError> {
         let mut state = self.lock();
-        let number = state.calls.len();
-        state.calls.push(name);
-        let fault = state.faults.get(&number).copied();
-        if fault == Some(Fault::Fails) {
-            return Err(StorageError::new("injected: failed"));
+        match state.begin(name) {
+            None => Ok(read(&state.contents)),
+            Some(_) => Err(StorageError::new("injected: failed")),
         }
-        let result = apply(&mut state.contents)?;
-        if fault.is_some() {
-            Err(StorageError::new("injected: failed but applied"))
-        } else {
-            Ok(result)
+    }
+
+    fn write(&self, name: &'static str, write: Write) -> Result<Commit, StorageError> {
+        let mut state = self.lock();
+        match state.begin(name) {
+            None => state.apply(&write),
+            Some((_, Fault::Fails)) => Err(StorageError::new("injected: failed")),
+            Some((_, Fault::FailsButApplied)) => {
+                state.apply(&write)?;
+                Err(StorageError::new("injected: failed but applied"))
+            }
+            Some((number, Fault::AppliedLater(calls))) => {
+                state.late.push((number.saturating_add(calls), write));
+                Err(StorageError::new("injected: failed, applied later"))
+            }
         }
     }
 }
@@ -146,73 +222,51 @@ impl Storage for MemoryStorage {
     }
 
     async fn secret(&self) -> Result<IndexSecret, StorageError> {
-        self.call("secret", |_| Ok(self.secret))
+        self.read("secret", |_| self.secret)
     }
 
     async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
-        self.call("logs", |contents| Ok(contents.logs.values().cloned().collect()))
+        self.read("logs", |contents| contents.logs.values().cloned().collect())
     }
 
     async fn create_log(&self, log: &StoredLog) -> Result<Commit, StorageError> {
-        self.call("create_log", |contents| {
-            let origin = &log.info.spec.origin;
-            if contents
-                .logs
-                .values()
-                .any(|l| l.info.id == log.info.id || l.info.spec.origin == *origin)
-            {
-                return Ok(Commit::Conflict);
-            }
-            contents.logs.insert(log.info.id, log.clone());
-            Ok(Commit::Committed)
-        })
+        self.write("create_log", Write::Create(log.clone()))
     }
 
     async fn set_state(&self, log: LogId, state: LogState) -> Result<Commit, StorageError> {
-        self.call("set_state", |contents| match contents.logs.get_mut(&log) {
-            Some(row) if row.info.state != LogState::Frozen => {
-                row.info.state = state;
-                Ok(Commit::Committed)
-            }
-            _ => Ok(Commit::Conflict),
-        })
+        self.write("set_state", Write::State(log, state))
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError> {
         let _open = self.gate.read().await;
-        self.call("commit", |contents| contents.commit(batch))
+        self.write("commit", Write::Commit(batch.clone()))
     }
 
     async fn probe(&self) -> Result<(), StorageError> {
-        self.call("probe", |_| Ok(()))
+        self.read("probe", |_| ())
     }
 
     async fn leaves(&self, log: LogId, start: u64, count: u32) -> Result<Vec<StoredLeaf>, StorageError> {
-        self.call("leaves", |contents| {
+        self.read("leaves", |contents| {
             let (from, to) = (
                 Place { log, index: start },
                 start.saturating_add(u64::from(count)),
             );
-            Ok(contents
-                .leaves
-                .range(from..Place { log, index: to })
-                .map(|(_, leaf)| leaf.clone())
-                .collect())
+            let found = contents.leaves.range(from..Place { log, index: to });
+            found.map(|(_, leaf)| leaf.clone()).collect()
         })
     }
 
     async fn leaves_at(&self, places: &[Place]) -> Result<Vec<Option<StoredLeaf>>, StorageError> {
-        self.call("leaves_at", |contents| {
-            Ok(places.iter().map(|p| contents.leaves.get(p).cloned()).collect())
+        self.read("leaves_at", |contents| {
+            places.iter().map(|p| contents.leaves.get(p).cloned()).collect()
         })
     }
 
     async fn tiles(&self, log: LogId, tiles: &[TileId]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.call("tiles", |contents| {
-            Ok(tiles
-                .iter()
-                .map(|t| contents.tiles.get(&(log, *t)).cloned())
-                .collect())
+        self.read("tiles", |contents| {
+            let stored = |tile: &TileId| contents.tiles.get(&(log, *tile)).cloned();
+            tiles.iter().map(stored).collect()
         })
     }
 
@@ -228,18 +282,16 @@ impl Storage for MemoryStorage {
             },
         );
         let keys: BTreeSet<&IndexKey> = keys.iter().collect();
-        self.call("find", |contents| {
+        self.read("find", |contents| {
             let rows = keys
                 .into_iter()
                 .flat_map(|key| contents.index.range((*key, first)..=(*key, last)).rev());
-            Ok(rows.take(limit as usize).copied().collect())
+            rows.take(limit as usize).copied().collect()
         })
     }
 
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
-        self.call("attachment", |contents| {
-            Ok(contents.attachments.get(key).cloned())
-        })
+        self.read("attachment", |contents| contents.attachments.get(key).cloned())
     }
 
     async fn index_rows(
@@ -248,26 +300,46 @@ impl Storage for MemoryStorage {
         limit: u32,
     ) -> Result<Vec<(IndexKey, Place)>, StorageError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.call("index_rows", |contents| {
+        self.read("index_rows", |contents| {
             let rows = contents.index.range((from, Bound::Unbounded));
-            Ok(rows.take(limit as usize).copied().collect())
+            rows.take(limit as usize).copied().collect()
         })
     }
 
     async fn attachments(&self, after: Option<&str>, limit: u32) -> Result<Vec<Attachment>, StorageError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.call("attachments", |contents| {
+        self.read("attachments", |contents| {
             let found = contents.attachments.range::<str, _>((from, Bound::Unbounded));
             let found = found.take(limit as usize).map(|(key, data)| Attachment {
                 key: key.clone(),
                 data: data.clone(),
             });
-            Ok(found.collect())
+            found.collect()
         })
     }
 }
 
 impl Contents {
+    fn create(&mut self, log: &StoredLog) -> Commit {
+        let (id, origin) = (log.info.id, &log.info.spec.origin);
+        let mut rows = self.logs.values();
+        if rows.any(|row| row.info.id == id || row.info.spec.origin == *origin) {
+            return Commit::Conflict;
+        }
+        self.logs.insert(id, log.clone());
+        Commit::Committed
+    }
+
+    fn set_state(&mut self, log: LogId, state: LogState) -> Commit {
+        match self.logs.get_mut(&log) {
+            Some(row) if row.info.state != LogState::Frozen => {
+                row.info.state = state;
+                Commit::Committed
+            }
+            _ => Commit::Conflict,
+        }
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<Commit, StorageError> {
         for part in &batch.logs {
             let stands = self.logs.get(&part.log).is_some_and(|row| {

@@ -107,6 +107,7 @@ impl Sequencer {
             jobs.into_iter().map(|job| (job.submission, job.waiter)).unzip();
         let submissions = Arc::new(submissions);
         for _ in 0..=CONFLICT_RETRIES {
+            writer.take_states(|log| self.shared.info(log));
             let poisoned = match writer.commit(&submissions).await {
                 Ok((writer, attempt)) => {
                     self.publish(&writer);

@@ -17,7 +17,7 @@ use crate::index::{IndexKey, IndexSecret};
 use crate::options::Clock;
 use crate::pool::Pool;
 use crate::storage::{Commit, LogBatch, Place, Storage, StoredLog};
-use crate::types::{LogId, Personality};
+use crate::types::{LogId, LogInfo, Personality};
 use crate::verify::{root_at, verify_extends, verify_log};
 
 /// What the writer works with, the same for its whole life.
@@ -98,6 +98,15 @@ impl Writer {
             );
         }
         Ok(Self { core, tips })
+    }
+
+    /// Takes over the states that were published since the last load: an operator may have opened a log again.
+    pub(crate) fn take_states(&mut self, published: impl Fn(LogId) -> Option<Arc<LogInfo>>) {
+        for (log, tip) in &mut self.tips {
+            if let Some(info) = published(*log) {
+                tip.info = info;
+            }
+        }
     }
 
     /// Where each log stands.

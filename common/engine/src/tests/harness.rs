@@ -106,17 +106,12 @@ pub(super) fn config(id: LogId, personality: Arc<dyn Personality>, origin: &str)
 }
 
 pub(super) fn configs() -> Vec<LogConfig> {
-    let log = |id: LogId, origin: &str, stamped| {
-        config(
-            id,
-            Arc::new(TestLog {
-                origin: origin.to_owned(),
-                stamped,
-            }),
-            origin,
-        )
+    let log = |id| {
+        let personality = personality(id);
+        let origin = personality.origin.clone();
+        config(id, Arc::new(personality), &origin)
     };
-    vec![log(V1, "v1.test", false), log(CT, "ct.test", true)]
+    vec![log(V1), log(CT)]
 }
 
 pub(super) async fn open_with(
@@ -215,115 +210,215 @@ impl Anchor for TestAnchor {
     }
 }
 
+/// What an audit found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Receipts held against a head.
+    pub(super) receipts: u64,
+    /// Checkpoints held against another one by consistency proof.
+    pub(super) checkpoints: u64,
+    /// Acknowledged leaves that are not there, or not as they were promised.
+    pub(super) lost: Vec<String>,
+    /// Checkpoints that are not of one tree.
+    pub(super) forks: Vec<String>,
+    /// Entries that are there twice, or have two places.
+    pub(super) doubled: Vec<String>,
+    /// Anything else that contradicts itself.
+    pub(super) broken: Vec<String>,
+}
+
+impl Findings {
+    pub(super) fn faults(&self) -> Vec<&String> {
+        let kinds = [&self.lost, &self.forks, &self.doubled, &self.broken];
+        kinds.into_iter().flatten().collect()
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        self.receipts += other.receipts;
+        self.checkpoints += other.checkpoints;
+        self.lost.extend(other.lost);
+        self.forks.extend(other.forks);
+        self.doubled.extend(other.doubled);
+        self.broken.extend(other.broken);
+    }
+}
+
 /// Everything that was promised to clients, to be held against the log later.
 #[derive(Default)]
 pub(super) struct Promises {
     receipts: Vec<Receipt>,
     /// Root by log and size: there is one, for ever.
     roots: BTreeMap<(LogId, u64), Hash>,
+    /// Place by identity: there is one, for ever.
+    places: BTreeMap<(LogId, Hash), u64>,
+    findings: Findings,
 }
 
 impl Promises {
     pub(super) fn head(&mut self, log: LogId, head: &Head) {
-        let note = Note::parse(head.checkpoint.as_bytes()).unwrap();
-        let signed = Checkpoint::parse(note.text()).unwrap();
-        assert_eq!(
-            (signed.size, signed.root),
-            (head.size, head.root),
-            "the checkpoint is for the head"
-        );
+        let signed = Note::parse(head.checkpoint.as_bytes())
+            .ok()
+            .and_then(|note| Checkpoint::parse(note.text()).ok())
+            .map(|signed| (signed.size, signed.root));
+        if signed != Some((head.size, head.root)) {
+            let broken = format!(
+                "log {log}: the checkpoint at size {} is for {signed:?}",
+                head.size
+            );
+            self.findings.broken.push(broken);
+        }
         let root = *self.roots.entry((log, head.size)).or_insert(head.root);
-        assert_eq!(
-            root, head.root,
-            "a fork: two roots for log {log} at size {}",
-            head.size
-        );
+        if root != head.root {
+            let fork = format!("log {log}: two roots were published for size {}", head.size);
+            self.findings.forks.push(fork);
+        }
     }
 
     pub(super) fn receipt(&mut self, receipt: &Receipt) {
-        let (hash, head) = (leaf_hash(&receipt.leaf.data), &receipt.head);
-        verify_inclusion(receipt.leaf.index, head.size, &hash, &receipt.proof, &head.root).unwrap();
-        self.head(receipt.log, head);
+        let (log, leaf, head) = (receipt.log, &receipt.leaf, &receipt.head);
+        let hash = leaf_hash(&leaf.data);
+        if let Err(error) = verify_inclusion(leaf.index, head.size, &hash, &receipt.proof, &head.root) {
+            let broken = format!("log {log}: the proof of leaf {} is wrong: {error}", leaf.index);
+            self.findings.broken.push(broken);
+        }
+        let identity = personality(log).identity(leaf, &hash);
+        let place = *self.places.entry((log, identity)).or_insert(leaf.index);
+        if place != leaf.index {
+            let doubled = format!(
+                "log {log}: an entry was promised place {place} and {}",
+                leaf.index
+            );
+            self.findings.doubled.push(doubled);
+        }
+        self.head(log, head);
         self.receipts.push(receipt.clone());
     }
 
     /// Holds everything promised against what the engine says now, and the log against itself.
     pub(super) async fn audit(&mut self, engine: &Engine, storage: &MemoryStorage) {
-        for info in engine.logs() {
-            let log = info.id;
-            let head = engine.head(log).unwrap();
+        let findings = self.examine(engine, storage).await;
+        assert!(findings.faults().is_empty(), "{findings:#?}");
+    }
+
+    /// The same, to be judged by the caller. Gives what was found since the last time.
+    pub(super) async fn examine(&mut self, engine: &Engine, storage: &MemoryStorage) -> Findings {
+        for (log, head) in storage.heads() {
             self.head(log, &head);
-            let personality = configs()
-                .into_iter()
-                .find(|config| config.id == log)
-                .unwrap()
-                .personality;
-            let mut tree = CompactRange::new();
-            let mut identities = BTreeSet::new();
-            let mut time = 0;
-            while tree.size() < head.size {
-                let leaves = engine.leaves(log, tree.size(), 1_000).await.unwrap();
-                assert!(!leaves.is_empty());
-                for leaf in leaves {
-                    assert_eq!(leaf.index, tree.size());
-                    assert!(leaf.time >= time, "time goes backwards");
-                    time = leaf.time;
-                    assert!(
-                        identities.insert(personality.identity(&leaf, &leaf_hash(&leaf.data))),
-                        "leaf {} is a duplicate",
-                        leaf.index
-                    );
-                    tree.append(&leaf.data).unwrap();
-                    if let Some(root) = self.roots.get(&(log, tree.size())) {
-                        assert_eq!(*root, tree.root(), "an old checkpoint is not of this tree");
-                    }
-                }
+        }
+        let contents = storage.contents();
+        for info in engine.logs() {
+            let head = engine.head(info.id).unwrap();
+            self.head(info.id, &head);
+            if let Err(broken) = self.examine_tree(engine, info.id, &head).await {
+                self.findings.broken.push(broken);
             }
-            assert_eq!(tree.root(), head.root);
-            let promised = self
-                .roots
-                .keys()
-                .filter(|(of, size)| *of == log && *size > 0)
-                .map(|(_, size)| *size);
-            let sizes: Vec<u64> = promised.collect();
-            assert!(
-                sizes.iter().all(|size| *size <= head.size),
-                "a published head is lost"
-            );
-            for size in sizes {
-                let proof = engine.consistency_proof(log, size, head.size).await.unwrap();
-                let old = self.roots[&(log, size)];
-                verify_consistency(size, head.size, &old, &head.root, &proof).unwrap();
-            }
+            self.examine_checkpoints(engine, info.id, &head).await;
             for (tile, width) in common_tlog::tile::tiles_for(head.size) {
-                let bytes = engine
-                    .tile(log, tile.level, tile.index, width)
-                    .await
-                    .unwrap()
-                    .unwrap();
-                assert_eq!(
-                    bytes,
-                    storage.contents().tiles[&(log, tile)][..usize::from(width) * 32]
-                );
+                let served = engine.tile(info.id, tile.level, tile.index, width).await;
+                let stored = contents.tiles.get(&(info.id, tile));
+                let stored = stored.and_then(|bytes| bytes.get(..usize::from(width) * 32));
+                if served.ok().flatten().as_deref() != stored {
+                    let broken = format!("log {}: {tile:?} is not served as it is stored", info.id);
+                    self.findings.broken.push(broken);
+                }
             }
         }
         for receipt in &self.receipts {
-            let stored = engine.leaf(receipt.log, receipt.leaf.index).await.unwrap();
-            assert_eq!(
-                stored.as_ref(),
-                Some(&receipt.leaf),
-                "an acknowledged leaf is lost or changed"
-            );
-            let size = engine.head(receipt.log).unwrap().size;
-            engine
-                .inclusion_proof(receipt.log, receipt.leaf.index, size)
-                .await
-                .unwrap();
-            let found = engine
-                .find_leaf(receipt.log, &leaf_hash(&receipt.leaf.data))
-                .await
-                .unwrap();
-            assert_eq!(found.as_ref(), Some(&receipt.leaf));
+            self.findings.receipts += 1;
+            if let Err(lost) = kept(engine, receipt).await {
+                let lost = format!("log {}: leaf {}: {lost}", receipt.log, receipt.leaf.index);
+                self.findings.lost.push(lost);
+            }
+        }
+        std::mem::take(&mut self.findings)
+    }
+
+    /// Hashes all leaves again, and holds the root after each against what was published.
+    async fn examine_tree(&mut self, engine: &Engine, log: LogId, head: &Head) -> Result<(), String> {
+        let personality = personality(log);
+        let mut tree = CompactRange::new();
+        let mut identities = BTreeSet::new();
+        let mut time = 0;
+        while tree.size() < head.size {
+            let leaves = engine.leaves(log, tree.size(), 1_000).await;
+            let leaves = leaves.map_err(|error| format!("log {log}: {error}"))?;
+            for leaf in leaves {
+                if leaf.index != tree.size() || leaf.time < time {
+                    return Err(format!(
+                        "log {log}: leaf {} has a wrong place or time",
+                        leaf.index
+                    ));
+                }
+                time = leaf.time;
+                if !identities.insert(personality.identity(&leaf, &leaf_hash(&leaf.data))) {
+                    let doubled = format!("log {log}: leaf {} is a duplicate", leaf.index);
+                    self.findings.doubled.push(doubled);
+                }
+                tree.append(&leaf.data).map_err(|error| error.to_string())?;
+                let root = self.roots.get(&(log, tree.size()));
+                if root.is_some_and(|root| *root != tree.root()) {
+                    let fork = format!(
+                        "log {log}: the checkpoint of size {} is not of this tree",
+                        tree.size()
+                    );
+                    self.findings.forks.push(fork);
+                }
+            }
+        }
+        if tree.root() == head.root {
+            Ok(())
+        } else {
+            Err(format!("log {log}: the leaves do not hash to the head"))
         }
     }
+
+    async fn examine_checkpoints(&mut self, engine: &Engine, log: LogId, head: &Head) {
+        let of_log = self.roots.range((log, 1)..=(log, u64::MAX));
+        let old: Vec<(u64, Hash)> = of_log.map(|((_, size), root)| (*size, *root)).collect();
+        for (size, root) in old {
+            self.findings.checkpoints += 1;
+            if size > head.size {
+                let lost = format!("log {log}: the published head of size {size} is lost");
+                self.findings.lost.push(lost);
+                continue;
+            }
+            let proof = engine.consistency_proof(log, size, head.size).await;
+            let verified = proof
+                .ok()
+                .map(|proof| verify_consistency(size, head.size, &root, &head.root, &proof).is_ok());
+            if verified != Some(true) {
+                let fork = format!(
+                    "log {log}: no proof from the checkpoint of size {size} to {}",
+                    head.size
+                );
+                self.findings.forks.push(fork);
+            }
+        }
+    }
+}
+
+fn personality(log: LogId) -> TestLog {
+    TestLog {
+        origin: if log == CT { "ct.test" } else { "v1.test" }.to_owned(),
+        stamped: log == CT,
+    }
+}
+
+/// Whether the leaf of a receipt is served, found and proven at the head of now.
+async fn kept(engine: &Engine, receipt: &Receipt) -> Result<(), String> {
+    let (log, leaf) = (receipt.log, &receipt.leaf);
+    let hash = leaf_hash(&leaf.data);
+    let stored = engine.leaf(log, leaf.index).await;
+    if stored.map_err(|error| error.to_string())?.as_ref() != Some(leaf) {
+        return Err("an acknowledged leaf is lost or changed".to_owned());
+    }
+    let head = engine.head(log).ok_or("no head")?;
+    let proof = engine.inclusion_proof(log, leaf.index, head.size).await;
+    let proof = proof.map_err(|error| error.to_string())?;
+    verify_inclusion(leaf.index, head.size, &hash, &proof, &head.root).map_err(|error| error.to_string())?;
+    let found = engine.find_leaf(log, &hash).await;
+    if found.map_err(|error| error.to_string())?.as_ref() != Some(leaf) {
+        return Err("an acknowledged leaf is not found by its hash".to_owned());
+    }
+    Ok(())
 }

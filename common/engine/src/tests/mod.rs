@@ -6,12 +6,15 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::print_stdout,
     reason = "tests"
 )]
 
 mod clock;
 mod faults;
 mod harness;
+mod matrix;
 mod reads;
 mod start;
+mod workload;
 mod writes;

@@ -554,3 +554,15 @@ async fn attachments_and_terms_are_stored_with_their_entry() {
     assert_eq!(engine.search("body:c", 10).await.unwrap(), [(V1, 1)]);
     assert_eq!(engine.search("body:C", 10).await.unwrap(), []);
 }
+
+/// A writer that had reloaded while the log was closed kept refusing what its log took again.
+#[tokio::test]
+async fn a_log_that_is_opened_again_takes_entries_also_from_a_writer_that_had_reloaded() {
+    let storage = Arc::new(MemoryStorage::new());
+    let (engine, replica) = (open(&storage).await, open(&storage).await);
+    engine.set_state(V1, LogState::ReadOnly).await.unwrap();
+    fill(&replica, CT, "moves the head", 1).await;
+    fill(&engine, CT, "has to reload", 1).await;
+    engine.set_state(V1, LogState::Active).await.unwrap();
+    engine.submit(V1, entry("a")).await.unwrap();
+}
