@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod clients;
 pub mod entries;
 pub mod log;
+pub mod postgres;
 pub mod stack;
 
 use std::path::PathBuf;

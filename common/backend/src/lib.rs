@@ -12,4 +12,9 @@ pub mod anchor;
 pub mod durable;
 pub mod folder;
 mod keys;
+mod log_row;
+pub mod postgres;
 pub mod sqlite;
+
+#[cfg(test)]
+mod testlog;

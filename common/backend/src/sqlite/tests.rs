@@ -6,19 +6,14 @@
     reason = "tests"
 )]
 
+use common_engine::{Engine, OpenError, Outcome};
+use common_tlog::leaf_hash;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use common_engine::{
-    Clock, Engine, Entry, LogConfig, LogKind, LogSpec, OpenError, Options, Outcome, Personality, SealError,
-    Sealed,
-};
-use common_tlog::checkpoint::Checkpoint;
-use common_tlog::note::{KeyHint, Note};
-use common_tlog::{Hash, leaf_hash};
 
 use super::*;
 use crate::anchor::FileAnchor;
+use crate::testlog::open_engine;
+pub(super) use crate::testlog::{LOG, entry, fill};
 
 pub(super) fn folder(path: &Path) -> Arc<DataFolder> {
     Arc::new(DataFolder::open(path).unwrap())
@@ -28,67 +23,9 @@ pub(super) async fn store(path: &Path) -> SqliteStorage {
     SqliteStorage::open(folder(path)).await.unwrap()
 }
 
-struct TestLog;
-
-impl Personality for TestLog {
-    fn seal(&self, entry: &Entry, _index: u64, _time: u64) -> Result<Sealed, SealError> {
-        Ok(Sealed {
-            leaf: entry.body.clone(),
-            extra: Bytes::from_static(b"extra"),
-        })
-    }
-
-    fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {
-        let mut note =
-            Note::new(Checkpoint::new("log.test", size, *root).to_string()).map_err(SealError::new)?;
-        note.push("log.test", KeyHint([1; 4]), vec![7; 64])
-            .map_err(SealError::new)?;
-        Ok(note.to_string())
-    }
-}
-
-pub(super) const LOG: LogId = LogId(1);
-
-pub(super) fn entry(body: String) -> Entry {
-    let body = Bytes::from(body);
-    Entry {
-        identity: leaf_hash(&body),
-        terms: vec!["all".to_owned(), format!("body:{}", leaf_hash(&body))],
-        body,
-        aux: Bytes::new(),
-        attachments: Vec::new(),
-    }
-}
-
 pub(super) async fn engine(path: &Path, storage: Arc<SqliteStorage>) -> Result<Engine, OpenError> {
-    let spec = LogSpec {
-        kind: LogKind::RekorV2,
-        origin: "log.test".to_owned(),
-        tree_id: 0,
-        key_id: String::new(),
-        leaf_limit: 65_535,
-        created: 0,
-    };
-    let log = LogConfig {
-        id: LOG,
-        spec,
-        personality: Arc::new(TestLog),
-    };
-    let clock = Clock::new(|| -> SystemTime { UNIX_EPOCH + Duration::from_secs(1_800_000_000) });
     let anchor = Arc::new(FileAnchor::new(path.join("published")));
-    Engine::open(storage, vec![log], anchor, clock, Options::default()).await
-}
-
-pub(super) async fn fill(engine: &Engine, name: &str, count: usize) {
-    let tasks: Vec<_> = (0..count)
-        .map(|n| {
-            let (engine, entry) = (engine.clone(), entry(format!("{name} {n}")));
-            tokio::spawn(async move { engine.submit(LOG, entry).await })
-        })
-        .collect();
-    for task in tasks {
-        assert!(matches!(task.await.unwrap().unwrap(), Outcome::Sequenced(_)));
-    }
+    open_engine(storage, anchor).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
