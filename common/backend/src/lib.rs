@@ -2,13 +2,14 @@
 //!
 //! Implements: [`sqlite::SqliteStorage`] behind [`common_engine::Storage`]; [`folder::DataFolder`], which lets one
 //! process use a data folder; [`durable`] file writes; [`anchor::FileAnchor`], the record of published checkpoints
-//! beside the database.
+//! beside the database; [`archive`], backups and their way back.
 //!
 //! Leaves out: any decision about a log. Hashes, keys and places come from the engine.
 //!
 //! Built upon by `deploy-bin` alone; no service sees a database.
 
 pub mod anchor;
+pub mod archive;
 pub mod durable;
 pub mod folder;
 mod keys;
