@@ -3,11 +3,16 @@
 //! Tokio's workers keep moving bytes while a burst of signatures waits here; when the queue is full the caller gets
 //! [`Overloaded`] at once (503 and `Retry-After` outside) instead of an unbounded queue. A job that has been taken runs
 //! to its end even when the caller has gone away, so nothing it started is left half done.
+//!
+//! [`run`] takes one job there and comes back. Work that is heavy again and again, with waiting in between, goes there as
+//! a whole with [`drive`]: what a request costs in wake-ups and changes of thread is paid once, not for each step.
 
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Jobs waiting or running at once before [`run`] refuses: a few times the most connections one listener takes, so
@@ -21,7 +26,7 @@ pub struct Overloaded;
 
 /// A pool of its own size; the process-wide one is behind [`run`].
 pub struct Pool {
-    threads: rayon::ThreadPool,
+    threads: Arc<rayon::ThreadPool>,
     pending: Arc<AtomicUsize>,
     limit: usize,
 }
@@ -41,13 +46,14 @@ impl Pool {
                 Overloaded
             })?;
         Ok(Pool {
-            threads,
+            threads: Arc::new(threads),
             pending: Arc::new(AtomicUsize::new(0)),
             limit,
         })
     }
 
-    /// Runs `job` on the pool. A panic of the job resumes in the caller, where the catch-panic layer answers it.
+    /// Runs `job` on the pool, at once when this is a thread of it already. A panic of the job resumes in the caller,
+    /// where the catch-panic layer answers it.
     ///
     /// # Errors
     /// [`Overloaded`] when the queue is full; the job has then not been started.
@@ -56,6 +62,9 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
+        if self.threads.current_thread_index().is_some() {
+            return Ok(job());
+        }
         let slot = Slot::take(&self.pending, self.limit)?;
         let (reply, answer) = oneshot::channel();
         self.threads.spawn_fifo(move || {
@@ -69,6 +78,42 @@ impl Pool {
             Ok(Err(panic)) => resume_unwind(panic),
             Err(_) => Err(Overloaded),
         }
+    }
+
+    /// Polls `future` on the pool until it is done; what it gives to [`Pool::run`] runs within the poll. While it waits it
+    /// keeps its place in the queue but no thread. It is dropped when the caller goes away; the step that is running
+    /// then still ends. A panic resumes in the caller.
+    ///
+    /// Call it within a Tokio runtime, which the future finds there too.
+    ///
+    /// # Errors
+    /// [`Overloaded`] when the queue is full; the future has then not been polled.
+    pub async fn drive<T, F>(&self, future: F) -> Result<T, Overloaded>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let slot = Slot::take(&self.pending, self.limit)?;
+        let runtime = Handle::current();
+        let mut future = Box::pin(future);
+        let within = poll_fn(move |context| {
+            // The place in the queue ends with the future, wherever that is dropped.
+            let _held = &slot;
+            // The future may start tasks and set timers.
+            let _runtime = runtime.enter();
+            future.as_mut().poll(context)
+        });
+        let threads = Arc::clone(&self.threads);
+        let schedule = move |turn: async_task::Runnable| {
+            threads.spawn_fifo(move || {
+                turn.run();
+            });
+        };
+        let (first_turn, task) = async_task::Builder::new()
+            .propagate_panic(true)
+            .spawn(|()| within, schedule);
+        first_turn.schedule();
+        Ok(task.await)
     }
 
     /// Jobs waiting or running now.
@@ -116,6 +161,18 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     shared()?.run(job).await
+}
+
+/// Polls `future` on the process-wide pool until it is done: see [`Pool::drive`].
+///
+/// # Errors
+/// [`Overloaded`] when the queue is full; the future has then not been polled.
+pub async fn drive<T, F>(future: F) -> Result<T, Overloaded>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    shared()?.drive(future).await
 }
 
 #[cfg(test)]

@@ -91,3 +91,73 @@ async fn a_panic_reaches_the_caller_and_frees_its_slot() {
     assert_eq!(pool.run(|| 1).await, Ok(1));
     assert_eq!(pool.pending(), 0);
 }
+
+fn thread_name() -> Option<String> {
+    std::thread::current().name().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_driven_future_takes_its_steps_on_the_pool() {
+    let pool = Arc::new(Pool::new(1, 8).unwrap());
+    let inner = Arc::clone(&pool);
+    let steps = pool.drive(async move {
+        let first = thread_name();
+        // A pool of one thread: a step that was queued behind the poll it is part of would never come.
+        let second = inner.run(thread_name).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let third = tokio::spawn(async { 3 }).await.unwrap();
+        (first, second, third, thread_name(), inner.pending())
+    });
+    let on_the_pool = Some("cpu-0".to_owned());
+    let (first, second, third, last, pending) = steps.await.unwrap();
+    assert_eq!(
+        [first, second, last],
+        [on_the_pool.clone(), on_the_pool.clone(), on_the_pool]
+    );
+    assert_eq!((third, pending), (3, 1));
+    assert_eq!(pool.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_driven_future_waits_without_a_thread() {
+    let pool = Arc::new(Pool::new(1, 2).unwrap());
+    let (open, gate) = oneshot::channel::<()>();
+    let waiting = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.drive(gate).await }
+    });
+    while pool.pending() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.run(|| 7).await, Ok(7), "its thread is free");
+    let blocked = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.drive(std::future::pending::<()>()).await }
+    });
+    while pool.pending() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        pool.drive(async { 8 }).await,
+        Err(Overloaded),
+        "it keeps its place"
+    );
+    blocked.abort();
+    while pool.pending() == 2 {
+        tokio::task::yield_now().await;
+    }
+    open.send(()).unwrap();
+    assert_eq!(waiting.await.unwrap(), Ok(Ok(())));
+    assert_eq!(pool.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_panic_of_a_driven_future_reaches_its_caller() {
+    let pool = Arc::new(Pool::new(1, 8).unwrap());
+    let caller = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.drive(async { panic!("as expected") }).await }
+    });
+    assert!(caller.await.unwrap_err().is_panic());
+    assert_eq!(pool.run(|| 9).await, Ok(9));
+}
