@@ -126,12 +126,7 @@ impl TbsCertificate {
         last: Option<&Extension>,
     ) -> Result<Vec<u8>, BuildError> {
         let validity = asn1::sequence(&[&time(self.not_before)?, &time(self.not_after)?]);
-        let mut extensions: Vec<u8> = self.extensions.iter().flat_map(Extension::to_der).collect();
-        extensions.extend(last.map(Extension::to_der).unwrap_or_default());
-        let extensions = match extensions.as_slice() {
-            [] => Vec::new(),
-            some => asn1::context(3, &[&asn1::sequence(&[some])]),
-        };
+        let extensions = ext::extensions_der(self.extensions.iter().chain(last));
         Ok(asn1::sequence(&[
             // Version 3 is the number 2.
             &asn1::context(0, &[&asn1::unsigned(&[2])]),

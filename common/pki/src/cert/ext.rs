@@ -19,11 +19,43 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// The Extension's DER; FALSE, being the default, is left out (X.690 §11.5).
-    pub(crate) fn to_der(&self) -> Vec<u8> {
-        let critical = if self.critical { asn1::TRUE } else { &[] };
-        asn1::sequence(&[&asn1::oid(&self.oid), critical, &asn1::octet_string(&self.value)])
+    /// Octets of the Extension's DER, and of what is inside it.
+    fn lens(&self) -> (usize, usize) {
+        let kind = asn1::element_len(self.oid.as_bytes().len());
+        let critical = if self.critical { asn1::TRUE.len() } else { 0 };
+        let value = asn1::element_len(self.value.len());
+        let contents = kind.saturating_add(critical).saturating_add(value);
+        (asn1::element_len(contents), contents)
     }
+
+    /// Appends the Extension's DER; FALSE, being the default, is left out (X.690 §11.5).
+    fn put(&self, out: &mut Vec<u8>) {
+        asn1::put_header(out, asn1::SEQUENCE, self.lens().1);
+        asn1::put_header(out, asn1::OBJECT_IDENTIFIER, self.oid.as_bytes().len());
+        out.extend_from_slice(self.oid.as_bytes());
+        if self.critical {
+            out.extend_from_slice(asn1::TRUE);
+        }
+        asn1::put_header(out, asn1::OCTET_STRING, self.value.len());
+        out.extend_from_slice(&self.value);
+    }
+}
+
+/// The explicit `[3]` of a TBSCertificate (RFC 5280 §4.1): the extensions in this order, or nothing where there are none.
+/// It is written several times for each certificate, so it takes its memory once.
+pub(crate) fn extensions_der<'a>(extensions: impl Iterator<Item = &'a Extension> + Clone) -> Vec<u8> {
+    let inside = extensions
+        .clone()
+        .fold(0_usize, |sum, extension| sum.saturating_add(extension.lens().0));
+    if inside == 0 {
+        return Vec::new();
+    }
+    let list = asn1::element_len(inside);
+    let mut out = Vec::with_capacity(asn1::element_len(list));
+    asn1::put_header(&mut out, asn1::context_tag(3), list);
+    asn1::put_header(&mut out, asn1::SEQUENCE, inside);
+    extensions.for_each(|extension| extension.put(&mut out));
+    out
 }
 
 /// 1.3.6.1.4.1.57264.1.`number`.

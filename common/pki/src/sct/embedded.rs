@@ -4,6 +4,7 @@ use der::asn1::OctetStringRef;
 
 use super::wire::{self, Reader};
 use super::{Sct, SctError, SignedEntry};
+use crate::cert::ext::extensions_der;
 use crate::cert::{Certificate, Extension};
 use crate::key::PublicKey;
 use crate::{asn1, oid};
@@ -65,12 +66,7 @@ pub fn precert_tbs(cert: &Certificate) -> Vec<u8> {
         .extensions()
         .iter()
         .filter(|ext| ext.oid != oid::CT_POISON && ext.oid != oid::SCT_LIST);
-    let extensions: Vec<u8> = kept.flat_map(Extension::to_der).collect();
-    let extensions = match extensions.as_slice() {
-        [] => Vec::new(),
-        some => asn1::context(3, &[&asn1::sequence(&[some])]),
-    };
-    asn1::sequence(&[cert.tbs_head(), &extensions])
+    asn1::sequence(&[cert.tbs_head(), &extensions_der(kept)])
 }
 
 /// The log entry of a precertificate, or of the final certificate made from it.
