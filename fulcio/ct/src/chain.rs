@@ -4,7 +4,6 @@
 //! constraints are not enforced: a log records what an authority did, also when it should not have.
 
 use crate::beside::Fingerprint;
-use aws_lc_rs::digest::{Context, SHA256};
 use common_pki::cert::{CertError, Certificate};
 use common_pki::key::PublicKey;
 use common_pki::{oid, sct};
@@ -107,7 +106,8 @@ impl Issuers {
 /// Validates submissions; remembers issuer chains, because all precertificates of an authority come with the same one.
 pub(crate) struct Validator {
     roots: AcceptedRoots,
-    known: Mutex<HashMap<Fingerprint, Arc<Issuers>>>,
+    /// By all of their bytes: hashing them with SHA-256 for each submission would cost more than looking at them.
+    known: Mutex<HashMap<Vec<Vec<u8>>, Arc<Issuers>>>,
 }
 
 impl Validator {
@@ -144,12 +144,11 @@ impl Validator {
         if !(1..=MAX_CHAIN).contains(&chain.len()) {
             return Err(ChainError::Length(chain.len()));
         }
-        let key = chain_key(chain);
         if let Some(known) = self
             .known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
+            .get(chain)
         {
             return Ok(Arc::clone(known));
         }
@@ -158,7 +157,7 @@ impl Validator {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(key, Arc::clone(&issuers));
+        known.insert(chain.to_vec(), Arc::clone(&issuers));
         Ok(issuers)
     }
 
@@ -230,21 +229,9 @@ fn purposes(certificate: &Certificate, position: usize) -> Result<Vec<ObjectIden
         .unwrap_or_default())
 }
 
-fn issued(issuer: &Certificate, child: &Certificate) -> bool {
+pub(crate) fn issued(issuer: &Certificate, child: &Certificate) -> bool {
     issuer.subject_der() == child.issuer_der()
         && issuer
             .public_key()
             .is_ok_and(|key| child.verify_signature(key).is_ok())
-}
-
-/// Names a chain by all of its bytes.
-fn chain_key(chain: &[Vec<u8>]) -> Fingerprint {
-    let mut context = Context::new(&SHA256);
-    for der in chain {
-        context.update(&der.len().to_be_bytes());
-        context.update(der);
-    }
-    let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
-    key
 }
