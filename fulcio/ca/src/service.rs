@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use common_pki::key::PublicKey;
 use common_pki::registry::SigningAlgorithm;
+use common_server::admission::{Bounds, Gate};
 use common_server::cpu;
 
 use crate::chain::CaChain;
@@ -32,6 +33,8 @@ pub struct CaConfig {
     pub permitted: Vec<SigningAlgorithm>,
     /// The time.
     pub clock: Clock,
+    /// Requests for certificates at work at once.
+    pub writes: Bounds,
 }
 
 impl CaConfig {
@@ -60,6 +63,7 @@ impl CaConfig {
             key_cache: KeyCache::default(),
             permitted,
             clock,
+            writes: Bounds::WRITES,
         }
     }
 }
@@ -69,8 +73,9 @@ pub struct Ca {
     chain: Arc<CaChain>,
     ct: Arc<dyn CtLog>,
     issuers: Issuers,
-    permitted: Arc<[SigningAlgorithm]>,
+    permitted: Vec<SigningAlgorithm>,
     clock: Clock,
+    writes: Gate,
 }
 
 /// A request for a certificate, from whichever door.
@@ -93,9 +98,15 @@ impl Ca {
             issuers: Issuers::new(config.issuers, config.key_cache, &config.fetch, &config.clock)?,
             chain: config.chain,
             ct: config.ct,
-            permitted: config.permitted.into(),
+            permitted: config.permitted,
             clock: config.clock,
+            writes: Gate::new("certificate", config.writes),
         })
+    }
+
+    /// Whether requests for certificates are taken now: for before their bodies are read.
+    pub(crate) fn admission(&self) -> &Gate {
+        &self.writes
     }
 
     /// The chains that certificates are issued under.
@@ -108,13 +119,20 @@ impl Ca {
         self.issuers.configs()
     }
 
-    /// Verifies the request that `read` makes and issues a certificate that is in the log. Reading may be heavy: it is
-    /// done where the signatures are checked.
+    /// Verifies the request that `read` makes and issues a certificate that is in the log. All of it happens on the pool
+    /// for signature work; while it waits, for the log or an issuer, it holds no thread there.
     pub(crate) async fn issue(
-        &self,
+        self: &Arc<Self>,
         read: impl FnOnce() -> Result<CertificateRequest, Error> + Send + 'static,
     ) -> Result<PemChain, Error> {
-        let outcome = self.try_issue(read).await;
+        let outcome = match self.writes.enter() {
+            Ok(_admitted) => {
+                let ca = Arc::clone(self);
+                let outcome = cpu::drive(async move { ca.try_issue(read).await }).await;
+                outcome.map_err(Error::from).flatten()
+            }
+            Err(refused) => Err(refused.into()),
+        };
         match &outcome {
             Ok(_) => metrics::issued(),
             Err(error) => error.log(),
@@ -124,55 +142,38 @@ impl Ca {
 
     async fn try_issue(
         &self,
-        read: impl FnOnce() -> Result<CertificateRequest, Error> + Send + 'static,
+        read: impl FnOnce() -> Result<CertificateRequest, Error>,
     ) -> Result<PemChain, Error> {
-        let (token, key) = cpu::run(move || {
-            let request = read()?;
-            Ok::<_, Error>((Token::parse(&request.token)?, request.key))
-        })
-        .await??;
-        let precertificate = self.precertificate(token, key).await?;
+        let request = read()?;
+        let precertificate = self
+            .precertificate(Token::parse(&request.token)?, &request.key)
+            .await?;
         // RFC 6962 §3.1: the log sees the precertificate with its issuers; what it promises goes into the final one.
         let sct = self
             .ct
             .add_pre_chain(precertificate.der(), precertificate.chain().der())
             .await
             .map_err(ct_error)?;
-        let ct = Arc::clone(&self.ct);
-        cpu::run(move || precertificate.finish(&sct, ct.as_ref())).await?
+        precertificate.finish(&sct, self.ct.as_ref())
     }
 
     /// Everything before the log: identity, possession, and the signed precertificate.
-    async fn precertificate(
-        &self,
-        token: Token,
-        mut key_request: KeyRequest,
-    ) -> Result<Precertificate, Error> {
+    async fn precertificate(&self, token: Token, key: &KeyRequest) -> Result<Precertificate, Error> {
         let mut opened = self.issuers.open(token).await?;
         let mut renewed = false;
-        loop {
-            let permitted = Arc::clone(&self.permitted);
-            // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
-            let chain = Arc::clone(&self.chain);
-            let now = (self.clock)();
-            let job = move || {
-                let outcome = opened.verify().map_err(Error::from).and_then(|principal| {
-                    let key: PublicKey = key_request.verify(&principal.name, &permitted)?;
-                    Precertificate::sign(chain, &principal, &key, now)
-                });
-                (opened, key_request, outcome)
-            };
-            let outcome;
-            (opened, key_request, outcome) = cpu::run(job).await?;
-            match outcome {
+        let principal = loop {
+            match opened.verify() {
                 // The issuer may have rotated its keys since they were read: look once more.
-                Err(Error::Token(TokenError::UnknownKey { .. } | TokenError::Signature { .. }))
+                Err(TokenError::UnknownKey { .. } | TokenError::Signature { .. })
                     if !renewed && opened.renew().await =>
                 {
                     renewed = true;
                 }
-                outcome => return outcome,
+                outcome => break outcome?,
             }
-        }
+        };
+        let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
+        // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
+        Precertificate::sign(Arc::clone(&self.chain), &principal, &key, (self.clock)())
     }
 }

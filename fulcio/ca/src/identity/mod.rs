@@ -104,7 +104,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Checks the signature and makes the principal. Heavy: call it on the CPU pool.
+    /// Checks the signature and makes the principal. Heavy.
     pub(crate) fn verify(&self) -> Result<Principal, TokenError> {
         let config = self.source.config();
         let Token {
