@@ -13,7 +13,8 @@
 //!
 //! The way of an entry, one module a station: [`Engine::submit`] queues it (`engine`), the sequencer collects what
 //! has queued and answers (`sequencer`), the writer deduplicates, seals, grows the tree, signs and commits
-//! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`).
+//! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`). [`fsck`] checks a whole store,
+//! also one in use.
 
 mod anchor;
 mod batch;
@@ -21,6 +22,7 @@ mod cache;
 pub mod contract;
 mod engine;
 mod error;
+pub mod fsck;
 mod index;
 pub mod memory;
 mod open;

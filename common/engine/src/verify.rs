@@ -112,7 +112,7 @@ pub(crate) fn edge_corrupt(log: LogId, error: &EdgeError) -> Corrupt {
 
 /// The checkpoint text names the origin, size and root (C2SP tlog-checkpoint "Note text"). Who signed it is the
 /// matter of whoever reads it: the engine holds no keys.
-fn check_checkpoint(log: LogId, origin: &str, head: &Head) -> Result<(), Corrupt> {
+pub(crate) fn check_checkpoint(log: LogId, origin: &str, head: &Head) -> Result<(), Corrupt> {
     let note = Note::parse(head.checkpoint.as_bytes()).map_err(|_| Corrupt::CheckpointSyntax(log))?;
     let got = Checkpoint::parse(note.text()).map_err(|_| Corrupt::CheckpointSyntax(log))?;
     if got.origin != origin || got.size != head.size || got.root != head.root {

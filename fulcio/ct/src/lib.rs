@@ -17,12 +17,14 @@
 mod api;
 mod beside;
 mod chain;
+mod check;
 mod log;
 mod origin;
 mod personality;
 
 pub use api::router;
 pub use chain::{AcceptedRoots, ChainError};
+pub use check::CtCheck;
 pub use log::{AddError, CtLog};
 pub use origin::{OriginError, origin_of};
 pub use personality::{CtPersonality, PersonalityError};

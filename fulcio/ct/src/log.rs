@@ -180,7 +180,10 @@ fn attachments(issuers: &Issuers) -> Vec<Attachment> {
     issuers.certificates.iter().map(attachment).collect()
 }
 
+/// What the store's names of issuers begin with.
+pub(crate) const ISSUERS: &str = "ct/issuer/";
+
 /// Where the store has the issuer with this lowercase hex fingerprint.
 pub(crate) fn attachment_key(fingerprint: &str) -> String {
-    format!("ct/issuer/{fingerprint}")
+    [ISSUERS, fingerprint].concat()
 }

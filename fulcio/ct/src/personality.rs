@@ -84,14 +84,7 @@ impl CtPersonality {
     /// The log's row in the engine; `created` is Unix milliseconds.
     #[must_use]
     pub fn spec(&self, created: u64) -> LogSpec {
-        LogSpec {
-            kind: LogKind::Ct,
-            origin: self.origin.clone(),
-            tree_id: 0,
-            key_id: Hash(self.log_id()).to_base64(),
-            leaf_limit: LEAF_LIMIT,
-            created,
-        }
+        spec(&self.origin, self.public_key(), created)
     }
 
     /// The signed certificate timestamp of a leaf that is in the log: over exactly the leaf's bytes (RFC 6962 §3.2).
@@ -119,6 +112,18 @@ impl CtPersonality {
             timestamp: u64::from_be_bytes(*timestamp),
             digitally_signed: signed.to_vec(),
         })
+    }
+}
+
+/// The row of the log with that origin and key.
+pub(crate) fn spec(origin: &str, key: &PublicKey, created: u64) -> LogSpec {
+    LogSpec {
+        kind: LogKind::Ct,
+        origin: origin.to_owned(),
+        tree_id: 0,
+        key_id: Hash(key.fingerprint()).to_base64(),
+        leaf_limit: LEAF_LIMIT,
+        created,
     }
 }
 
@@ -172,8 +177,13 @@ impl Personality for CtPersonality {
     }
 
     fn identity(&self, leaf: &StoredLeaf, hash: &Hash) -> Hash {
-        let body = TimestampedEntry::from_leaf(&leaf.data).and_then(|leaf| placeless(&leaf.entry));
-        // Not a leaf of ours: identical to nothing that can be submitted.
-        body.map_or(*hash, |body| sha256(&[&body]))
+        identity(leaf, hash)
     }
+}
+
+/// What makes two leaves the same: all but time and place.
+pub(crate) fn identity(leaf: &StoredLeaf, hash: &Hash) -> Hash {
+    let body = TimestampedEntry::from_leaf(&leaf.data).and_then(|leaf| placeless(&leaf.entry));
+    // Not a leaf of ours: identical to nothing that can be submitted.
+    body.map_or(*hash, |body| sha256(&[&body]))
 }

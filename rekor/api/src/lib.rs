@@ -16,7 +16,7 @@ mod personality;
 pub mod v1;
 pub mod v2;
 
-pub use personality::{RekorV1, RekorV2};
+pub use personality::{RekorV1, RekorV1Check, RekorV2, RekorV2Check};
 
 #[cfg(test)]
 mod testing;

@@ -1,10 +1,14 @@
 //! What the two Rekor logs add to the engine: the leaf of an entry and the signature of a tree head.
 
+mod beside;
+mod check;
 mod v1;
 mod v2;
 
+pub(crate) use beside::{Extra, rest};
+pub use check::{RekorV1Check, RekorV2Check};
 pub use v1::RekorV1;
-pub(crate) use v1::{Extra, attestation_key, integrated_time};
+pub(crate) use v1::{attestation_key, integrated_time};
 pub(crate) use v2::log_id;
 pub use v2::{NotEd25519, RekorV2};
 
@@ -20,8 +24,6 @@ enum Cause {
     Signer(#[from] SignError),
     #[error("the tree head does not make a note: {0}")]
     Note(#[from] NoteError),
-    #[error("a timestamp of {0} bytes does not fit its record")]
-    Oversize(usize),
 }
 
 /// The checkpoint of a tree head (C2SP tlog-checkpoint) as a note with one signature line.

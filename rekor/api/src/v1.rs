@@ -188,6 +188,6 @@ fn json_response(status: StatusCode, body: String) -> Response {
 
 /// The engine's term for an index key of this API: one namespace for each, so that entries of one log never
 /// crowd out those of another.
-fn index_term(key: &str) -> String {
+pub(crate) fn index_term(key: &str) -> String {
     ["rekor-v1/", key].concat()
 }

@@ -9,6 +9,7 @@ use common_pki::key::{KeyAlgorithm, LocalSigner};
 use common_tlog::empty_root;
 use std::sync::Arc;
 
+use super::beside::Kept;
 use super::*;
 use crate::v1::{Shard, TreeId};
 
@@ -24,18 +25,26 @@ fn the_record_beside_a_leaf_reads_back_and_nothing_else_does() {
     let shard = Shard::new(TreeId::new(5).unwrap(), 100, signer.public_key().clone());
     let personality = RekorV1::new(shard.clone(), "log.example.com", Arc::clone(&signer));
     let body = Bytes::from_static(b"{\"kind\":\"x\"}");
-    for name in ["", "sha256:00"] {
+    let term = |n: &str| vec![n.to_owned()];
+    for (name, terms, told, kept) in [
+        ("", term("a"), term("a"), Kept::Besides(Vec::new())),
+        ("sha256:00", term("a"), term("a"), Kept::Besides(Vec::new())),
+        ("", term("b"), Vec::new(), Kept::Besides(term("b"))),
+        ("sha256:00", term("a"), term("c"), Kept::All(term("a"))),
+        ("", Vec::new(), term("c"), Kept::All(Vec::new())),
+    ] {
         let entry = Entry {
             identity: common_tlog::leaf_hash(&body),
             body: body.clone(),
-            aux: Bytes::copy_from_slice(name.as_bytes()),
+            aux: rest(name, &terms, &told),
             terms: vec![],
             attachments: vec![],
         };
         let sealed = personality.seal(&entry, 7, 1_800_000_000_999).unwrap();
         assert_eq!(sealed.leaf, body);
         let extra = Extra::decode(&sealed.extra).unwrap();
-        assert_eq!(extra.attestation, name.as_bytes());
+        assert_eq!((extra.attestation, extra.millis), (name, Some(999)));
+        assert_eq!(extra.kept().unwrap(), kept);
         // The virtual index and whole seconds are signed.
         let signed = serde_json::json!({
             "body": "eyJraW5kIjoieCJ9", "integratedTime": 1_800_000_000_u64, "logID": shard.log_id(), "logIndex": 107,
@@ -43,11 +52,18 @@ fn the_record_beside_a_leaf_reads_back_and_nothing_else_does() {
         let signed = serde_json_canonicalizer::to_vec(&signed).unwrap();
         let key = signer.public_key();
         key.verify(key.default_hash(), &signed, extra.set).unwrap();
-        for length in 0..sealed.extra.len() - name.len() {
+        for length in 0..sealed.extra.len() - entry.aux.len() {
             assert_eq!(Extra::decode(&sealed.extra[..length]), None);
         }
     }
-    assert_eq!(Extra::decode(b"\x02\x00\x00"), None);
+    assert_eq!(Extra::decode(b"\x03\x00\x00\x00\x00"), None);
+    // As the first logs wrote it.
+    let old = Extra::decode(b"\x01\x00\x02ABsha256:00").unwrap();
+    assert_eq!(
+        (old.set, old.attestation, old.millis),
+        (&b"AB"[..], "sha256:00", None)
+    );
+    assert_eq!(old.kept(), Some(Kept::Unknown));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Rekor v2: the leaf is the canonical body and there is nothing beside it.
+//! Rekor v2: the leaf is the canonical body. Beside it is the leaf's time once more, eight octets, big endian: no leaf
+//! and no signature of this log has it, so a check could not tell a damaged one.
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ impl RekorV2 {
     }
 }
 
-fn note_key(key: &PublicKey) -> Result<NoteKey, NotEd25519> {
+pub(super) fn note_key(key: &PublicKey) -> Result<NoteKey, NotEd25519> {
     match (key.algorithm(), <[u8; 32]>::try_from(key.subject_public_key())) {
         (KeyAlgorithm::Ed25519, Ok(raw)) => Ok(NoteKey::Ed25519(raw)),
         (other, _) => Err(NotEd25519(other)),
@@ -54,10 +55,10 @@ pub(crate) fn log_id(hostname: &str, key: &PublicKey) -> Result<Hash, NotEd25519
 }
 
 impl Personality for RekorV2 {
-    fn seal(&self, entry: &Entry, _index: u64, _time: u64) -> Result<Sealed, SealError> {
+    fn seal(&self, entry: &Entry, _index: u64, time: u64) -> Result<Sealed, SealError> {
         Ok(Sealed {
             leaf: entry.body.clone(),
-            extra: Bytes::new(),
+            extra: Bytes::copy_from_slice(&time.to_be_bytes()),
         })
     }
 

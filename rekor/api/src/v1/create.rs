@@ -12,7 +12,8 @@ use common_tlog::leaf_hash;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode, Uri};
 use rekor_entry::Canonical;
-use rekor_entry::v1::ProposedEntry;
+use rekor_entry::committed;
+use rekor_entry::v1::{Kind, ProposedEntry};
 
 use super::entry_id::EntryId;
 use super::error::ApiError;
@@ -21,7 +22,7 @@ use super::read::extra;
 use super::shards::Shard;
 use super::view::EntryView;
 use super::{ENTRIES, Policy, Service, index_term, json_response};
-use crate::personality::attestation_key;
+use crate::personality::{attestation_key, rest};
 
 /// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash.
 fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
@@ -34,15 +35,22 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
 /// What the engine logs of a verified v1 entry.
 #[must_use]
 pub fn engine_entry(canonical: Canonical) -> Entry {
-    let (aux, attachments) = match canonical.attachment {
+    let (name, attachments) = match canonical.attachment {
         Some((name, data)) => {
             let attachment = Attachment {
                 key: attestation_key(&name),
                 data: data.into(),
             };
-            (Bytes::from(name), vec![attachment])
+            (name, vec![attachment])
         }
-        None => (Bytes::new(), Vec::new()),
+        None => (String::new(), Vec::new()),
+    };
+    // A hashedrekord's body tells all its terms, and is by far the most frequent.
+    let aux = if canonical.kind == Kind::Hashedrekord.as_str() {
+        Bytes::new()
+    } else {
+        let told = committed::read(&canonical.body).map(|entry| entry.index_keys);
+        rest(&name, &canonical.index_keys, &told.unwrap_or_default())
     };
     let terms = canonical.index_keys.iter().map(|key| index_term(key)).collect();
     let body = Bytes::from(canonical.body);

@@ -103,9 +103,10 @@ impl Service {
         };
         let proof = self.engine.inclusion_proof(*log, leaf.index, head.size).await?;
         let name = extra(&leaf)?.attestation;
-        let attestation = match std::str::from_utf8(name) {
-            Ok(name) if !name.is_empty() => self.engine.attachment(&attestation_key(name)).await?,
-            _ => None,
+        let attestation = if name.is_empty() {
+            None
+        } else {
+            self.engine.attachment(&attestation_key(name)).await?
         };
         Ok(Some(Found {
             shard,

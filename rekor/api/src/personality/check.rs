@@ -1,0 +1,225 @@
+//! What is known about stored leaves and heads of the two Rekor logs with their public keys alone: for checks of a
+//! whole store.
+
+use bytes::Bytes;
+use common_engine::fsck::{Flaw, KindCheck, Terms};
+use common_engine::{Head, LogKind, LogSpec, StoredLeaf};
+use common_pki::key::PublicKey;
+use common_tlog::note::{KeyHint, Note};
+use common_tlog::sha256;
+use rekor_entry::committed;
+
+use super::beside::{Extra, Kept, millis};
+use super::v1::{ATTESTATIONS, attestation_key, hint, timestamped};
+use super::v2::{NotEd25519, log_id, note_key};
+use crate::v1::{Shard, index_term};
+
+fn flaw(what: &'static str, expected: impl ToString, got: impl ToString) -> Flaw {
+    Flaw {
+        what,
+        expected: expected.to_string(),
+        got: got.to_string(),
+    }
+}
+
+/// One signature line, of this key, in exactly these bytes.
+fn check_head(head: &Head, name: &str, hint: KeyHint, key: &PublicKey) -> Result<(), Flaw> {
+    const WHAT: &str = "signature of the checkpoint";
+    let expected = || format!("one of {name} that verifies");
+    let note = Note::parse(head.checkpoint.as_bytes()).map_err(|error| flaw(WHAT, expected(), error))?;
+    if note.to_string() != head.checkpoint {
+        return Err(flaw(WHAT, "a note in its one form", "another form"));
+    }
+    let [line] = note.signatures() else {
+        let got = format!("{} signatures", note.signatures().len());
+        return Err(flaw(WHAT, expected(), got));
+    };
+    if line.name != name || line.hint != hint {
+        let expected = format!("{name} with key hint {hint}");
+        return Err(flaw(WHAT, expected, format!("{} with {}", line.name, line.hint)));
+    }
+    key.verify(key.default_hash(), note.text().as_bytes(), &line.signature)
+        .map_err(|error| flaw(WHAT, expected(), error))
+}
+
+/// Checks of a Rekor v1 shard.
+pub struct RekorV1Check {
+    shard: Shard,
+    hostname: String,
+}
+
+impl RekorV1Check {
+    /// `hostname` as of [`crate::RekorV1::new`].
+    #[must_use]
+    pub fn new(shard: Shard, hostname: &str) -> Self {
+        Self {
+            shard,
+            hostname: hostname.to_owned(),
+        }
+    }
+
+    /// The log's row in the engine, as far as it follows from the shard.
+    #[must_use]
+    pub fn spec(&self, leaf_limit: u32, created: u64) -> LogSpec {
+        LogSpec {
+            kind: LogKind::RekorV1,
+            origin: self.shard.origin(&self.hostname),
+            tree_id: self.shard.tree().get(),
+            key_id: self.shard.log_id().to_owned(),
+            leaf_limit,
+            created,
+        }
+    }
+}
+
+fn record(leaf: &StoredLeaf) -> Result<Extra<'_>, Flaw> {
+    let unread = || {
+        let got = format!("{} other octets", leaf.extra.len());
+        flaw(
+            "record beside the leaf",
+            "a signed entry timestamp and terms",
+            got,
+        )
+    };
+    Extra::decode(&leaf.extra).ok_or_else(unread)
+}
+
+fn entry(leaf: &StoredLeaf) -> Result<committed::CommittedEntry, Flaw> {
+    committed::read(&leaf.data).map_err(|error| flaw("entry", "a canonical body", error))
+}
+
+impl KindCheck for RekorV1Check {
+    fn head(&self, head: &Head) -> Result<(), Flaw> {
+        check_head(head, &self.hostname, hint(&self.shard), self.shard.public_key())
+    }
+
+    fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+        let kept = record(leaf)?.kept();
+        let kept = kept.ok_or_else(|| flaw("record beside the leaf", "terms", "octets that are none"))?;
+        let (mut known, complete) = match kept {
+            Kept::All(all) => (all, true),
+            Kept::Besides(besides) => {
+                let mut known = entry(leaf)?.index_keys;
+                known.extend(besides);
+                (known, true)
+            }
+            Kept::Unknown => (entry(leaf)?.index_keys, false),
+        };
+        known.iter_mut().for_each(|term| *term = index_term(term));
+        Ok(Terms { known, complete })
+    }
+
+    fn attachments(&self, leaf: &StoredLeaf) -> Result<Vec<String>, Flaw> {
+        let name = record(leaf)?.attestation;
+        Ok(if name.is_empty() {
+            Vec::new()
+        } else {
+            vec![attestation_key(name)]
+        })
+    }
+
+    fn leaf(&self, leaf: &StoredLeaf, _attachments: &[Bytes]) -> Result<(), Flaw> {
+        let record = record(leaf)?;
+        let signed = timestamped(&self.shard, &leaf.data, leaf.index, leaf.time);
+        let key = self.shard.public_key();
+        key.verify(key.default_hash(), signed.as_bytes(), record.set)
+            .map_err(|error| {
+                let expected = format!("one over body, index {} and time {}", leaf.index, leaf.time);
+                flaw("signed entry timestamp", expected, error)
+            })?;
+        if let Some(kept) = record.millis
+            && kept != millis(leaf.time)
+        {
+            return Err(flaw("milliseconds of the time", kept, millis(leaf.time)));
+        }
+        let expected = entry(leaf)?.attestation_key.unwrap_or_default();
+        if !record.attestation.is_empty() && record.attestation != expected {
+            return Err(flaw("name of the attestation", expected, record.attestation));
+        }
+        Ok(())
+    }
+
+    fn attachment(&self, key: &str, data: &[u8]) -> Option<Result<(), Flaw>> {
+        let name = key.strip_prefix(ATTESTATIONS)?;
+        let got = format!("sha256:{}", sha256(&[data]));
+        Some(if name == got {
+            Ok(())
+        } else {
+            Err(flaw("digest of the attestation", name, got))
+        })
+    }
+}
+
+/// Checks of a Rekor v2 log.
+pub struct RekorV2Check {
+    origin: String,
+    hint: KeyHint,
+    key: PublicKey,
+}
+
+impl RekorV2Check {
+    /// `hostname` as of [`crate::RekorV2::new`].
+    ///
+    /// # Errors
+    /// When the key is not Ed25519.
+    pub fn new(hostname: &str, key: PublicKey) -> Result<Self, NotEd25519> {
+        Ok(Self {
+            hint: note_key(&key)?.hint(hostname),
+            origin: hostname.to_owned(),
+            key,
+        })
+    }
+
+    /// The log's row in the engine, as far as it follows from name and key.
+    ///
+    /// # Errors
+    /// When the key is not Ed25519.
+    pub fn spec(&self, leaf_limit: u32, created: u64) -> Result<LogSpec, NotEd25519> {
+        Ok(LogSpec {
+            kind: LogKind::RekorV2,
+            origin: self.origin.clone(),
+            tree_id: 0,
+            key_id: log_id(&self.origin, &self.key)?.to_string(),
+            leaf_limit,
+            created,
+        })
+    }
+}
+
+impl KindCheck for RekorV2Check {
+    fn head(&self, head: &Head) -> Result<(), Flaw> {
+        check_head(head, &self.origin, self.hint, &self.key)
+    }
+
+    /// None are stored, see `v2/create.rs`.
+    fn terms(&self, _leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+        Ok(Terms {
+            known: Vec::new(),
+            complete: true,
+        })
+    }
+
+    fn attachments(&self, _leaf: &StoredLeaf) -> Result<Vec<String>, Flaw> {
+        Ok(Vec::new())
+    }
+
+    fn leaf(&self, leaf: &StoredLeaf, _attachments: &[Bytes]) -> Result<(), Flaw> {
+        let kept = match <[u8; 8]>::try_from(leaf.extra.as_ref()) {
+            Ok(kept) => u64::from_be_bytes(kept),
+            // The first logs kept nothing.
+            Err(_) if leaf.extra.is_empty() => leaf.time,
+            Err(_) => {
+                let got = format!("{} octets", leaf.extra.len());
+                return Err(flaw("record beside the leaf", "the time in 8 octets", got));
+            }
+        };
+        if kept != leaf.time {
+            return Err(flaw("time, or the one beside the leaf", kept, leaf.time));
+        }
+        entry(leaf).map(drop)
+    }
+
+    fn attachment(&self, _key: &str, _data: &[u8]) -> Option<Result<(), Flaw>> {
+        None
+    }
+}
