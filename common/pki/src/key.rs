@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod ed25519ph;
+mod raw;
 mod spki;
 mod weak;
 
@@ -214,7 +215,7 @@ impl PublicKey {
             hash: hash.name(),
         })?;
         match sig.split_at_checked(len) {
-            Some((r, s)) if s.len() == len => self.verify_digest(hash, digest, &spki::ecdsa_der(r, s)),
+            Some((r, s)) if s.len() == len => self.verify_digest_integers(hash, digest, r, s),
             _ => Err(SignatureError::Invalid),
         }
     }

@@ -15,6 +15,7 @@
 
 mod asn1;
 pub mod cert;
+pub mod cms;
 pub mod csr;
 pub mod key;
 pub mod oid;

@@ -89,6 +89,10 @@ pub const TSA_POLICY: ObjectIdentifier = oid("1.3.6.1.4.1.57264.2");
 // Cryptographic messages and timestamps.
 /// id-signedData (RFC 5652 §5.1).
 pub const SIGNED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.2");
+/// `id-data`: octets that say nothing about themselves.
+pub const DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.1");
+/// `id-aa-timeStampToken` (RFC 3161 appendix A).
+pub const SIGNATURE_TIME_STAMP: ObjectIdentifier = oid("1.2.840.113549.1.9.16.2.14");
 /// id-contentType (RFC 5652 §11.1).
 pub const CONTENT_TYPE: ObjectIdentifier = oid("1.2.840.113549.1.9.3");
 /// id-messageDigest (RFC 5652 §11.2).

@@ -13,9 +13,10 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use request::hash_of_oid;
 pub use request::{ImprintAlgorithm, MessageImprint, TimeStampRequest};
 pub use respond::{Grant, TimestampAuthority};
-pub use response::{SignerId, TimeStampResponse, TimeStampToken};
+pub use response::{SignerId, TimeStampResponse, TimeStampToken, status_and_token};
 pub use tst::TstInfo;
 pub use verify::{TimestampTrust, VerifiedTimestamp, verify};
 

@@ -207,7 +207,7 @@ pub(super) fn hash_oid(hash: HashAlgorithm) -> ObjectIdentifier {
     }
 }
 
-pub(super) fn hash_of_oid(kind: &ObjectIdentifier) -> Option<HashAlgorithm> {
+pub(crate) fn hash_of_oid(kind: &ObjectIdentifier) -> Option<HashAlgorithm> {
     HashAlgorithm::ALL
         .into_iter()
         .find(|hash| hash_oid(*hash) == *kind)

@@ -68,28 +68,11 @@ pub(super) enum CertificateId {
 impl TimeStampResponse {
     /// Parses a DER TimeStampResp with nothing after it.
     pub fn from_der(der: &[u8]) -> Result<TimeStampResponse, TspError> {
-        if der.len() > MAX_LEN {
-            return Err(TspError::TooLong(der.len()));
-        }
-        let mut reader = asn1::reader(der)?;
-        let response = reader.sequence(|r| {
-            let status = r.sequence(|r| {
-                let status = u32::decode(r)?;
-                // statusString and failInfo say nothing we act upon.
-                while !r.is_finished() {
-                    r.tlv_bytes()?;
-                }
-                Ok::<_, TspError>(status)
-            })?;
-            let token = if r.is_finished() {
-                None
-            } else {
-                Some(TimeStampToken::from_der(r.tlv_bytes()?)?)
-            };
-            Ok::<_, TspError>(TimeStampResponse { status, token })
-        })?;
-        reader.finish()?;
-        Ok(response)
+        let (status, token) = status_and_token(der)?;
+        Ok(TimeStampResponse {
+            status,
+            token: token.map(TimeStampToken::from_der).transpose()?,
+        })
     }
 
     /// The token of a granted response. Modifications are refused, as by sigstore-python.
@@ -100,6 +83,35 @@ impl TimeStampResponse {
             (status, _) => Err(TspError::NotGranted(status)),
         }
     }
+}
+
+/// PKIStatus of a DER TimeStampResp, and the DER of its token as it is.
+///
+/// # Errors
+/// Too long, or not DER of this shape.
+pub fn status_and_token(der: &[u8]) -> Result<(u32, Option<&[u8]>), TspError> {
+    if der.len() > MAX_LEN {
+        return Err(TspError::TooLong(der.len()));
+    }
+    let mut reader = asn1::reader(der)?;
+    let parts = reader.sequence(|r| {
+        let status = r.sequence(|r| {
+            let status = u32::decode(r)?;
+            // statusString and failInfo say nothing we act upon.
+            while !r.is_finished() {
+                r.tlv_bytes()?;
+            }
+            Ok::<_, TspError>(status)
+        })?;
+        let token = if r.is_finished() {
+            None
+        } else {
+            Some(r.tlv_bytes()?)
+        };
+        Ok::<_, TspError>((status, token))
+    })?;
+    reader.finish()?;
+    Ok(parts)
 }
 
 impl TimeStampToken {
