@@ -9,11 +9,13 @@
 
 mod client;
 mod metadata;
+mod role;
 mod targets;
 mod writer;
 
 pub use client::{Request, Update, VerifiedTargets, verify};
 pub use metadata::{Envelope, Key, Meta, RoleKeys, Root, Signature, TargetFile, Targets, Timestamped};
+pub use role::{RoleMetadata, verify_role};
 pub use targets::{Target, published_targets};
 pub use writer::{Files, KeySet, Lifetimes, Repository, RootKeys, Signers};
 
