@@ -39,8 +39,8 @@ impl Digest {
 /// One signature of an entry and what verifies it.
 #[derive(Clone, Debug)]
 pub struct CommittedSignature {
-    /// The signature's octets.
-    pub signature: Vec<u8>,
+    /// The signature's octets; `None` where the kind logs only what verified it.
+    pub signature: Option<Vec<u8>>,
     /// Key or certificate.
     pub verifier: Verifier,
 }

@@ -3,7 +3,12 @@
 use common_bundle::format::pae;
 use common_pki::key::{HashAlgorithm, PublicKey};
 
+use serde::Deserialize;
+
+use crate::encoding::decode_any;
 use crate::error::Invalid;
+use crate::json::{Object, Text};
+use crate::list::List;
 use crate::signature::{Scheme, has_length_of, verify_digest};
 use crate::verifier::Verifier;
 
@@ -21,6 +26,55 @@ const MAX_RSA_BITS: u32 = 4096;
 /// Most octets that pure Ed25519 reads for one envelope. It hashes the whole message again for each signature and key
 /// (RFC 8032 §5.1.7), where everything else is verified over a digest made once.
 const MAX_ED25519_OCTETS: usize = 64 * 1024 * 1024;
+
+/// An envelope as the text of its JSON, which is what Rekor v1 hashes.
+pub(crate) struct EnvelopeText<'a> {
+    /// Base64.
+    pub(crate) payload: Text<'a>,
+    pub(crate) payload_type: Text<'a>,
+    items: Vec<Object<Item<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(borrow, default)]
+    payload: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    payload_type: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    signatures: Option<List<Object<Item<'a>>>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default)]
+    sig: Option<Text<'a>>,
+}
+
+impl<'a> EnvelopeText<'a> {
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Invalid> {
+        let Object(wire) = serde_json::from_str::<Object<Wire<'a>>>(json).map_err(Invalid::EnvelopeJson)?;
+        let items = wire
+            .signatures
+            .unwrap_or_default()
+            .bounded("envelope signatures")?;
+        Ok(Self {
+            payload: wire.payload.unwrap_or_default(),
+            payload_type: wire.payload_type.unwrap_or_default(),
+            items,
+        })
+    }
+
+    pub(crate) fn signatures(&self) -> Result<Vec<EnvelopeSignature<'_>>, Invalid> {
+        let decoded = self.items.iter().map(|item| {
+            let text: &str = item.sig.as_deref().unwrap_or_default();
+            let octets = decode_any(text).ok_or(Invalid::EnvelopeBase64("signature"))?;
+            Ok(EnvelopeSignature { text, octets })
+        });
+        decoded.collect()
+    }
+}
 
 /// A decoded signature and the text it came as, which is its identity in Rekor v1.
 pub(crate) struct EnvelopeSignature<'a> {
@@ -116,6 +170,34 @@ impl Message {
     }
 }
 
+/// Whether one of the signatures is the key's (`rekor pkg/types/intoto/v0.0.1/entry.go`).
+pub(crate) fn first_verified(
+    payload_type: &str,
+    payload: &[u8],
+    signatures: &[EnvelopeSignature<'_>],
+    verifier: &Verifier,
+    scheme: Scheme,
+) -> Result<(), Invalid> {
+    if signatures.is_empty() {
+        return Err(Invalid::NoSignatures);
+    }
+    check_rsa_size(verifier)?;
+    Message::new(pae(payload_type, payload))
+        .first_verified(verifier.key(), scheme, signatures)?
+        .map(drop)
+        .ok_or(Invalid::NotVerified)
+}
+
+fn check_rsa_size(verifier: &Verifier) -> Result<(), Invalid> {
+    match verifier.key().algorithm().rsa_bits() {
+        Some(got) if got > MAX_RSA_BITS => Err(Invalid::RsaBits {
+            got,
+            limit: MAX_RSA_BITS,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Finds a verifier for every signature. Each verifier takes the first signature it verifies, at most one, and must take
 /// one; key identifiers are hints of the signer and are not looked at. Signatures that are the same text share a verifier.
 ///
@@ -141,12 +223,7 @@ pub(crate) fn match_signatures(
         }
         let (verifier, scheme) = verifier?;
         let key = verifier.key();
-        if let Some(bits) = key.algorithm().rsa_bits().filter(|bits| *bits > MAX_RSA_BITS) {
-            return Err(Invalid::RsaBits {
-                got: bits,
-                limit: MAX_RSA_BITS,
-            });
-        }
+        check_rsa_size(&verifier)?;
         let before = asked
             .iter()
             .find(|(known, by, _)| known == key && *by == scheme)

@@ -2,9 +2,12 @@
 //!
 //! Texts that clients or upstream's own tests look for are kept (`rekor pkg/types/*/e2e_test.go`, `tests/*.sh`).
 
+use common_bundle::tuf::TufError;
 use common_pki::cert::{CertError, ChainError};
-use common_pki::key::KeyError;
+use common_pki::cms::CmsError;
+use common_pki::key::{KeyAlgorithm, KeyError};
 use common_pki::pem::PemError;
+use common_pki::tsp::TspError;
 
 use crate::signature::SignatureFailure;
 
@@ -125,6 +128,65 @@ pub enum Invalid {
     /// A key that does not parse or is of no kind we verify with.
     #[error("invalid public key: {0}")]
     Key(#[from] KeyError),
+    /// A format of keys that this server does not read.
+    #[error("the PKI format requested is not supported by this server: {0}")]
+    FormatNotSupported(&'static str),
+    /// Not a signature of minisign or signify.
+    #[error("invalid signature provided: {0}")]
+    MinisignSignature(&'static str),
+    /// Not a key of minisign or signify.
+    #[error("unable to read minisign public key: neither a key file, nor base64 of 42 octets, nor 32 octets")]
+    MinisignKey,
+    /// Not a key of SSH.
+    #[error("invalid SSH public key: {0}")]
+    SshKey(String),
+    /// Not a signature of SSH.
+    #[error("invalid SSH signature: {0}")]
+    SshSignature(String),
+    /// Neither the content nor its hash.
+    #[error("'content' must be specified for data")]
+    NoContent,
+    /// The hash given is not that of the content.
+    #[error("SHA mismatch: {got} != {expected}")]
+    HashMismatch {
+        /// What the entry says.
+        expected: String,
+        /// What the content has.
+        got: String,
+    },
+    /// Not a tagged COSE_Sign1.
+    #[error("cbor: invalid COSE_Sign1_Tagged object: {0}")]
+    CoseMessage(String),
+    /// Neither the message nor its hash.
+    #[error("envelope hash should have been previously computed")]
+    CoseNoMessage,
+    /// No `data` object.
+    #[error("cose object data cannot be nil")]
+    CoseData,
+    /// A payload that is somewhere else.
+    #[error("the payload must be inside the COSE message")]
+    CosePayload,
+    /// An algorithm that is not that of the key.
+    #[error("the COSE message's algorithm is not that of the key: ES256 for P-256, PS256 for RSA")]
+    CoseAlgorithm,
+    /// Critical headers.
+    #[error("the COSE message has critical headers that are not understood")]
+    CoseCritical,
+    /// A key that signs no COSE message here.
+    #[error("unsupported algorithm type {0}: P-256 and RSA are supported")]
+    CoseKey(KeyAlgorithm),
+    /// The signature of a COSE message does not verify.
+    #[error("verification error")]
+    CoseSignature,
+    /// A timestamp response that does not parse or verify.
+    #[error("tsr verification error: {0}")]
+    Timestamp(#[from] TspError),
+    /// A signature in CMS that does not parse or verify.
+    #[error("{0}")]
+    Cms(#[from] CmsError),
+    /// TUF metadata that does not parse or is not signed.
+    #[error("{0}")]
+    Tuf(#[source] Box<TufError>),
     /// A certificate that does not parse.
     #[error("invalid certificate: {0}")]
     Certificate(#[source] CertError),
@@ -202,8 +264,8 @@ pub enum Invalid {
     /// The same verifier twice (v2).
     #[error("verifiers must be distinct")]
     RepeatedVerifier,
-    /// A canonical body larger than an entry bundle can carry (v2).
-    #[error("canonical entry has {got} octets, at most {limit} are allowed")]
+    /// More octets than a bundle (v2) or the kind takes.
+    #[error("entry has {got} octets, at most {limit} are allowed")]
     TooLarge {
         /// Octets allowed.
         limit: usize,

@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, HashSet};
 use common_bundle::format::IN_TOTO_PAYLOAD_TYPE;
 use common_pki::key::sha256;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+use crate::pki::Key;
 use crate::verifier::Verifier;
 
 /// Longest term kept: the key column of upstream's MySQL index (`rekor scripts/storage`).
 const MAX_TERM: usize = 512;
 /// Most terms kept for one entry, so that one request cannot write an unbounded number of rows.
 const MAX_TERMS: usize = 1024;
+
+#[derive(Deserialize)]
+struct Digested {
+    #[serde(default)]
+    digest: BTreeMap<String, String>,
+}
 
 /// Collects lower-case terms, each once, in order.
 #[derive(Default)]
@@ -59,6 +65,14 @@ impl IndexKeys {
         }
     }
 
+    /// As [`verifier`](Self::verifier), for a key of any format.
+    pub(crate) fn key(&mut self, key: &Key) {
+        self.push(sha256_hex(&key.canonical));
+        for subject in &key.subjects {
+            self.push(subject.clone());
+        }
+    }
+
     /// As [`verifier`](Self::verifier), and with the prefixed hash: upstream stores only that one for envelopes, which its
     /// own public-key search never finds (`rekor pkg/types/dsse/v0.0.1/entry.go`, `pkg/api/index.go`).
     pub(crate) fn envelope_verifier(&mut self, verifier: &Verifier) {
@@ -68,44 +82,64 @@ impl IndexKeys {
 
     /// Digests of the subjects and of the SLSA materials of an in-toto statement; other payloads name nothing.
     pub(crate) fn statement(&mut self, payload_type: &str, payload: &[u8]) {
-        #[derive(Deserialize)]
-        struct Digested {
-            #[serde(default)]
-            digest: BTreeMap<String, String>,
+        if payload_type == IN_TOTO_PAYLOAD_TYPE {
+            self.subjects(payload);
+            self.materials(payload);
         }
+    }
+
+    /// Digests of an in-toto statement's subjects.
+    pub(crate) fn subjects(&mut self, statement: &[u8]) {
         #[derive(Deserialize)]
-        struct Statement<'a> {
+        struct Statement {
             #[serde(default)]
             subject: Vec<Digested>,
-            #[serde(borrow)]
-            predicate: Option<&'a RawValue>,
+        }
+        if let Ok(statement) = serde_json::from_slice::<Statement>(statement) {
+            self.digests(&statement.subject);
+        }
+    }
+
+    fn materials(&mut self, statement: &[u8]) {
+        #[derive(Deserialize)]
+        struct Statement {
+            predicate: Predicate,
         }
         #[derive(Deserialize)]
         struct Predicate {
             #[serde(default)]
             materials: Vec<Digested>,
         }
-        if payload_type != IN_TOTO_PAYLOAD_TYPE {
-            return;
+        if let Ok(statement) = serde_json::from_slice::<Statement>(statement) {
+            self.digests(&statement.predicate.materials);
         }
-        let Ok(statement) = serde_json::from_slice::<Statement<'_>>(payload) else {
-            return;
-        };
-        let materials = statement
-            .predicate
-            .and_then(|predicate| serde_json::from_str::<Predicate>(predicate.get()).ok())
-            .map(|predicate| predicate.materials)
-            .unwrap_or_default();
-        for digested in statement.subject.iter().chain(&materials) {
-            for (algorithm, value) in &digested.digest {
-                self.digest(algorithm, value);
-            }
+    }
+
+    fn digests(&mut self, digested: &[Digested]) {
+        for (algorithm, value) in digested.iter().flat_map(|digested| &digested.digest) {
+            self.digest(algorithm, value);
         }
     }
 
     pub(crate) fn into_terms(self) -> Vec<String> {
         self.terms
     }
+}
+
+/// Whether a key's comment or user ID is an address to be found by: one `@` between a name and a host, nothing to escape.
+pub(crate) fn is_email(text: &str) -> bool {
+    let plain = |part: &str, more: &[u8]| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte >= 0x80 || more.contains(&byte))
+    };
+    text.split_once('@').is_some_and(|(name, host)| {
+        plain(name, b"!#$%&'*+-/=?^_`{|}~.")
+            && plain(host, b"-.")
+            && !host.starts_with(['.', '-'])
+            && host.contains('.')
+    })
 }
 
 /// Lower-case hex of SHA-256.

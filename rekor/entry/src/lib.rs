@@ -4,8 +4,7 @@
 //! Merkle leaf, which clients rebuild by themselves and compare (`sigstore-go pkg/verify/tlog.go`), together with the terms
 //! the entry is found by and the attestation to keep beside it. [`committed`] reads bodies back.
 //!
-//! - [`v1`]: `hashedrekord` and `dsse` 0.0.1, `intoto` 0.0.2, as JSON of `rekor pkg/generated/models`. A further kind is one
-//!   file and one line in its table.
+//! - [`v1`]: the kinds in its table, as JSON of `rekor pkg/generated/models`. A further kind is one file and one line there.
 //! - [`v2`]: `hashedrekord` and `dsse` 0.0.2, as proto-JSON of `rekor-tiles api/proto`.
 //!
 //! Left out: HTTP, what is stored where, proofs, and any trust decision: a certificate's chain, expiry or issuer says nothing
@@ -20,6 +19,7 @@ mod error;
 mod index;
 mod json;
 mod list;
+mod pki;
 mod policy;
 mod signature;
 pub mod v1;
@@ -27,6 +27,7 @@ pub mod v2;
 mod verifier;
 
 pub use error::{FieldError, FieldRule, Invalid};
+pub use pki::Format;
 pub use policy::{AlgorithmPolicy, UnknownAlgorithm};
 pub use signature::SignatureFailure;
 pub use verifier::Verifier;

@@ -21,6 +21,9 @@ pub enum SignatureFailure {
     /// Ed25519ph is defined over SHA-512 alone (RFC 8032 §5.1).
     #[error("unsupported hash algorithm: {0:?} not in [SHA-512]")]
     Ed25519Hash(&'static str),
+    /// An SSH signature that does not verify, or is of another kind than the key.
+    #[error("ssh: signature did not verify")]
+    Ssh,
     /// The key cannot be used that way.
     #[error("{0}")]
     Key(SignatureError),

@@ -10,7 +10,7 @@ use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_sp
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
-use crate::envelope::{EnvelopeSignature, Stop, match_signatures};
+use crate::envelope::{EnvelopeText, Stop, match_signatures};
 use crate::error::{FieldRule, Invalid};
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
@@ -59,23 +59,6 @@ struct SignatureItem<'a> {
     signature: Option<Text<'a>>,
     #[serde(borrow)]
     verifier: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow, default)]
-    payload: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    payload_type: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    signatures: Option<List<Object<EnvelopeItem<'a>>>>,
-}
-
-#[derive(Deserialize)]
-struct EnvelopeItem<'a> {
-    #[serde(borrow, default)]
-    sig: Option<Text<'a>>,
 }
 
 /// What is logged: hex hashes, and the PEM of the verifier by the text of its signature.
@@ -129,30 +112,22 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
     }
     let (envelope_text, verifiers) = (envelope.unwrap_or_default(), verifiers.unwrap_or_default());
 
-    let Object(envelope) =
-        serde_json::from_str::<Object<Envelope<'_>>>(&envelope_text).map_err(Invalid::EnvelopeJson)?;
-    let items = envelope
-        .signatures
-        .unwrap_or_default()
-        .bounded("envelope signatures")?;
-    let signatures = items
-        .iter()
-        .map(|item| {
-            let text: &str = item.sig.as_deref().unwrap_or_default();
-            let octets = decode_any(text).ok_or(Invalid::EnvelopeBase64("signature"))?;
-            Ok(EnvelopeSignature { text, octets })
-        })
-        .collect::<Result<Vec<_>, Invalid>>()?;
-    let payload_type = envelope.payload_type.unwrap_or_default();
-    let payload =
-        decode_any(&envelope.payload.unwrap_or_default()).ok_or(Invalid::EnvelopeBase64("payload"))?;
+    let envelope = EnvelopeText::parse(&envelope_text)?;
+    let signatures = envelope.signatures()?;
+    let payload = decode_any(&envelope.payload).ok_or(Invalid::EnvelopeBase64("payload"))?;
 
     // Lazily: verifiers after the last one needed may be anything.
     let verifiers = verifiers.iter().filter(|text| !text.is_empty()).map(|text| {
         let pem = decode_standard(text).ok_or(Invalid::Base64("verifier"))?;
         Verifier::from_pem(&pem).map(|verifier| (verifier, SCHEME))
     });
-    let matched = match_signatures(&payload_type, &payload, &signatures, verifiers, Stop::WhenMatched)?;
+    let matched = match_signatures(
+        &envelope.payload_type,
+        &payload,
+        &signatures,
+        verifiers,
+        Stop::WhenMatched,
+    )?;
 
     let body = Body {
         envelope_hash: sha256_hex(envelope_text.as_bytes()),
@@ -172,7 +147,7 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
     }
     keys.digest("sha256", &body.payload_hash);
     keys.digest("sha256", &body.envelope_hash);
-    keys.statement(&payload_type, &payload);
+    keys.statement(&envelope.payload_type, &payload);
     Ok(body)
 }
 
@@ -271,7 +246,10 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         let verifier = Verifier::from_pem(pem)?;
         keys.envelope_verifier(&verifier);
         let signature = decode_any(text).ok_or(Invalid::Base64("signature"))?;
-        signatures.push(CommittedSignature { signature, verifier });
+        signatures.push(CommittedSignature {
+            signature: Some(signature),
+            verifier,
+        });
     }
     keys.digest("sha256", &body.payload_hash);
     keys.digest("sha256", &body.envelope_hash);

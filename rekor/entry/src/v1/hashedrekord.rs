@@ -182,7 +182,7 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
             value: parsed.digest,
         },
         signatures: vec![CommittedSignature {
-            signature: parsed.signature,
+            signature: Some(parsed.signature),
             verifier: parsed.verifier,
         }],
         index_keys: keys.into_terms(),

@@ -1,9 +1,13 @@
 //! Entries of Rekor v1 (`rekor pkg/types`).
 
+mod cose;
 mod dsse;
 mod error;
 mod hashedrekord;
 mod intoto;
+mod rekord;
+mod rfc3161;
+mod tuf;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -119,7 +123,16 @@ pub(crate) struct Implementation {
 }
 
 /// The kinds this crate implements: one file and one line each.
-pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[hashedrekord::V001, dsse::V001, intoto::V002];
+pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[
+    hashedrekord::V001,
+    dsse::V001,
+    intoto::V001,
+    intoto::V002,
+    cose::V001,
+    rekord::V001,
+    rfc3161::V001,
+    tuf::V001,
+];
 
 /// Semantic versions, as the models' `apiVersion` demands (`rekor openapi.yaml`).
 const API_VERSION_PATTERN: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$";

@@ -14,22 +14,15 @@ use crate::Verifier;
 use crate::committed;
 use crate::tests::{Exchange, exchanges};
 
-/// Kinds this crate implements, in the versions it implements.
+/// Kinds this crate implements.
 fn implemented(exchange: &Exchange) -> bool {
     let Ok(request) = serde_json::from_str::<Value>(exchange.request()) else {
         return true;
     };
-    let implemented = |kind: &str, version: &str| {
-        IMPLEMENTATIONS
-            .iter()
-            .any(|i| i.kind.as_str() == kind && i.api_version == version)
-    };
     match (request["kind"].as_str(), request["apiVersion"].as_str()) {
-        (Some(kind), Some(version)) if Kind::parse(kind).is_some() => {
-            implemented(kind, version)
-                || IMPLEMENTATIONS
-                    .iter()
-                    .any(|i| i.kind.as_str() == kind && kind != "intoto")
+        (Some(kind), Some(_)) if Kind::parse(kind).is_some() => {
+            IMPLEMENTATIONS.iter().any(|known| known.kind.as_str() == kind)
+                && request["spec"]["signature"]["format"] != "pgp"
         }
         _ => true,
     }
@@ -54,7 +47,8 @@ fn status(error: &EntryError) -> (u64, u64) {
 #[test]
 fn recorded_submissions_give_the_same_leaves_and_refusals() {
     let mut seen = 0;
-    for exchange in exchanges("rekor-v1/exchanges.jsonl") {
+    let packages = exchanges("rekor-v1/packages.jsonl");
+    for exchange in exchanges("rekor-v1/exchanges.jsonl").into_iter().chain(packages) {
         if !exchange.posts_to("/api/v1/log/entries") || !implemented(&exchange) {
             continue;
         }
@@ -87,6 +81,7 @@ fn recorded_submissions_give_the_same_leaves_and_refusals() {
                     "{name}"
                 );
             }
+            (Err(error), 201) => panic!("{name}: refused, upstream takes it: {error}"),
             // Upstream answers malformed JSON with 500; we do with 400.
             (Err(error @ EntryError::Json(_)), 500) => assert_eq!(status(&error), (400, 400), "{name}"),
             (Err(error), expected) => {
@@ -96,6 +91,16 @@ fn recorded_submissions_give_the_same_leaves_and_refusals() {
                     name,
                     &error,
                     message.trim_start_matches("error processing entry: "),
+                );
+            }
+            // Upstream spoils the hash's name when it writes the signature anew, and then cannot verify it.
+            (Ok(canonical), 400) if name.starts_with("rekord ssh ") && name.ends_with(" sha256") => {
+                let read = committed::read(&canonical.body).unwrap();
+                assert!(
+                    read.index_keys
+                        .iter()
+                        .all(|key| canonical.index_keys.contains(key)),
+                    "{name}"
                 );
             }
             (Ok(_), other) => panic!("{name}: accepted, upstream answers {other}"),

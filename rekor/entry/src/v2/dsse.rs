@@ -164,7 +164,10 @@ pub(super) fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         let verifier = Labelled::parse(verifier)?.verifier;
         keys.envelope_verifier(&verifier);
         let signature = super::body::bytes("signature content", signature.content.as_ref())?;
-        signatures.push(CommittedSignature { signature, verifier });
+        signatures.push(CommittedSignature {
+            signature: Some(signature),
+            verifier,
+        });
     }
     keys.digest(algorithm.name(), &hex::encode(&value));
     Ok(CommittedEntry {

@@ -108,7 +108,10 @@ pub(super) fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         kind: KIND,
         api_version: API_VERSION,
         digest: Digest { algorithm, value },
-        signatures: vec![CommittedSignature { signature, verifier }],
+        signatures: vec![CommittedSignature {
+            signature: Some(signature),
+            verifier,
+        }],
         index_keys: keys.into_terms(),
         attestation_key: None,
     })

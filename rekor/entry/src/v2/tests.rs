@@ -122,7 +122,7 @@ fn dsse_requests_become_dsse_bodies() {
     let in_order: Vec<String> = read
         .signatures
         .iter()
-        .map(|s| hex::encode(&s.signature))
+        .map(|s| hex::encode(s.signature.as_ref().unwrap()))
         .collect();
     assert_eq!((logged.len(), in_order), (3, sorted));
     assert!(canonical.index_keys.contains(&"sha256:aa".to_owned()));
@@ -130,7 +130,7 @@ fn dsse_requests_become_dsse_bodies() {
         let position = envelope
             .signatures
             .iter()
-            .position(|s| s.sig == committed.signature)
+            .position(|s| Some(&s.sig) == committed.signature.as_ref())
             .unwrap();
         assert_eq!(
             committed.verifier.key(),

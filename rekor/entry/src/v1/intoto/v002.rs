@@ -1,4 +1,4 @@
-//! `intoto` 0.0.2: an attestation that is kept beside the log (`rekor pkg/types/intoto/v0.0.2`).
+//! Version 0.0.2 (`rekor pkg/types/intoto/v0.0.2`).
 //!
 //! The envelope is JSON here, not text, and its octets are base64 twice: once as a DSSE envelope writes them and once more
 //! because the API calls the fields bytes.
@@ -7,7 +7,8 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{HASH_FIELDS, PAYLOAD_HASH_FIELDS, SCHEME};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
@@ -16,18 +17,14 @@ use crate::error::{FieldRule, Invalid};
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
 use crate::list::List;
-use crate::signature::Scheme;
 use crate::verifier::Verifier;
 
-pub(crate) const V002: Implementation = Implementation {
+pub(in crate::v1) const V002: Implementation = Implementation {
     kind: Kind::Intoto,
     api_version: "0.0.2",
     canonicalize,
     read,
 };
-
-/// Envelopes are verified over SHA-256 whatever the key (`rekor pkg/types/intoto/v0.0.2/entry.go verifyEnvelope`).
-const SCHEME: Scheme = Scheme::Message(HashAlgorithm::Sha256);
 
 #[derive(Deserialize)]
 struct Spec<'a> {
@@ -149,15 +146,6 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     })
 }
 
-const HASH_FIELDS: HashFields = (
-    "content.content.hash.content.hash.algorithm",
-    "content.content.hash.content.hash.value",
-);
-const PAYLOAD_HASH_FIELDS: HashFields = (
-    "content.content.payloadHash.content.payloadHash.algorithm",
-    "content.content.payloadHash.content.payloadHash.value",
-);
-
 fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let parsed = parse(spec)?;
     let mut keys = IndexKeys::default();
@@ -265,7 +253,7 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         keys.envelope_verifier(&verifier);
         let octets = decode_any(&signature.text).ok_or(Invalid::Base64("signature"))?;
         signatures.push(CommittedSignature {
-            signature: octets,
+            signature: Some(octets),
             verifier,
         });
     }

@@ -1,0 +1,194 @@
+//! `rekord` 0.0.1: a signature in one of several formats over content that is given, hashed and dropped
+//! (`rekor pkg/types/rekord/v0.0.1`).
+
+use common_pki::key::HashAlgorithm;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use crate::Canonical;
+use crate::committed::{CommittedEntry, Digest};
+use crate::encoding::{decode_standard, push_base64};
+use crate::error::{FieldRule, Invalid};
+use crate::index::{IndexKeys, sha256_hex};
+use crate::json::{Object, Text};
+use crate::pki::{Format, Key};
+
+pub(crate) const V001: Implementation = Implementation {
+    kind: Kind::Rekord,
+    api_version: "0.0.1",
+    canonicalize,
+    read,
+};
+
+#[derive(Deserialize)]
+struct Spec<'a> {
+    #[serde(borrow)]
+    data: Option<Object<Data<'a>>>,
+    #[serde(borrow)]
+    signature: Option<Object<Signature<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    #[serde(borrow)]
+    hash: Option<Object<HashSpec<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signature<'a> {
+    #[serde(borrow)]
+    format: Option<Text<'a>>,
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    #[serde(borrow)]
+    public_key: Option<Object<PublicKey<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct PublicKey<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+}
+
+/// A spec whose fields are there and well formed.
+struct Parsed<'a> {
+    /// `None` in the committed form.
+    content: Option<Vec<u8>>,
+    hash: Option<Text<'a>>,
+    format: Format,
+    signature: Vec<u8>,
+    key: Vec<u8>,
+}
+
+fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
+    let Spec { data, signature } = read_spec(spec)?;
+    let mut schema = Schema::default();
+    let data = schema.required("data", data);
+    let (mut content, mut hash) = (None, None);
+    if let Some(Object(data)) = data {
+        content = data.content;
+        // The doubled paths are what go-openapi makes of nested inline schemas.
+        hash = data.hash.and_then(|hash| {
+            let fields = (
+                "data.data.hash.data.hash.algorithm",
+                "data.data.hash.data.hash.value",
+            );
+            hash.0.sha256(&mut schema, fields)
+        });
+    }
+    let (mut format, mut octets, mut key) = (None, None, None);
+    if let Some(Object(signature)) = schema.required("signature", signature) {
+        octets = schema.required(
+            "signature.signature.content",
+            signature.content.filter(|text| !text.is_empty()),
+        );
+        let name = schema.required("signature.signature.format", signature.format);
+        format = name.as_deref().and_then(Format::from_name);
+        schema.rule(
+            "signature.signature.format",
+            FieldRule::OneOf(Format::NAMES),
+            name.is_none() || format.is_some(),
+        );
+        if let Some(Object(public_key)) =
+            schema.required("signature.signature.publicKey", signature.public_key)
+        {
+            key = schema.required(
+                "signature.signature.publicKey.signature.publicKey.content",
+                public_key.content.filter(|text| !text.is_empty()),
+            );
+        }
+    }
+    schema.finish()?;
+    let octets = octets.ok_or(Invalid::Missing("signature content"))?;
+    let key = key.ok_or(Invalid::Missing("public key"))?;
+    if let Some(hash) = &hash {
+        Digest::from_hex(HashAlgorithm::Sha256, hash)?;
+    }
+    let content = content.filter(|content| !content.is_empty());
+    if content.is_none() && hash.is_none() {
+        return Err(Invalid::NoContent);
+    }
+    Ok(Parsed {
+        content: content
+            .map(|content| decode_standard(&content).ok_or(Invalid::Base64("data content")))
+            .transpose()?,
+        hash,
+        format: format.ok_or(Invalid::Missing("signature format"))?,
+        signature: decode_standard(&octets).ok_or(Invalid::Base64("signature content"))?,
+        key: decode_standard(&key).ok_or(Invalid::Base64("signature publicKey content"))?,
+    })
+}
+
+fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
+    let parsed = parse(spec)?;
+    let hash = match (&parsed.content, &parsed.hash, purpose) {
+        // The form that is in the log, which was verified when it came.
+        (None, Some(hash), Purpose::Find) => hash.to_string(),
+        (None, _, _) => return Err(Invalid::NoContent),
+        (Some(content), given, _) => verify(&parsed, content, given.as_deref())?,
+    };
+    let key = parsed.format.key(&parsed.key)?;
+    let signature = parsed.format.canonical_signature(&parsed.signature)?;
+    Ok(Canonical {
+        kind: V001.kind.as_str(),
+        api_version: V001.api_version,
+        body: body(&hash, &signature, parsed.format, &key.canonical),
+        index_keys: index_keys(&key, &hash),
+        attachment: None,
+    })
+}
+
+/// Verifies the signature, and gives the hash of the content.
+fn verify(parsed: &Parsed<'_>, content: &[u8], given: Option<&str>) -> Result<String, Invalid> {
+    let hash = sha256_hex(content);
+    if let Some(given) = given.filter(|given| *given != hash) {
+        return Err(Invalid::HashMismatch {
+            expected: given.to_owned(),
+            got: hash,
+        });
+    }
+    parsed.format.verify(&parsed.key, &parsed.signature, content)?;
+    Ok(hash)
+}
+
+fn index_keys(key: &Key, hash: &str) -> Vec<String> {
+    let mut keys = IndexKeys::default();
+    keys.key(key);
+    keys.digest("sha256", hash);
+    keys.into_terms()
+}
+
+/// RFC 8785 by construction.
+fn body(hash: &str, signature: &[u8], format: Format, key: &[u8]) -> Vec<u8> {
+    let mut body = String::with_capacity(2048);
+    body.push_str(
+        r#"{"apiVersion":"0.0.1","kind":"rekord","spec":{"data":{"hash":{"algorithm":"sha256","value":""#,
+    );
+    body.push_str(hash);
+    body.push_str(r#""}},"signature":{"content":""#);
+    push_base64(&mut body, signature);
+    body.push_str(r#"","format":""#);
+    body.push_str(format.name());
+    body.push_str(r#"","publicKey":{"content":""#);
+    push_base64(&mut body, key);
+    body.push_str(r#""}}}}"#);
+    body.into_bytes()
+}
+
+fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
+    let parsed = parse(spec)?;
+    let hash = parsed.hash.ok_or(Invalid::Missing("hash value"))?;
+    let key = parsed.format.key(&parsed.key)?;
+    Ok(CommittedEntry {
+        kind: V001.kind.as_str(),
+        api_version: V001.api_version,
+        digest: Digest::from_hex(HashAlgorithm::Sha256, &hash)?,
+        signatures: Vec::new(),
+        index_keys: index_keys(&key, &hash),
+        attestation_key: None,
+    })
+}
