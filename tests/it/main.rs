@@ -12,10 +12,12 @@
 
 mod crash;
 mod doctor;
+mod durable;
 mod openssl;
 mod readme;
 mod refusals;
 mod rekor_cli;
 mod signing;
+mod syscalls;
 mod tampering;
 mod up;

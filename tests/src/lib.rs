@@ -17,8 +17,11 @@ pub mod clients;
 pub mod entries;
 pub mod log;
 pub mod postgres;
+pub mod receipts;
 pub mod stack;
+pub mod strace;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -94,6 +97,24 @@ pub fn sigbox() -> PathBuf {
         path.display()
     );
     path
+}
+
+/// Checks a data folder with `sigbox fsck`, as an operator would.
+///
+/// # Errors
+/// What it said, where it found anything.
+pub fn fsck(data: &std::path::Path) -> Result<(), String> {
+    let mut command = Command::new(sigbox());
+    let ran = run(command.arg("fsck").arg("--data").arg(data));
+    match ran.code {
+        Some(0) => Ok(()),
+        _ => Err(format!("{}: exit code {:?}\n{}", ran.line, ran.code, ran.text())),
+    }
+}
+
+/// A line for whoever runs the tests: a count, or progress. Not captured, so that it is seen when all is well.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// An official client, as `tests/run install` put it there.

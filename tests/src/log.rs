@@ -135,7 +135,8 @@ pub fn roots_match(leaves: &[Vec<u8>], heads: &[Head]) {
     }
 }
 
-fn hashes(list: &Value) -> Vec<Hash> {
+/// A list of hashes in hexadecimal.
+pub(crate) fn hashes(list: &Value) -> Vec<Hash> {
     list.as_array()
         .unwrap()
         .iter()

@@ -1,10 +1,12 @@
 //! One running `sigbox up`.
 
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -34,10 +36,14 @@ pub struct Ready {
     pub pid: u32,
 }
 
+/// The longest a start may take, on a machine that is busy with other tests.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// The longest an orderly end may take: as long as the drain.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
 /// A stack of our own, stopped when dropped.
 pub struct Stack {
-    child: Child,
-    said: Arc<Mutex<String>>,
+    process: Process,
     /// What it said when it was ready.
     pub ready: Ready,
     /// Scratch folder of the story: artifacts, bundles, homes of the clients.
@@ -58,35 +64,9 @@ impl Stack {
     }
 
     fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .env("RUST_LOG", "info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let reader = drain(child.stderr.take().unwrap(), Arc::clone(&said));
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|e| {
-            let _ = child.kill();
-            let _ = reader.join();
-            panic!(
-                "`sigbox up --json` printed {line:?} ({e}) and on standard error:\n{}",
-                said.lock().unwrap()
-            )
-        });
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Self {
-            child,
-            said,
-            ready,
-            work: TempDir::new().unwrap(),
-            http: reqwest::Client::new(),
-        }
+        Launch::new(command)
+            .ready(READY_LIMIT)
+            .unwrap_or_else(|not| panic!("{not}"))
     }
 
     /// `url` with a path appended.
@@ -115,41 +95,166 @@ impl Stack {
 
     /// What the process wrote to standard error so far, its log included.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.process.said()
     }
 
     /// Asks the stack to stop and waits; the exit code, or `None` if it did not stop in time.
     pub fn interrupt(&mut self) -> Option<i32> {
         self.signal("INT");
-        self.wait(Duration::from_secs(15))
+        self.process.wait(STOP_LIMIT).and_then(|status| status.code())
+    }
+
+    /// Asks the stack to stop, and ends it when it does not; how it ended, `None` for the latter.
+    pub fn stop(&mut self) -> Option<ExitStatus> {
+        self.signal("INT");
+        let ended = self.process.wait(STOP_LIMIT);
+        if ended.is_none() {
+            self.process.kill();
+        }
+        ended
     }
 
     /// The power cut that a process can simulate.
     pub fn kill(&mut self) {
-        self.signal("KILL");
-        self.wait(Duration::from_secs(15));
+        self.process.kill();
     }
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let _ = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-    }
-
-    fn wait(&mut self, limit: Duration) -> Option<i32> {
-        let start = Instant::now();
-        while start.elapsed() < limit {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
+        self.process.signal(name);
     }
 }
 
-impl Drop for Stack {
+/// A process that may not be ready yet.
+pub struct Launch {
+    process: Process,
+    line: mpsc::Receiver<String>,
+}
+
+/// A process that did not come to its ready line.
+#[derive(Debug)]
+pub struct NotReady {
+    /// How it ended; `None` if it was still running at the limit and was ended.
+    pub status: Option<ExitStatus>,
+    /// Its standard error.
+    pub said: String,
+}
+
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ended = self
+            .status
+            .map_or("not ready in time".to_owned(), |s| s.to_string());
+        write!(
+            f,
+            "`sigbox up --json`: {ended}; on standard error:\n{}",
+            self.said
+        )
+    }
+}
+
+impl Launch {
+    /// Starts the command.
+    pub fn new(command: &mut Command) -> Self {
+        let mut child = command
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let drained = drain(child.stderr.take().unwrap(), Arc::clone(&said));
+        let (send, line) = mpsc::channel();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // At its end without a line, `send` is dropped and the receiver learns of it.
+            if stdout.read_line(&mut line).is_ok_and(|read| read > 0) {
+                let _ = send.send(line);
+            }
+        });
+        Self {
+            process: Process {
+                child,
+                said,
+                drained: Some(drained),
+            },
+            line,
+        }
+    }
+
+    /// Waits for the ready line.
+    ///
+    /// # Errors
+    /// When the process ends before, or does not come to it within the limit.
+    pub fn ready(mut self, limit: Duration) -> Result<Stack, NotReady> {
+        let line = self.line.recv_timeout(limit);
+        let ready = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+        let Some(ready) = ready else {
+            let status = self.process.wait(STOP_LIMIT.min(limit));
+            self.process.kill();
+            return Err(NotReady {
+                status,
+                said: self.process.said(),
+            });
+        };
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Ok(Stack {
+            process: self.process,
+            ready,
+            work: TempDir::new().unwrap(),
+            http: reqwest::Client::new(),
+        })
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+}
+
+/// A child that is stopped when dropped.
+struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    drained: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Everything it said if it has ended, else what it said so far.
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                // The pipe may hold more than was read when the process ended.
+                if let Some(drained) = self.drained.take() {
+                    let _ = drained.join();
+                }
+                return Some(status);
+            }
+            if start.elapsed() >= limit {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_some()) {
             return;
@@ -157,13 +262,21 @@ impl Drop for Stack {
         // SIGTERM first: `--ephemeral` promises that nothing is left behind.
         self.signal("TERM");
         if self.wait(Duration::from_secs(10)).is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            self.kill();
         }
     }
 }
 
+/// Sends a signal by name to a process that this test started.
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// Three ports that were free a moment ago.
+#[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// Plain HTTP.
     pub http: u16,
@@ -190,7 +303,11 @@ impl Ports {
 
 /// `sigbox up --json` on a folder and ports.
 pub fn up(data: &Path, ports: &Ports) -> Command {
-    let mut command = Command::new(sigbox());
+    up_under(Command::new(sigbox()), data, ports)
+}
+
+/// The same, as the last part of a command line that ends with the binary.
+pub fn up_under(mut command: Command, data: &Path, ports: &Ports) -> Command {
     command.arg("up").arg("--json").arg("--data").arg(data);
     command.arg("--listen").arg(format!("localhost:{}", ports.http));
     command
@@ -203,7 +320,7 @@ pub fn up(data: &Path, ports: &Ports) -> Command {
 }
 
 /// Keeps the pipe empty, so that a chatty server never blocks on it, and what it said at hand.
-fn drain(stderr: ChildStderr, said: Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
+fn drain(stderr: ChildStderr, said: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             let mut said = said.lock().unwrap();
