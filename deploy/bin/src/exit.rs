@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     // 2 is a wrong command line, answered by the argument parser.
     /// The server cannot start: a port or the data folder is taken, or what it holds cannot be used.
     CannotStart = 3,
+    /// `restore`: a log would go on from before what was published.
+    WouldFork = 4,
 }
 
 /// Shown at the end of the long help.
@@ -22,7 +24,8 @@ Exit codes:
   0  done
   1  the request or the check failed
   2  the command line is wrong
-  3  the server cannot start (a port or the data folder is taken, or its content cannot be used)";
+  3  the server cannot start (a port or the data folder is taken, or its content cannot be used)
+  4  restore: a log would be forked; nothing was written";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {

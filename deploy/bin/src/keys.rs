@@ -140,6 +140,14 @@ impl Keys {
             None => create::create(layout, url, now)?,
         };
         disk::write_if_changed(&path, registry.to_json()?.as_bytes())?;
+        Keys::load(layout, registry)
+    }
+
+    /// Loads the private keys that `registry` lists as in use: each must be there, and be the one that is listed.
+    ///
+    /// # Errors
+    /// [`KeysError`].
+    pub(crate) fn load(layout: &Layout, registry: Registry) -> Result<Keys, KeysError> {
         let mut signers = HashMap::new();
         for record in registry.keys.iter().filter(|record| record.valid_to.is_none()) {
             signers.insert(record.id.clone(), Arc::new(load(layout, record)?));

@@ -303,6 +303,31 @@ impl Repository {
     }
 }
 
+/// Signs the timestamp in the folder anew, `count` versions further on. Clients refuse a repository whose versions go
+/// back (TUF §5.4.3), and one that was restored is behind by whatever was signed after the backup.
+///
+/// # Errors
+/// [`RepositoryError`].
+pub(crate) fn skip_versions(
+    layout: &Layout,
+    keys: &Keys,
+    count: u64,
+    now: SystemTime,
+) -> Result<(), RepositoryError> {
+    let (_, root_key) = keys.active(Role::TufRoot)?;
+    let (_, online_key) = keys.active(Role::TufOnline)?;
+    let mut metadata = load(layout)?;
+    let mut newest = BTreeMap::new();
+    for _ in 0..count {
+        let files = with_signers(&root_key, &online_key, |signers| {
+            metadata.refresh(Lifetimes::default(), now, signers)
+        })?;
+        newest.extend(files);
+    }
+    // The order does not matter: nobody is served from this folder yet.
+    Ok(store(layout, &newest.into_iter().collect())?)
+}
+
 /// The metadata in the folder.
 fn load(layout: &Layout) -> Result<tuf::Repository, RepositoryError> {
     let folder = layout.tuf();
