@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use tests::entries::Key;
-use tests::receipts::{Answer, Broken, Log, Receipts, Writer};
+use tests::reads::{Broken, Log};
+use tests::receipts::{Answer, Receipts, Writer};
 use tests::stack::{Launch, Ports, Stack, signal, up};
 use tests::{fsck, say};
 

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use tests::entries::Key;
-use tests::receipts::{Answer, Log, Writer};
+use tests::reads::Log;
+use tests::receipts::{Answer, Writer};
 use tests::stack::{Launch, Ports, up_under};
 use tests::strace;
 

@@ -14,6 +14,7 @@ mod crash;
 mod doctor;
 mod durable;
 mod openssl;
+mod overload;
 mod readme;
 mod refusals;
 mod rekor_cli;

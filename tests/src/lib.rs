@@ -17,6 +17,7 @@ pub mod clients;
 pub mod entries;
 pub mod log;
 pub mod postgres;
+pub mod reads;
 pub mod receipts;
 pub mod stack;
 pub mod strace;

@@ -64,7 +64,14 @@ impl Server {
             databases: Mutex::new(0),
         };
         let mut initdb = server.command("initdb");
-        initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-U", USER]);
+        initdb.args([
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--auth=scram-sha-256",
+            "-U",
+            USER,
+        ]);
         initdb.arg("--pwfile").arg(&password).arg("-D").arg(server.data());
         ok(&mut initdb);
         server.restart();
@@ -96,7 +103,16 @@ impl Server {
     pub fn sql(&self, database: &str, statements: &str) -> String {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["--no-psqlrc", "--tuples-only", "--no-align", "--quiet"])
-            .args(["-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-c", statements])
+            .args([
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                USER,
+                "-d",
+                database,
+                "-c",
+                statements,
+            ])
             .arg("-h")
             .arg(self.folder.path())
             .env("PGPASSWORD", PASSWORD)
@@ -106,7 +122,9 @@ impl Server {
 
     /// Kills every process of the server at once, as a power cut would, except that the disk keeps what it was given.
     pub fn kill(&mut self) {
-        let Some(mut postmaster) = self.postmaster.take() else { return };
+        let Some(mut postmaster) = self.postmaster.take() else {
+            return;
+        };
         let id = postmaster.id();
         // Stopped first, so that it starts no further process and cannot say goodbye to the others.
         signal("STOP", &[id]);
@@ -130,8 +148,17 @@ impl Server {
             .open(self.folder.path().join("log"))
             .unwrap();
         let mut postgres = self.command("postgres");
-        postgres.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
-        for setting in ["listen_addresses=", "fsync=on", "max_connections=60", "shared_buffers=32MB"] {
+        postgres
+            .arg("-D")
+            .arg(self.data())
+            .arg("-k")
+            .arg(self.folder.path());
+        for setting in [
+            "listen_addresses=",
+            "fsync=on",
+            "max_connections=60",
+            "shared_buffers=32MB",
+        ] {
             postgres.args(["-c", setting]);
         }
         for setting in &self.settings {
@@ -144,7 +171,10 @@ impl Server {
         self.postmaster = Some(postgres.spawn().unwrap());
         let end = Instant::now() + PATIENCE;
         while !self.is_ready() {
-            let exited = self.postmaster.as_mut().and_then(|child| child.try_wait().unwrap());
+            let exited = self
+                .postmaster
+                .as_mut()
+                .and_then(|child| child.try_wait().unwrap());
             assert!(
                 exited.is_none() && Instant::now() < end,
                 "PostgreSQL does not start ({exited:?}):\n{}",
@@ -168,12 +198,18 @@ impl Server {
 
     fn is_ready(&self) -> bool {
         let mut ready = Command::new(self.programs.join("pg_isready"));
-        ready.arg("-q").arg("-h").arg(self.folder.path()).args(["-d", "postgres"]);
+        ready
+            .arg("-q")
+            .arg("-h")
+            .arg(self.folder.path())
+            .args(["-d", "postgres"]);
         ready.status().is_ok_and(|status| status.success())
     }
 
     fn stop(&mut self) {
-        let Some(mut postmaster) = self.postmaster.take() else { return };
+        let Some(mut postmaster) = self.postmaster.take() else {
+            return;
+        };
         // Fast shutdown: sessions are ended, a checkpoint is written.
         signal("INT", &[postmaster.id()]);
         let end = Instant::now() + PATIENCE;
@@ -222,7 +258,9 @@ fn programs() -> PathBuf {
     folders
         .into_iter()
         .find(|folder| all.iter().all(|program| folder.join(program).exists()))
-        .unwrap_or_else(|| panic!("PostgreSQL is missing: run `tests/run install` first (Debian: postgresql)"))
+        .unwrap_or_else(|| {
+            panic!("PostgreSQL is missing: run `tests/run install` first (Debian: postgresql)")
+        })
 }
 
 fn am_root() -> bool {
@@ -249,5 +287,8 @@ fn signal(name: &str, processes: &[u32]) {
         write!(line, " {process}").unwrap();
     }
     // One of them may have ended meanwhile.
-    let _ = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status();
+    let _ = Command::new("sh")
+        .args(["-c", &line])
+        .stderr(Stdio::null())
+        .status();
 }
