@@ -27,6 +27,16 @@ async fn the_contract_of_storage_holds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_contract_of_replicas_holds() {
+    let server = Server::shared();
+    common_engine::contract::check_replicas(async || {
+        let name = server.database();
+        [store(&server, &name).await, store(&server, &name).await].map(Arc::new)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_contract_holds_where_transactions_are_serializable_by_default() {
     let server = Server::shared();
     common_engine::contract::check(async || {
