@@ -113,6 +113,12 @@ impl Reader {
         }
     }
 
+    /// With another time for each piece.
+    #[cfg(test)]
+    pub(crate) fn with_pace(self, pace: Duration) -> Self {
+        Reader { pace, ..self }
+    }
+
     /// Reads `body` to its end.
     ///
     /// # Errors

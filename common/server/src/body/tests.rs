@@ -118,8 +118,7 @@ impl axum::body::HttpBody for Drip {
 
 #[tokio::test]
 async fn a_body_that_drips_is_given_up() {
-    let mut reader = Reader::new(1 << 20);
-    reader.pace = Duration::from_millis(100);
+    let reader = Reader::new(1 << 20).with_pace(Duration::from_millis(100));
     let drip = Drip(Box::pin(tokio::time::sleep(Duration::ZERO)));
     let started = Instant::now();
     assert_eq!(reader.read(Body::new(drip)).await.err(), Some(BodyError::TooSlow));

@@ -1,4 +1,11 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 use axum::routing::get;
 use bytes::Bytes;
@@ -9,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+
+mod hostile;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -194,7 +203,7 @@ async fn connections_over_the_limit_wait_for_room() {
     )
     .await;
     let held = TcpStream::connect(server.address).await.unwrap();
-    // Give the accept loop the one slot to `held`.
+    // Give the accept loop the one place to `held`, which is spared for a second.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let waiting = tokio::spawn(http1_get(server.address));
     tokio::time::sleep(Duration::from_millis(100)).await;
