@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use common_server::listen::ListenAddr;
 
+use crate::backup::BackupArgs;
 use crate::bench::BenchArgs;
 
 use crate::exit::EXIT_CODES;
+use crate::restore::RestoreArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
 pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
@@ -34,6 +36,12 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.
     ClientSetup(ClientSetupArgs),
+    /// Copy logs, keys and trust of a data folder into one file, while the server runs or not.
+    Backup(BackupArgs),
+    /// Make a data folder from a backup, verified from the first entry on.
+    ///
+    /// A log is never continued from before a checkpoint that was published: exit code 4, with the ways out.
+    Restore(RestoreArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

@@ -7,6 +7,7 @@
 //!
 //! It leaves out what a service does: each has its own crate. Nothing builds on this one; `tests` runs the executable.
 
+mod backup;
 mod bench;
 mod cli;
 mod client_setup;
@@ -22,10 +23,13 @@ mod keys;
 mod landing;
 mod layout;
 mod local_tls;
+mod log_checks;
 mod log_entry;
 mod paste;
+mod progress;
 mod public_url;
 mod repository;
+mod restore;
 mod services;
 mod token;
 mod up;
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
             Command::Token(args) => token::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
+            Command::Backup(args) => backup::run(args, console).await,
+            Command::Restore(args) => restore::run(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use common_bundle::trust::Role;
-use common_engine::{Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, Options, Storage, StoredLog};
+use common_engine::{Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, LogState, Options, Storage, StoredLog};
 use common_pki::key::Signer;
 use common_server::reply;
 use deploy_issuer::{Exposure, Issuer};
@@ -19,6 +19,7 @@ use http::{StatusCode, header};
 use rekor_api::{RekorV1, RekorV2, v1, v2};
 
 use crate::clock::Clock;
+use crate::doctor::frozen_line;
 use crate::files::FileSet;
 use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
@@ -346,7 +347,13 @@ fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) ->
                 "not ready: the trust repository has expired and clients refuse it; see the server's log",
             );
         }
-        "ready\n".into_response()
+        // A frozen log is as it should be: whoever asks is told, and sent requests all the same.
+        let frozen = engine.logs().into_iter().filter(|log| log.state == LogState::Frozen);
+        let lines = frozen.map(|log| frozen_line(&log));
+        std::iter::once("ready\n".to_owned())
+            .chain(lines)
+            .collect::<String>()
+            .into_response()
     };
     Router::new()
         .route("/healthz", get(async || "ok\n"))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common_backend::anchor::FileAnchor;
 use common_backend::sqlite::SqliteStorage;
-use common_engine::{Anchor, NoAnchor, Storage};
+use common_engine::{Anchor, Engine, LogKind, LogState, NoAnchor, Storage};
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{layers, telemetry};
 use deploy_issuer::Exposure;
@@ -96,8 +96,9 @@ async fn serve_on(
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
     let refresh = tokio::spawn(repository.keep_fresh(clock));
 
+    let frozen = frozen_logs(&services.engine, console);
     let outcome = tokio::select! {
-        passed = doctor::canary(&local) => match passed {
+        passed = doctor::canary(&local, &frozen) => match passed {
             Ok(()) => {
                 services.ready.set(true);
                 ready.announce(args.json, console, &client_setup::instance(url.as_str(), &root), began.elapsed())
@@ -123,6 +124,20 @@ async fn serve_on(
     drop(services.engine);
     close(storage).await;
     outcome
+}
+
+/// The kinds of logs that are served for reading alone: they take no canary.
+fn frozen_logs(engine: &Engine, console: Console) -> Vec<LogKind> {
+    let logs = engine.logs();
+    let frozen = logs.iter().filter(|log| log.state == LogState::Frozen);
+    let kinds = frozen.map(|log| {
+        console.warning(&format!(
+            "log {} is frozen: it is read and never written again",
+            log.spec.origin
+        ));
+        log.spec.kind
+    });
+    kinds.collect()
 }
 
 /// Moves everything into the main file and closes it. Commits are durable without it, but the next start is spared the

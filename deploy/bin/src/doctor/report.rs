@@ -64,6 +64,8 @@ enum Outcome {
     Good(String),
     Broken(Broken),
     Skipped(Link),
+    /// Its log takes no entries ever again.
+    Frozen,
 }
 
 /// What was found at each link, in the order of looking.
@@ -87,11 +89,17 @@ impl Report {
         None
     }
 
+    /// Notes that a link takes no canary, because its log is frozen.
+    pub(crate) fn frozen<T>(&mut self, link: Link) -> Option<T> {
+        self.0.push((link, Outcome::Frozen));
+        None
+    }
+
     /// The first link that does not hold.
     pub(crate) fn broken(&self) -> Option<(Link, &Broken)> {
         self.0.iter().find_map(|(link, outcome)| match outcome {
             Outcome::Broken(broken) => Some((*link, broken)),
-            Outcome::Good(_) | Outcome::Skipped(_) => None,
+            Outcome::Good(_) | Outcome::Skipped(_) | Outcome::Frozen => None,
         })
     }
 
@@ -103,6 +111,9 @@ impl Report {
                 Outcome::Broken(broken) => console.bad(&link.to_string(), &broken.found),
                 Outcome::Skipped(because) => {
                     console.skipped(&link.to_string(), &format!("not examined, it needs {because}"));
+                }
+                Outcome::Frozen => {
+                    console.skipped(&link.to_string(), "frozen: its log is read and never written again");
                 }
             }
         }
@@ -127,6 +138,8 @@ mod tests {
         assert!(report.broken().is_none());
         let skipped: Option<()> = report.skip(Link::Ct, Link::Fulcio);
         assert!(skipped.is_none() && report.broken().is_none());
+        let frozen: Option<()> = report.frozen(Link::RekorV1);
+        assert!(frozen.is_none() && report.broken().is_none());
         report.record::<()>(Link::Oidc, Err(broken("expected 200, got 500", "look")));
         report.record::<()>(Link::Tsa, Err(broken("later", "look")));
         assert_eq!(report.broken().map(|(link, _)| link), Some(Link::Oidc));

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use common_backend::archive::evidence::Refusal;
-use common_bundle::trust::Timestamp;
+
+use crate::doctor::report::time;
 
 /// What was found, what would happen, and every way out.
 pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
@@ -46,7 +47,7 @@ pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
             text,
             "  - If you know for certain that no entry was made after {} (the server was stopped, then backed up, and \
              never started again): --nothing-was-published-since-this-backup.",
-            time(created)
+            time(created.checked_div(1_000).unwrap_or_default())
         );
     }
     text.push_str(
@@ -56,9 +57,4 @@ pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
          opens a new shard within the instance does not exist yet.\n",
     );
     text
-}
-
-fn time(millis: u64) -> String {
-    let seconds = i64::try_from(millis.checked_div(1_000).unwrap_or_default()).unwrap_or(i64::MAX);
-    Timestamp::from_unix(seconds).map_or_else(|| "the backup".to_owned(), |time| time.to_string())
 }
