@@ -9,6 +9,7 @@ use crate::backup::BackupArgs;
 use crate::bench::BenchArgs;
 
 use crate::exit::EXIT_CODES;
+use crate::fsck::FsckArgs;
 use crate::restore::RestoreArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
@@ -42,6 +43,10 @@ pub(crate) enum Command {
     ///
     /// A log is never continued from before a checkpoint that was published: exit code 4, with the ways out.
     Restore(RestoreArgs),
+    /// Check every leaf, tile, index row and attachment of a data folder, or a whole log by its URL.
+    ///
+    /// Nothing is changed, and a server may go on writing meanwhile. Exit code 1 if anything is found.
+    Fsck(FsckArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

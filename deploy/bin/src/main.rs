@@ -17,6 +17,7 @@ mod disk;
 mod doctor;
 mod exit;
 mod files;
+mod fsck;
 mod http;
 mod in_process;
 mod keys;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             Command::ClientSetup(args) => client_setup::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
+            Command::Fsck(args) => fsck::run(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

@@ -34,9 +34,9 @@ pub(crate) const REKOR_V1: LogId = LogId(2);
 pub(crate) const REKOR_V2: LogId = LogId(3);
 
 /// Longest canonical v1 entry: what is large in a request is hashed, not stored.
-const V1_LEAF_LIMIT: u32 = 1 << 20;
+pub(crate) const V1_LEAF_LIMIT: u32 = 1 << 20;
 /// Longest v2 entry: its length has 16 bits in an entry bundle (C2SP tlog-tiles "Log entries").
-const V2_LEAF_LIMIT: u32 = u16::MAX as u32;
+pub(crate) const V2_LEAF_LIMIT: u32 = u16::MAX as u32;
 /// Fulcio's own tokens live as long as those of most providers.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// Client ID of every Sigstore tool.
