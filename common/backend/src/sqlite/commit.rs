@@ -5,12 +5,17 @@ use common_tlog::TileId;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Sqlite, Transaction};
 
-use crate::keys::{key, place, tile_id};
+use super::index::{Index, too_large};
 use super::rows::insert;
+use crate::keys::{place, tile_id};
 
 /// Commits the batch, or finds that a head is elsewhere. `BEGIN IMMEDIATE` takes the write lock before the heads are
 /// compared, so nothing moves between the comparison and the commit.
-pub(super) async fn commit(connection: &mut SqliteConnection, batch: &Batch) -> Result<Commit, sqlx::Error> {
+pub(super) async fn commit(
+    connection: &mut SqliteConnection,
+    index: &Index,
+    batch: &Batch,
+) -> Result<Commit, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     for part in &batch.logs {
         if !swap_head(&mut transaction, part).await? {
@@ -21,19 +26,7 @@ pub(super) async fn commit(connection: &mut SqliteConnection, batch: &Batch) -> 
     for part in &batch.logs {
         store(&mut transaction, part).await?;
     }
-    let mut rows = Vec::with_capacity(batch.index.len());
-    for (index_key, at) in &batch.index {
-        rows.push((key(*index_key), place(*at).ok_or_else(too_large)?));
-    }
-    insert(
-        &mut transaction,
-        "INSERT INTO lookup VALUES",
-        2,
-        "",
-        &rows,
-        |query, (key, place)| query.bind(*key).bind(*place),
-    )
-    .await?;
+    let pending = index.store(&mut transaction, &batch.index).await?;
     let kept = "ON CONFLICT DO NOTHING";
     insert(
         &mut transaction,
@@ -45,6 +38,7 @@ pub(super) async fn commit(connection: &mut SqliteConnection, batch: &Batch) -> 
     )
     .await?;
     transaction.commit().await?;
+    pending.committed();
     Ok(Commit::Committed)
 }
 
@@ -110,9 +104,4 @@ async fn store(transaction: &mut Transaction<'_, Sqlite>, part: &LogBatch) -> Re
         |query, (tile, bytes)| query.bind(*tile).bind(bytes.as_ref()),
     )
     .await
-}
-
-/// A place beyond 2⁴⁰ leaves: the transaction is given up.
-fn too_large() -> sqlx::Error {
-    sqlx::Error::Configuration("a log of this store holds at most 2^40 leaves".into())
 }

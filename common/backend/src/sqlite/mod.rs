@@ -9,6 +9,7 @@
 //! Connections never map the file into memory, where a stray write would reach the disk unseen.
 
 mod commit;
+mod index;
 mod read_only;
 mod rows;
 mod schema;
@@ -34,13 +35,13 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-
+use self::index::Index;
 pub(crate) use self::rows::insert as insert_rows;
 use self::schema::SchemaError;
 pub(crate) use self::schema::insert_log;
 use self::wal::Pressure;
 use crate::folder::DataFolder;
-use crate::keys::{from_key, from_place, key, leaf_range, place, tile_id};
+use crate::keys::{from_place, leaf_range, place, tile_id};
 
 /// Name of the database in the data folder.
 const FILE: &str = "sigbox.db";
@@ -111,6 +112,7 @@ struct Open {
 struct Inner {
     options: SqliteConnectOptions,
     secret: IndexSecret,
+    index: Index,
     public: SqlitePool,
     reserved: SqlitePool,
     /// The one connection that writes; `None` after an error, until the next write opens a new one.
@@ -137,10 +139,7 @@ impl SqliteStorage {
     ///
     /// # Errors
     /// See [`SqliteError`].
-    pub async fn open_with_secret(
-        folder: Arc<DataFolder>,
-        secret: IndexSecret,
-    ) -> Result<Self, SqliteError> {
+    pub async fn open_with_secret(folder: Arc<DataFolder>, secret: IndexSecret) -> Result<Self, SqliteError> {
         Self::open_or_create(folder, Some(secret)).await
     }
 
@@ -158,9 +157,11 @@ impl SqliteStorage {
         check_library(&mut writer).await?;
         let secret = schema::prepare(&mut writer, secret).await?;
         let mover = wal::recover(&options).await?;
+        let index = Index::load(&mut writer, false).await?;
         let reader = reader_options(&path);
         let inner = Inner {
             secret,
+            index,
             public: pool(READERS).connect_with(reader.clone()).await?,
             reserved: pool(RESERVED).connect_with(reader).await?,
             options,
@@ -195,6 +196,20 @@ impl SqliteStorage {
                 tracing::warn!(%error, "the database was not closed cleanly; the next start recovers it");
             }
         }
+    }
+
+    /// The index, and the connections to read it by. After a commit of which the outcome is unknown the database is
+    /// asked first.
+    async fn index(&self) -> Result<(&Index, &SqlitePool), StorageError> {
+        let (index, readers) = (&self.inner.index, self.readers()?);
+        if index.is_stale() {
+            // No commit is under way while this is held.
+            let _writer = self.inner.writer.lock().await;
+            if index.is_stale() {
+                index.refresh(readers).await.map_err(unknown)?;
+            }
+        }
+        Ok((index, readers))
     }
 
     /// The connections for reads; the writer gets none once nothing can be written any more.
@@ -355,7 +370,7 @@ impl Storage for SqliteStorage {
     async fn commit(&self, batch: &Batch) -> Result<Commit, StorageError> {
         let outcome = self
             .inner
-            .write(async |connection| commit::commit(connection, batch).await)
+            .write(async |connection| commit::commit(connection, &self.inner.index, batch).await)
             .await;
         self.inner.pressure.add(batch);
         outcome
@@ -423,18 +438,11 @@ impl Storage for SqliteStorage {
     }
 
     async fn find(&self, keys: &[IndexKey], limit: u32) -> Result<Vec<(IndexKey, Place)>, StorageError> {
-        let mut keys: Vec<i64> = keys.iter().map(|k| key(*k)).collect();
+        let mut keys = keys.to_vec();
         keys.sort_unstable();
         keys.dedup();
-        let select = "SELECT key, place FROM lookup WHERE key IN ";
-        let order = " ORDER BY key, place DESC LIMIT ?";
-        let rows = rows::select_in(self.readers()?, select, order, &keys, Some(i64::from(limit)))
-            .await
-            .map_err(unknown)?;
-        rows.iter()
-            .take(limit as usize)
-            .map(|row| index_row_of(row).map_err(unknown))
-            .collect()
+        let (index, readers) = self.index().await?;
+        index.find(readers, &keys, limit).await.map_err(unknown)
     }
 
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
@@ -451,21 +459,8 @@ impl Storage for SqliteStorage {
         after: Option<(IndexKey, Place)>,
         limit: u32,
     ) -> Result<Vec<(IndexKey, Place)>, StorageError> {
-        let select = "SELECT key, place FROM lookup WHERE (key, place) > (?, ?) ORDER BY key, place LIMIT ?";
-        // No log has a negative place.
-        let (above, behind) = match after {
-            None => (i64::MIN, -1),
-            // Of a place that no log here can have, there is no row.
-            Some((index_key, at)) => (key(index_key), place(at).unwrap_or(i64::MAX)),
-        };
-        let query = sqlx::query(select)
-            .bind(above)
-            .bind(behind)
-            .bind(i64::from(limit));
-        let rows = query.fetch_all(self.readers()?).await.map_err(unknown)?;
-        rows.iter()
-            .map(|row| index_row_of(row).map_err(unknown))
-            .collect()
+        let (index, readers) = self.index().await?;
+        index.rows(readers, after, limit).await.map_err(unknown)
     }
 
     async fn attachments(&self, after: Option<&str>, limit: u32) -> Result<Vec<Attachment>, StorageError> {
@@ -484,10 +479,6 @@ impl Storage for SqliteStorage {
         };
         Ok(rows.into_iter().map(attachment).collect())
     }
-}
-
-fn index_row_of(row: &sqlx::sqlite::SqliteRow) -> Result<(IndexKey, Place), sqlx::Error> {
-    Ok((from_key(row.try_get(0)?), from_place(row.try_get(1)?)))
 }
 
 fn done(rows: u64) -> Result<Commit, sqlx::Error> {

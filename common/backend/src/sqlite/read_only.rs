@@ -12,6 +12,7 @@ use common_engine::StorageError;
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::Mutex;
 
+use super::index::Index;
 use super::wal::Pressure;
 use super::{FILE, Inner, Open, READERS, Reads, SqliteError, SqliteStorage};
 
@@ -33,6 +34,7 @@ impl SqliteStorage {
         let mut first = options.connect().await?;
         super::check_library(&mut first).await?;
         let secret = super::schema::read(&mut first).await?;
+        let index = Index::load(&mut first, true).await?;
         first.close().await?;
         let failed = OnceLock::new();
         let _ = failed.set(StorageError::new("the database was opened for reading only"));
@@ -40,6 +42,7 @@ impl SqliteStorage {
         Ok(Self {
             inner: Arc::new(Inner {
                 secret,
+                index,
                 public: pool.clone(),
                 reserved: pool,
                 options,

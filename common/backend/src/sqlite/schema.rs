@@ -6,11 +6,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row, Sqlite};
 
 /// Raised with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// The layout before it: index rows in one B-tree.
+const ONE_TREE: i64 = 1;
 
-/// Leaves and tiles are keyed by rowid (see `crate::keys`), so new ones go to the end of a log's range. `lookup` is an
-/// index without a table: its primary key is all it has.
-const TABLES: [&str; 6] = [
+/// Leaves and tiles are keyed by rowid (see `keys`), so new ones go to the end of a log's range. The tables of index rows
+/// are in `index`.
+const TABLES: [&str; 5] = [
     "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, secret BLOB NOT NULL) STRICT",
     "CREATE TABLE logs (
         id INTEGER PRIMARY KEY, kind TEXT NOT NULL, origin TEXT NOT NULL UNIQUE, tree_id INTEGER NOT NULL,
@@ -18,7 +20,6 @@ const TABLES: [&str; 6] = [
         size INTEGER NOT NULL, root BLOB NOT NULL, checkpoint TEXT NOT NULL, time INTEGER NOT NULL) STRICT",
     "CREATE TABLE leaves (place INTEGER PRIMARY KEY, time INTEGER NOT NULL, data BLOB NOT NULL, extra BLOB NOT NULL) STRICT",
     "CREATE TABLE tiles (tile INTEGER PRIMARY KEY, hashes BLOB NOT NULL) STRICT",
-    "CREATE TABLE lookup (key INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (key, place)) STRICT, WITHOUT ROWID",
     "CREATE TABLE attachments (key TEXT NOT NULL PRIMARY KEY, data BLOB NOT NULL) STRICT",
 ];
 
@@ -57,7 +58,7 @@ pub(super) async fn prepare(
         .fetch_one(&mut *transaction)
         .await?;
     if tables == 0 {
-        for table in TABLES {
+        for table in TABLES.into_iter().chain(super::index::TABLES) {
             sqlx::query(table).execute(&mut *transaction).await?;
         }
         let secret = match secret {
@@ -74,22 +75,31 @@ pub(super) async fn prepare(
             .bind(secret.as_slice());
         insert.execute(&mut *transaction).await?;
     }
+    if version(&mut transaction).await? == ONE_TREE {
+        tracing::warn!("the index of this database has the layout of an earlier version and is written anew");
+        super::index::migrate(&mut transaction).await?;
+        let update = sqlx::query("UPDATE store SET version = ?").bind(VERSION);
+        update.execute(&mut *transaction).await?;
+    }
     let secret = read(&mut transaction).await?;
     transaction.commit().await?;
     Ok(secret)
 }
 
-/// Checks the version of what is there. Gives the store's secret.
-pub(super) async fn read(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
+/// The layout of what is there. It is looked at first: a later one may have other columns.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, SchemaError> {
     let ours = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'store'";
     let ours: i64 = sqlx::query_scalar(ours).fetch_one(&mut *connection).await?;
     if ours == 0 {
         return Err(SchemaError::Foreign);
     }
-    // The version first: a later layout may have other columns.
-    let got: i64 = sqlx::query_scalar("SELECT version FROM store")
-        .fetch_one(&mut *connection)
-        .await?;
+    let version = sqlx::query_scalar("SELECT version FROM store");
+    Ok(version.fetch_one(connection).await?)
+}
+
+/// Checks the version of what is there. Gives the store's secret.
+pub(super) async fn read(connection: &mut SqliteConnection) -> Result<IndexSecret, SchemaError> {
+    let got = version(connection).await?;
     if got != VERSION {
         return Err(SchemaError::Version {
             expected: VERSION,

@@ -22,6 +22,8 @@ use tokio::sync::Notify;
 use super::{Inner, SqliteError};
 
 const PAGE: u64 = 4_096;
+/// What an index row comes to when it has been merged some times, each time 16 bytes.
+const INDEX_ROW: u64 = 128;
 /// Estimated bytes in the log from which on it is emptied.
 pub(super) const HIGH_WATER: u64 = 16_000 * PAGE;
 /// Pages left behind that are few enough to hold the writer for.
@@ -41,7 +43,7 @@ pub(super) struct Pressure {
 }
 
 impl Pressure {
-    /// Counts a commit. Index rows go to random places, each a page of its own once the index is large.
+    /// Counts a commit.
     pub(super) fn add(&self, batch: &Batch) {
         let leaves = batch.logs.iter().flat_map(|part| &part.leaves);
         let data = leaves.map(|leaf| leaf.data.len().saturating_add(leaf.extra.len()));
@@ -55,7 +57,7 @@ impl Pressure {
             .chain(tiles)
             .chain(attachments)
             .fold(0, usize::saturating_add) as u64;
-        let added = bytes.saturating_add(PAGE.saturating_mul(batch.index.len() as u64));
+        let added = bytes.saturating_add(INDEX_ROW.saturating_mul(batch.index.len() as u64));
         if self
             .bytes
             .fetch_add(added, Ordering::Relaxed)
