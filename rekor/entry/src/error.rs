@@ -181,6 +181,20 @@ pub enum Invalid {
     /// A timestamp response that does not parse or verify.
     #[error("tsr verification error: {0}")]
     Timestamp(#[from] TspError),
+    /// A package that lacks something, or does not hold together.
+    #[error("{0}")]
+    Package(&'static str),
+    /// An archive that does not unpack.
+    #[error("reading {0}: {1}")]
+    Archive(&'static str, String),
+    /// Something compressed that becomes larger than is read.
+    #[error("decompressed size of {what} exceeds max allowed size {limit}")]
+    Inflated {
+        /// What it is.
+        what: &'static str,
+        /// Octets allowed.
+        limit: u64,
+    },
     /// A signature in CMS that does not parse or verify.
     #[error("{0}")]
     Cms(#[from] CmsError),

@@ -1,5 +1,6 @@
 //! Entries of Rekor v1 (`rekor pkg/types`).
 
+mod alpine;
 mod cose;
 mod dsse;
 mod error;
@@ -132,6 +133,7 @@ pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[
     rekord::V001,
     rfc3161::V001,
     tuf::V001,
+    alpine::V001,
 ];
 
 /// Semantic versions, as the models' `apiVersion` demands (`rekor openapi.yaml`).
