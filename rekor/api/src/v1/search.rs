@@ -8,9 +8,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use common_pki::key::sha256;
 use common_server::cpu;
 use http::StatusCode;
-use rekor_entry::Verifier;
+use rekor_entry::{Format, Invalid};
 use serde::Deserialize;
 
 use super::error::{ApiError, Place, Rule, Violation};
@@ -138,15 +139,16 @@ fn check_format(format: Option<&str>) -> Result<(), ApiError> {
 
 /// Hex SHA-256 of the key's canonical form, without a prefix (rekor `pkg/api/index.go`, SearchIndexHandler).
 fn key_term(key: &PublicKeyQuery) -> Result<String, ApiError> {
-    if key.format.as_deref() != Some("x509") {
-        return Err(ApiError::KeyFormat);
-    }
+    let format = key.format.as_deref().and_then(Format::from_name);
+    let format = format.ok_or(ApiError::KeyFormat)?;
     let content = STANDARD
         .decode(key.content.as_deref().unwrap_or_default())
         .map_err(|_| ApiError::UnparsableKey)?;
-    Verifier::from_pem(&content)
-        .map(|key| key.key_hash())
-        .map_err(|_| ApiError::UnparsableKey)
+    match format.canonical_key(&content) {
+        Ok(key) => Ok(hex::encode(sha256(&key))),
+        Err(Invalid::FormatNotSupported(_)) => Err(ApiError::KeyFormat),
+        Err(_) => Err(ApiError::UnparsableKey),
+    }
 }
 
 /// Entry IDs without repetition, shard by shard, newest first.
@@ -154,7 +156,9 @@ pub(super) async fn retrieve(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    service.expensive_reads.check()?;
     let (_, body) = json_body(request, "query", &service.bodies).await?;
+    let _admitted = service.expensive_reads.enter()?;
     let search = cpu::run(move || Search::parse(&body.bytes)).await??;
     let places = service.places(search).await?;
     let ids = service.entry_ids(places).await?;

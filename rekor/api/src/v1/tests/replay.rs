@@ -14,13 +14,15 @@ enum Wanted {
     Message(&'static str),
     /// Another status and message.
     Answer(u16, &'static str),
+    /// A valid entry that upstream refuses.
+    Accepted,
     /// The same entries without these many that are of kinds not implemented yet.
     FewerHits(usize),
 }
 
 /// Differences by name of the exchange. Each row is a row of `docs/divergences.md`.
 fn wanted(exchange: &Exchange) -> Option<Wanted> {
-    use Wanted::{Answer, FewerHits, Message};
+    use Wanted::{Accepted, Answer, FewerHits, Message};
     Some(match exchange.name.as_str() {
         // A client error is never a 5xx: the Go client retries those.
         "shape array" | "shape not json" | "shape kind number" => Answer(400, "entry is not valid JSON: "),
@@ -42,6 +44,9 @@ fn wanted(exchange: &Exchange) -> Option<Wanted> {
             Message("error processing entry: verifying signature: certificate chain does not verify: ")
         }
         "dsse envelope not json" => Message("error processing entry: DSSE envelope is not valid: "),
+        "cose not cbor" => Message("error processing entry: cbor: invalid COSE_Sign1_Tagged object: "),
+        // Upstream writes these signatures anew under another hash, and then cannot verify them.
+        "rekord ssh ed25519 sha256" | "rekord ssh ecdsa sha256" | "rekord ssh rsa sha256" => Accepted,
         "retrieve nojson" => Message("parsing entry body from \"\" failed, because "),
         // SHA-384 digests are indexed, so they can be asked for.
         "index {\"hash\": \"abcd\"}" => {
@@ -58,24 +63,25 @@ fn wanted(exchange: &Exchange) -> Option<Wanted> {
     })
 }
 
-/// Kinds and versions that are not implemented yet; remove a line when its kind arrives.
+/// Kinds and formats that are not implemented yet; remove a line when its kind arrives.
 fn not_implemented(request: &Value) -> Option<String> {
     let kind = request.get("kind").and_then(Value::as_str)?;
-    let version = request.get("apiVersion").and_then(Value::as_str)?;
-    match (kind, version) {
-        ("rekord" | "helm" | "cose" | "rpm" | "alpine" | "jar" | "rfc3161" | "tuf", _) => {
-            Some(format!("error processing entry: entry kind '{kind}' is not enabled for submission on this server"))
-        }
-        ("intoto", "0.0.1") => Some(
-            "error processing entry: intoto implementation for version '0.0.1' not found: unable to locate entry for version 0.0.1".to_owned(),
+    let pgp = request["spec"]["signature"]["format"] == "pgp";
+    match kind {
+        "rekord" if pgp => Some(
+            "error processing entry: the PKI format requested is not supported by this server: pgp"
+                .to_owned(),
         ),
+        "helm" | "rpm" | "jar" => Some(format!(
+            "error processing entry: entry kind '{kind}' is not enabled for submission on this server"
+        )),
         _ => None,
     }
 }
 
 #[test]
 fn the_list_of_missing_kinds_is_about_kinds_that_exist() {
-    for kind in ["rekord", "helm", "cose", "rpm", "alpine", "jar", "rfc3161", "tuf"] {
+    for kind in ["helm", "rpm", "jar"] {
         assert!(Kind::ALL.iter().any(|known| known.as_str() == kind), "{kind}");
     }
 }
@@ -108,6 +114,11 @@ fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), Stri
         }
         Some(Wanted::Answer(other, message)) => starts((status, reply.message()), (other, message)),
         Some(Wanted::Message(message)) => starts((status, reply.message()), (exchange.status, message)),
+        Some(Wanted::Accepted) => {
+            same((status, exchange.status), (201, 400))?;
+            verify_entry(&reply.json(), &stack.shard);
+            Ok(())
+        }
         Some(Wanted::FewerHits(missing)) => hits(exchange, reply, missing),
         None if exchange.status == 201 => accepted(exchange, reply, stack),
         None if exchange.path.starts_with("/api/v1/index") && exchange.status == 200 => {
