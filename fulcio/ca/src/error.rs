@@ -4,8 +4,10 @@
 //! after the colon comes the cause. Internal causes are logged and stay inside.
 
 use common_pki::key::{KeyError, SignatureError, WeakKey};
+use common_server::admission::Refused;
 use common_server::body::BodyError;
 use common_server::cpu;
+use common_server::quota::Exhausted;
 
 use crate::identity::TokenError;
 
@@ -85,6 +87,9 @@ pub enum Error {
         /// The chain's, RFC 3339.
         got: String,
     },
+    /// This identity asks too often.
+    #[error(transparent)]
+    Limited(#[from] Exhausted),
     /// No room for more work.
     #[error("the certificate authority is at its limit of work; retry shortly")]
     Overloaded,
@@ -103,12 +108,20 @@ fn token_message(cause: &TokenError) -> String {
 pub enum Code {
     /// 3, HTTP 400.
     InvalidArgument = 3,
+    /// 8, HTTP 429.
+    ResourceExhausted = 8,
     /// 12, HTTP 501.
     Unimplemented = 12,
     /// 13, HTTP 500.
     Internal = 13,
     /// 14, HTTP 503.
     Unavailable = 14,
+}
+
+impl From<Refused> for Error {
+    fn from(_: Refused) -> Self {
+        Self::Overloaded
+    }
 }
 
 impl From<cpu::Overloaded> for Error {
@@ -122,6 +135,11 @@ impl From<BodyError> for Error {
         match cause {
             BodyError::TooLarge { limit } => Self::TooLarge { limit },
             BodyError::Overloaded => Self::Overloaded,
+            BodyError::TooSlow => Self::Request {
+                field: "request body".to_owned(),
+                expected: "one that is sent without long pauses".to_owned(),
+                got: "one that came too slowly".to_owned(),
+            },
             BodyError::Unreadable => Self::Request {
                 field: "request body".to_owned(),
                 expected: "one that is sent to its end".to_owned(),
@@ -147,6 +165,7 @@ impl Error {
             | Self::Possession { .. }
             | Self::NotPermitted { .. } => Code::InvalidArgument,
             Self::Log(_) | Self::Backend(_) | Self::Validity { .. } => Code::Internal,
+            Self::Limited(_) => Code::ResourceExhausted,
             Self::LogUnavailable(_) | Self::Overloaded => Code::Unavailable,
         }
     }
@@ -158,6 +177,8 @@ impl Error {
                 tracing::error!(error = %self, %cause, "no certificate issued");
             }
             Self::Validity { .. } => tracing::error!(error = %self, "no certificate issued"),
+            // Counted; a line for each would make a refusal dear.
+            Self::Overloaded | Self::Limited(_) => {}
             _ => tracing::warn!(error = %self, "no certificate issued"),
         }
     }

@@ -6,10 +6,12 @@ use common_pki::key::PublicKey;
 use common_pki::registry::SigningAlgorithm;
 use common_server::admission::{Bounds, Gate};
 use common_server::cpu;
+use common_server::quota::{Quota, Spent};
 
 use crate::chain::CaChain;
 use crate::ct::CtLog;
-use crate::error::Error;
+use crate::error::{Code, Error};
+use crate::identity::principal::Principal;
 use crate::identity::token::Token;
 use crate::identity::{ConfigError, Fetch, IssuerConfig, Issuers, KeyCache, TokenError};
 use crate::issuance::{Precertificate, ct_error};
@@ -35,6 +37,8 @@ pub struct CaConfig {
     pub clock: Clock,
     /// Requests for certificates at work at once.
     pub writes: Bounds,
+    /// How often one identity, of one issuer, may ask; `None` is no limit.
+    pub quota: Option<Quota>,
 }
 
 impl CaConfig {
@@ -64,6 +68,7 @@ impl CaConfig {
             permitted,
             clock,
             writes: Bounds::WRITES,
+            quota: None,
         }
     }
 }
@@ -76,6 +81,7 @@ pub struct Ca {
     permitted: Vec<SigningAlgorithm>,
     clock: Clock,
     writes: Gate,
+    quota: Option<Quota>,
 }
 
 /// A request for a certificate, from whichever door.
@@ -101,6 +107,7 @@ impl Ca {
             permitted: config.permitted,
             clock: config.clock,
             writes: Gate::new("certificate", config.writes),
+            quota: config.quota,
         })
     }
 
@@ -145,9 +152,22 @@ impl Ca {
         read: impl FnOnce() -> Result<CertificateRequest, Error>,
     ) -> Result<PemChain, Error> {
         let request = read()?;
-        let precertificate = self
-            .precertificate(Token::parse(&request.token)?, &request.key)
-            .await?;
+        let (principal, spent) = self.principal(Token::parse(&request.token)?).await?;
+        let outcome = self.certificate(&principal, &request.key).await;
+        let ours = |error: &Error| matches!(error.code(), Code::Unavailable | Code::Internal);
+        if outcome.as_ref().is_err_and(ours)
+            && let Some(spent) = spent
+        {
+            spent.give_back();
+        }
+        outcome
+    }
+
+    /// A certificate for a principal who holds the key, once the log has promised to have it.
+    async fn certificate(&self, principal: &Principal, key: &KeyRequest) -> Result<PemChain, Error> {
+        let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
+        // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
+        let precertificate = Precertificate::sign(Arc::clone(&self.chain), principal, &key, (self.clock)())?;
         // RFC 6962 §3.1: the log sees the precertificate with its issuers; what it promises goes into the final one.
         let sct = self
             .ct
@@ -157,8 +177,8 @@ impl Ca {
         precertificate.finish(&sct, self.ct.as_ref())
     }
 
-    /// Everything before the log: identity, possession, and the signed precertificate.
-    async fn precertificate(&self, token: Token, key: &KeyRequest) -> Result<Precertificate, Error> {
+    /// Who asks, when it is within the quota.
+    async fn principal(&self, token: Token) -> Result<(Principal, Option<Spent>), Error> {
         let mut opened = self.issuers.open(token).await?;
         let mut renewed = false;
         let principal = loop {
@@ -172,8 +192,9 @@ impl Ca {
                 outcome => break outcome?,
             }
         };
-        let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
-        // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
-        Precertificate::sign(Arc::clone(&self.chain), &principal, &key, (self.clock)())
+        // Only who has proved to be somebody spends what is theirs.
+        let quota = self.quota.as_ref();
+        let spent = quota.map(|quota| quota.spend(&(opened.issuer_url(), &principal.name)));
+        Ok((principal, spent.transpose()?))
     }
 }

@@ -377,7 +377,7 @@ async fn large_requests_take_turns() {
         .collect();
     tokio::task::yield_now().await;
     let answer = server.post(QUERY, vec![0x30; large]).await;
-    assert_eq!(answer.header("retry-after"), "1");
+    assert!(["1", "2", "3"].contains(&answer.header("retry-after")));
     assert_eq!(answer.refusal().0, 503);
     let answer = server.post(QUERY, request().to_der().unwrap()).await;
     assert_eq!(answer.status, StatusCode::OK, "small ones pass");

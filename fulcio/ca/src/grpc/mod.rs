@@ -12,8 +12,10 @@ use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response as HttpResponse};
+use common_server::admission::Gate;
 use common_server::body::{BodyError, Reader};
-use tonic::metadata::MetadataMap;
+use common_server::reply;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -48,36 +50,52 @@ const HEALTH: &str = "grpc.health.v1.Health";
 
 /// The routes.
 pub(crate) fn router(ca: Arc<Ca>) -> Router {
+    let admission = ca.admission().clone();
     let doors = Doors(ca);
     let mut routes = Routes::builder();
     routes
         .add_service(Server::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(LegacyServer::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(HealthServer::new(doors));
-    let bodies = Reader::new(MAX_BODY.saturating_add(PREFIX));
+    let bounds = Bounded {
+        bodies: Reader::new(MAX_BODY.saturating_add(PREFIX)),
+        admission,
+    };
     // Tonic's own fallback would answer every unknown path of the origin with a gRPC status.
     routes
         .routes()
         .into_axum_router()
         .reset_fallback()
-        .route_layer(from_fn_with_state(bodies, bounded))
+        .route_layer(from_fn_with_state(bounds, bounded))
 }
 
 /// What stands before a message: compressed or not, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX: usize = 5;
 
-/// Reads the call to its end before it is handled, which for unary calls changes nothing: tonic bounds one message, this
-/// bounds all large ones together.
-async fn bounded(State(bodies): State<Reader>, call: HttpRequest, next: Next) -> HttpResponse {
+/// What all calls share.
+#[derive(Clone)]
+struct Bounded {
+    bodies: Reader,
+    admission: Gate,
+}
+
+/// Refuses what would not be taken, and reads the rest to its end before it is handled, which for unary calls changes nothing:
+/// tonic bounds one message, this bounds all of them together.
+async fn bounded(State(bounds): State<Bounded>, call: HttpRequest, next: Next) -> HttpResponse {
+    if call.uri().path().ends_with("/CreateSigningCertificate")
+        && let Err(cause) = bounds.admission.check()
+    {
+        return overloaded(cause);
+    }
     let (parts, body) = call.into_parts();
-    let read = match bodies.read(body).await {
+    let read = match bounds.bodies.read(body).await {
         Ok(read) => read,
         Err(cause) => {
             let code = match cause {
                 // As tonic answers a message over its limit.
                 BodyError::TooLarge { .. } => tonic::Code::OutOfRange,
-                BodyError::Overloaded => tonic::Code::Unavailable,
-                BodyError::Unreadable => tonic::Code::Cancelled,
+                BodyError::Overloaded => return overloaded(cause),
+                BodyError::TooSlow | BodyError::Unreadable => tonic::Code::Cancelled,
             };
             return Status::new(code, cause.to_string())
                 .into_http::<Body>()
@@ -87,6 +105,20 @@ async fn bounded(State(bodies): State<Reader>, call: HttpRequest, next: Next) ->
     // The slot of a large one is held until it is answered.
     next.run(HttpRequest::from_parts(parts, Body::from(read.bytes.clone())))
         .await
+}
+
+/// Adds the time after which a client that retries by itself may do so (gRPC proposal A6, "Pushback").
+fn pushed_back(mut status: Status, seconds: u32) -> Status {
+    let wait = MetadataValue::from(seconds.saturating_mul(1_000));
+    status.metadata_mut().insert("grpc-retry-pushback-ms", wait);
+    status
+}
+
+fn overloaded(cause: impl std::fmt::Display) -> HttpResponse {
+    let status = Status::unavailable(cause.to_string());
+    pushed_back(status, reply::retry_after_seconds().into())
+        .into_http::<Body>()
+        .into_response()
 }
 
 #[derive(Clone)]
@@ -236,13 +268,23 @@ fn finish<T>(
     answer: Result<T, Error>,
 ) -> Result<Response<T>, Status> {
     let answer = answer.map(Response::new).map_err(|error| {
+        let wait = match &error {
+            Error::Overloaded => Some(reply::retry_after_seconds().into()),
+            Error::Limited(exhausted) => Some(exhausted.seconds),
+            _ => None,
+        };
         let code = match error.code() {
             Code::InvalidArgument => tonic::Code::InvalidArgument,
+            Code::ResourceExhausted => tonic::Code::ResourceExhausted,
             Code::Unimplemented => tonic::Code::Unimplemented,
             Code::Internal => tonic::Code::Internal,
             Code::Unavailable => tonic::Code::Unavailable,
         };
-        Status::new(code, error.to_string())
+        let status = Status::new(code, error.to_string());
+        match wait {
+            Some(seconds) => pushed_back(status, seconds),
+            None => status,
+        }
     });
     metrics::called(
         service,

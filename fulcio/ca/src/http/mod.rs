@@ -16,7 +16,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use common_server::body::Reader;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::error::{Code, Error};
@@ -65,6 +65,7 @@ async fn measure(request: Request, next: Next) -> Response {
 }
 
 async fn create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    http.ca.admission().check()?;
     // Held to the end: what is parsed out of a large body is as large.
     let body = Arc::new(http.bodies.read(body).await?);
     let read = Arc::clone(&body);
@@ -83,6 +84,7 @@ async fn create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Res
 }
 
 async fn legacy_create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+    http.ca.admission().check()?;
     let body = Arc::new(http.bodies.read(body).await?);
     let read = Arc::clone(&body);
     let chain = http
@@ -140,6 +142,11 @@ fn bearer(headers: &HeaderMap) -> Result<String, TokenError> {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        reply::error(self.code(), &self.to_string())
+        let mut answer = reply::error(self.code(), &self.to_string());
+        if let Error::Limited(exhausted) = self {
+            let seconds = HeaderValue::from(exhausted.seconds);
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        answer
     }
 }

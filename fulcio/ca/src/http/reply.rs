@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::Serialize;
 
 use crate::error::Code;
@@ -95,6 +95,7 @@ pub(super) fn error(code: Code, message: &str) -> Response {
     let status = match code {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -110,7 +111,7 @@ pub(super) fn error(code: Code, message: &str) -> Response {
     if code == Code::Unavailable {
         response
             .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            .insert(header::RETRY_AFTER, common_server::reply::retry_after());
     }
     response
 }

@@ -104,6 +104,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Whose token it is.
+    pub(crate) fn issuer_url(&self) -> &str {
+        self.source.config().issuer_url()
+    }
+
     /// Checks the signature and makes the principal. Heavy.
     pub(crate) fn verify(&self) -> Result<Principal, TokenError> {
         let config = self.source.config();

@@ -17,6 +17,7 @@ mod generated;
 mod grpc;
 mod hostile;
 mod keys;
+mod limits;
 mod requests;
 mod shapes;
 mod support;

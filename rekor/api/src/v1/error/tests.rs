@@ -99,13 +99,9 @@ async fn a_full_queue_asks_to_retry() {
         ApiError::from(BodyError::Overloaded),
     ] {
         let (status, _, response) = shown(error).await;
-        assert_eq!(
-            (
-                status,
-                response.headers().get(RETRY_AFTER).unwrap().to_str().unwrap()
-            ),
-            (503, "1")
-        );
+        assert_eq!(status, 503);
+        let seconds = response.headers().get(RETRY_AFTER).unwrap().to_str().unwrap();
+        assert!(["1", "2", "3"].contains(&seconds), "{seconds}");
     }
 }
 

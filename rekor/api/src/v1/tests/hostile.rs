@@ -247,7 +247,8 @@ async fn a_store_that_fails_asks_to_retry() {
     let path = format!("{ENTRIES}/{}", "0".repeat(64));
     stack.storage.fail(stack.storage.calls().len(), Fault::Fails);
     let reply = get(&stack.v1, &path).await;
-    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
+    assert_eq!(reply.status.as_u16(), 503);
+    assert!(["1", "2", "3"].contains(&reply.header("retry-after")));
     assert_eq!(
         reply.json(),
         json!({"code": 503, "message": "the log could not be read, retry later"})

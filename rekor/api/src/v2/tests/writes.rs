@@ -102,7 +102,14 @@ async fn a_log_that_is_closed_says_so_in_plain_text() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_an_invalid_argument() {
-    let stack = Stack::with(crate::v1::Limits::default(), crate::v2::Limits { body: 1_000 }).await;
+    let stack = Stack::with(
+        crate::v1::Limits::default(),
+        crate::v2::Limits {
+            body: 1_000,
+            ..crate::v2::Limits::default()
+        },
+    )
+    .await;
     let reply = post(&stack.v2, ENTRIES, " ".repeat(1_001)).await;
     assert_eq!(
         reply.status, 400,
@@ -126,7 +133,8 @@ async fn a_stopped_log_asks_to_retry() {
     };
     stack.engine.shutdown().await;
     let reply = post(&stack.v2, ENTRIES, request).await;
-    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
+    assert_eq!(reply.status.as_u16(), 503);
+    assert!(["1", "2", "3"].contains(&reply.header("retry-after")));
     assert_eq!(reply.json()["code"], 14);
 }
 
