@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use common_tlog::proof::{Plan, verify_consistency};
 use common_tlog::tile::{FULL_BYTES, FULL_WIDTH, HEIGHT, node_in_tile};
 use common_tlog::{Grown, Hash, RightEdge, TileId, leaf_hash};
 use rayon::prelude::*;
@@ -284,6 +285,7 @@ fn extend(
     let tiles: Vec<(TileId, Bytes)> = full.chain(partial).collect();
     let (size, root) = (grown.edge().size(), grown.edge().root());
     check_before_signing(tip, leaves, &tiles, size, &root)?;
+    check_extends(tip, &grown, &root)?;
 
     let signed = guarded(|| tip.personality.checkpoint(size, &root, time)).map_err(SealError::new);
     let checkpoint = match signed.and_then(|signed| signed) {
@@ -376,6 +378,24 @@ fn check_before_signing(
     } else {
         Err(mismatch(edge.root()))
     }
+}
+
+/// Proves that the head about to be signed extends the one before it. The last hashes of the right edge wait in memory
+/// for the leaves that they will be paired with: a bit that flipped in one of them is in no other hash yet, so only
+/// the root that was signed over it tells.
+fn check_extends(tip: &Tip, grown: &Grown, root: &Hash) -> Result<(), Corrupt> {
+    let (from, to) = (tip.head.size, grown.edge().size());
+    let wrong = || Corrupt::Proof {
+        log: tip.info.id,
+        index: from,
+        size: to,
+    };
+    if from == 0 {
+        return Ok(());
+    }
+    let plan = Plan::consistency(from, to).map_err(|_| wrong())?;
+    let proof = plan.evaluate(grown).map_err(|_| wrong())?;
+    verify_consistency(from, to, &tip.head.root, root, &proof).map_err(|_| wrong())
 }
 
 /// Adds the index rows and attachments of the leaves.
