@@ -14,6 +14,8 @@ mod clock;
 mod faults;
 mod harness;
 mod matrix;
+mod model;
+mod obligations;
 mod reads;
 mod start;
 mod workload;
