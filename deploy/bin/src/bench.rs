@@ -9,6 +9,7 @@
 mod check;
 mod grow;
 mod load;
+mod overload;
 mod prepare;
 mod process;
 mod report;
@@ -65,6 +66,16 @@ pub(crate) struct BenchArgs {
     /// The server's process, whose processor time and memory are shown; found by itself when the server is on this machine.
     #[arg(long, value_name = "PID", requires = "url")]
     pub(crate) pid: Option<u32>,
+    /// Who gives the tokens for certificates; without it, the instance.
+    #[arg(long, value_name = "URL", requires = "url")]
+    pub(crate) tokens_from: Option<String>,
+    /// Look at the status of answers and no further: for a server of another make, which publishes no trusted root.
+    #[arg(long, requires = "url")]
+    pub(crate) status_only: bool,
+    /// Offer so many times the capacity, which is measured first, and look at what is refused, what is kept and what is lost.
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["clients", "status_only"],
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) overload: Option<u32>,
     /// Print one line of JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -89,6 +100,9 @@ pub(crate) async fn run(mut args: BenchArgs, console: Console) -> Result<(), Fai
         return match command {
             BenchCommand::Grow(args) => grow::run(args, console).await,
         };
+    }
+    if let Some(times) = args.overload {
+        return overload::run(&args, times, console).await;
     }
     let most = args.clients.iter().max().copied().unwrap_or(1);
     check_descriptors(most)?;
@@ -118,11 +132,14 @@ pub(crate) async fn run(mut args: BenchArgs, console: Console) -> Result<(), Fai
 }
 
 async fn measure(args: &BenchArgs, target: &Target, console: Console) -> Result<Vec<Row>, Failure> {
-    let trust = Trust::fetch(target.url()).await.map_err(Failure::failed)?;
+    let trust = match args.status_only {
+        true => None,
+        false => Some(Trust::fetch(target.url()).await.map_err(Failure::failed)?),
+    };
     let mut rows = Vec::new();
     for work in &args.work {
         for clients in &args.clients {
-            let row = one_run(args, target, &trust, *work, *clients, console).await?;
+            let row = one_run(args, target, trust.as_ref(), *work, *clients, console).await?;
             console.remark(&row.summary());
             rows.push(row);
         }
@@ -133,13 +150,13 @@ async fn measure(args: &BenchArgs, target: &Target, console: Console) -> Result<
 async fn one_run(
     args: &BenchArgs,
     target: &Target,
-    trust: &Trust,
+    trust: Option<&Trust>,
     work: Work,
     clients: u16,
     console: Console,
 ) -> Result<Row, Failure> {
     let window = Duration::from_secs(args.seconds);
-    let materials = Materials::fetch(work, target.url())
+    let materials = Materials::fetch(work, args.tokens_from.as_deref().unwrap_or(target.url()))
         .await
         .map_err(Failure::failed)?;
     let plan = Plan::new(work, target, clients).map_err(Failure::failed)?;
@@ -157,7 +174,7 @@ async fn one_run(
     let prepared = bodies(work, enough, &materials, console).await?;
     let outcome = load(&plan, &prepared, window).await?;
     let memory = target.pid().and_then(process::memory);
-    let checked = check::sample(trust, work, &prepared, &outcome.samples);
+    let checked = trust.map(|trust| check::sample(trust, work, &prepared, &outcome.samples));
     Ok(Row::new(work, clients, &outcome, memory, checked))
 }
 

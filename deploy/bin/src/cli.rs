@@ -11,6 +11,7 @@ use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
 use crate::fsck::FsckArgs;
 use crate::restore::RestoreArgs;
+use crate::up::limits::LimitArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
 pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
@@ -37,16 +38,16 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.
     ClientSetup(ClientSetupArgs),
+    /// Check every leaf, tile, index row and attachment of a data folder, or a whole log by its URL.
+    ///
+    /// Nothing is changed, and a server may go on writing meanwhile. Exit code 1 if anything is found.
+    Fsck(FsckArgs),
     /// Copy logs, keys and trust of a data folder into one file, while the server runs or not.
     Backup(BackupArgs),
     /// Make a data folder from a backup, verified from the first entry on.
     ///
     /// A log is never continued from before a checkpoint that was published: exit code 4, with the ways out.
     Restore(RestoreArgs),
-    /// Check every leaf, tile, index row and attachment of a data folder, or a whole log by its URL.
-    ///
-    /// Nothing is changed, and a server may go on writing meanwhile. Exit code 1 if anything is found.
-    Fsck(FsckArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }
@@ -82,6 +83,9 @@ pub(crate) struct UpArgs {
     /// Allow listening on interfaces other than loopback. Whoever reaches the development issuer can sign as anyone.
     #[arg(long)]
     pub(crate) expose_development_issuer_to_the_network: bool,
+    /// How much clients may ask for.
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 /// The three listen addresses of `up`.

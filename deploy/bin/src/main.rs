@@ -62,9 +62,9 @@ fn main() -> ExitCode {
             Command::Token(args) => token::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
+            Command::Fsck(args) => fsck::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
-            Command::Fsck(args) => fsck::run(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

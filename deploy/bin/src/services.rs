@@ -25,9 +25,10 @@ use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
 use crate::repository::Validity;
+use crate::up::limits::LimitArgs;
 
 /// Numbers of the logs in the store, never used for another.
-const CT: LogId = LogId(1);
+pub(crate) const CT: LogId = LogId(1);
 /// As [`CT`].
 pub(crate) const REKOR_V1: LogId = LogId(2);
 /// As [`CT`].
@@ -127,6 +128,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) url: &'a PublicUrl,
     /// Who may talk to the development issuer.
     pub(crate) exposure: Exposure,
+    /// What clients may ask for.
+    pub(crate) limits: &'a LimitArgs,
     /// The store of the logs.
     pub(crate) storage: Arc<dyn Storage>,
     /// The record of what was published.
@@ -177,6 +180,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         keys,
         url,
         exposure,
+        limits,
         storage,
         anchor,
         clock,
@@ -252,7 +256,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         url: url.issuer(),
         routes: issuer_routes.clone(),
     };
-    let ca = Ca::new(CaConfig::new(
+    let mut ca = CaConfig::new(
         Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
         Arc::new(OwnCtLog {
             log: Arc::clone(&ct),
@@ -261,13 +265,19 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         vec![IssuerConfig::new(&url.issuer(), AUDIENCE, IdentityType::Email)?],
         Arc::new(fetch),
         Arc::clone(&clock),
-    ))?;
+    );
+    ca.writes = limits.writes();
+    ca.quota = limits.per_identity();
+    let ca = Ca::new(ca)?;
 
     let v1 = v1::Service::new(
         engine.clone(),
         vec![(REKOR_V1, shard)],
         v1::Policy::default(),
-        v1::Limits::default(),
+        v1::Limits {
+            writes: limits.writes(),
+            ..v1::Limits::default()
+        },
     )?;
     let v2 = v2::Service::new(
         engine.clone(),
@@ -275,11 +285,15 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         url.host(),
         &v2_key,
         v2::Policy::default(),
-        v2::Limits::default(),
+        v2::Limits {
+            writes: limits.writes(),
+            ..v2::Limits::default()
+        },
     )?;
 
     let (tsa_record, tsa_signer) = keys.active(Role::Tsa)?;
-    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?;
+    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?
+        .bounded(limits.writes());
 
     let ready = Readiness::default();
     let router = Router::new()

@@ -1,6 +1,8 @@
 //! `up`: everything on one origin, from an empty folder to a served request.
 
+mod descriptors;
 pub(crate) mod folder;
+pub(crate) mod limits;
 mod ready;
 pub(crate) mod signal;
 mod sockets;
@@ -12,7 +14,7 @@ use common_backend::anchor::FileAnchor;
 use common_backend::sqlite::SqliteStorage;
 use common_engine::{Anchor, Engine, LogKind, LogState, NoAnchor, Storage};
 use common_server::serve::{Drained, Limits, serve};
-use common_server::{layers, telemetry};
+use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
 
 use crate::cli::UpArgs;
@@ -85,8 +87,12 @@ async fn serve_on(
     let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));
     let mut http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
     http.extend(sockets.loopback);
-    let router = layers::wrap(services.router, REQUEST_LIMIT);
-    let public = tokio::spawn(serve(http, router, Limits::default(), stop.wait()));
+    let router = match args.limits.per_address() {
+        Some(limit) => client::limit(services.router, limit),
+        None => services.router,
+    };
+    let router = layers::wrap(router, REQUEST_LIMIT);
+    let public = tokio::spawn(serve(http, router, args.limits.connections(), stop.wait()));
     let internal = layers::wrap(telemetry::metrics_router(metrics.clone()), REQUEST_LIMIT);
     let limits = Limits {
         connections: METRICS_CONNECTIONS,
@@ -196,6 +202,7 @@ pub(crate) async fn assemble(
         keys: &keys,
         url,
         exposure: exposure(args),
+        limits: &args.limits,
         storage: Arc::clone(&storage) as Arc<dyn Storage>,
         anchor,
         clock: Arc::clone(clock),

@@ -24,6 +24,7 @@ use crate::console::{self, Console};
 use crate::exit::Failure;
 use crate::public_url::PublicUrl;
 use crate::services::{REKOR_V1, REKOR_V2};
+use crate::up::limits::LimitArgs;
 use crate::up::folder::Folder;
 use crate::up::signal::Stop;
 use crate::up::{self, Instance};
@@ -108,6 +109,7 @@ pub(crate) async fn run(args: GrowArgs, console: Console) -> Result<(), Failure>
         ephemeral: false,
         json: false,
         expose_development_issuer_to_the_network: false,
+        limits: LimitArgs::default(),
     };
     let folder = Folder::open(&up).map_err(Failure::cannot_start)?;
     let clock = clock::system();
@@ -141,7 +143,7 @@ fn size(engine: &Engine, log: LogId) -> u64 {
 }
 
 /// What a folder's own files occupy: the database and its log.
-fn bytes_in(folder: &Path) -> u64 {
+pub(crate) fn bytes_in(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     files
         .filter_map(|file| file.metadata().ok())

@@ -29,7 +29,8 @@ pub(crate) struct Row {
     client_cpu_ms: Option<f64>,
     server_rss_mib: Option<f64>,
     server_peak_mib: Option<f64>,
-    verified: usize,
+    /// Answers that were verified in full; nothing where only the status was looked at.
+    verified: Option<usize>,
     errors: BTreeMap<String, u64>,
     /// Why the first answer of the sample that did not verify did not.
     wrong: Option<String>,
@@ -44,7 +45,7 @@ impl Row {
         clients: u16,
         outcome: &Outcome,
         memory: Option<Memory>,
-        checked: Checked,
+        checked: Option<Checked>,
     ) -> Row {
         let requests = outcome.latencies.len();
         let each = |cpu: Option<Duration>| {
@@ -64,31 +65,33 @@ impl Row {
             client_cpu_ms: each(outcome.client_cpu),
             server_rss_mib: memory.map(|memory| mib(memory.resident)),
             server_peak_mib: memory.map(|memory| mib(memory.peak)),
-            verified: checked.verified,
+            verified: checked.as_ref().map(|checked| checked.verified),
             errors: outcome.errors.clone(),
-            wrong: checked.wrong,
+            wrong: checked.and_then(|checked| checked.wrong),
             ran_out: outcome.ran_out,
         }
     }
 
-    /// Every request succeeded, there were some, and the sample verified.
+    /// Every request succeeded, there were some, and the sample, if one was to be taken, verified.
     pub(crate) fn is_good(&self) -> bool {
-        self.requests > 0 && self.verified > 0 && self.errors.is_empty() && self.wrong.is_none()
+        self.requests > 0 && self.verified != Some(0) && self.errors.is_empty() && self.wrong.is_none()
     }
 
     /// A line while the others still run.
     pub(crate) fn summary(&self) -> String {
         let mut line = format!(
-            "{} with {} clients: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, {} answers verified",
+            "{} with {} clients: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
             self.work.name(),
             self.clients,
             self.per_second,
             self.p50_ms,
             self.p99_ms,
-            self.verified,
         );
+        // Writing to a String does not fail.
+        if let Some(verified) = self.verified {
+            let _ = write!(line, ", {verified} answers verified");
+        }
         for (error, number) in &self.errors {
-            // Writing to a String does not fail.
             let _ = write!(line, "; {error}: {number}");
         }
         if let Some(wrong) = &self.wrong {
@@ -115,7 +118,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Nearest rank, of sorted microseconds, in milliseconds; 0 of nothing.
-fn percentile(sorted: &[u32], percent: usize) -> f64 {
+pub(super) fn percentile(sorted: &[u32], percent: usize) -> f64 {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     sorted
         .get(rank.saturating_sub(1))
@@ -143,7 +146,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
             known(row.server_cpu_ms, 3),
             known(row.server_rss_mib, 0),
             known(row.server_peak_mib, 0),
-            row.verified.to_string(),
+            row.verified
+                .map_or("n/a".to_owned(), |verified| verified.to_string()),
             row.errors
                 .values()
                 .fold(0u64, |sum, number| sum.saturating_add(*number))

@@ -61,6 +61,7 @@ impl Fixture {
             keys: &self.keys,
             url: &self.url,
             exposure: Exposure::LoopbackOnly,
+            limits: &LimitArgs::default(),
             storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
             anchor: Arc::new(NoAnchor),
             clock: clock(),

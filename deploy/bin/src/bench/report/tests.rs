@@ -8,6 +8,14 @@
 use super::*;
 
 fn row(latencies: Vec<u32>, errors: &[(&str, u64)], wrong: Option<&str>) -> Row {
+    let checked = Checked {
+        verified: 1,
+        wrong: wrong.map(str::to_owned),
+    };
+    row_of(latencies, errors, Some(checked))
+}
+
+fn row_of(latencies: Vec<u32>, errors: &[(&str, u64)], checked: Option<Checked>) -> Row {
     let outcome = Outcome {
         elapsed: Duration::from_secs(2),
         server_cpu: Some(Duration::from_millis(50)),
@@ -17,10 +25,6 @@ fn row(latencies: Vec<u32>, errors: &[(&str, u64)], wrong: Option<&str>) -> Row 
             .collect(),
         latencies,
         ..Outcome::default()
-    };
-    let checked = Checked {
-        verified: 1,
-        wrong: wrong.map(str::to_owned),
     };
     Row::new(
         Work::V2,
@@ -54,6 +58,20 @@ fn figures_are_per_successful_request() {
     );
     assert_eq!((row.server_rss_mib, row.server_peak_mib), (Some(2.0), Some(4.0)));
     assert!(row.is_good());
+}
+
+#[test]
+fn where_only_the_status_counts_none_is_verified() {
+    let row = row_of(vec![1_000], &[], None);
+    assert!(row.is_good());
+    assert!(!row.summary().contains("verified"), "{}", row.summary());
+    assert!(table(&[row]).contains("n/a"));
+    assert!(!row_of(vec![1_000], &[("500", 1)], None).is_good());
+    let none_of_the_sample = Checked {
+        verified: 0,
+        wrong: None,
+    };
+    assert!(!row_of(vec![1_000], &[], Some(none_of_the_sample)).is_good());
 }
 
 #[test]
