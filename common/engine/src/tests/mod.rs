@@ -12,7 +12,9 @@
 
 mod clock;
 mod faults;
+mod flips;
 mod harness;
+mod interleave;
 mod matrix;
 mod model;
 mod obligations;
