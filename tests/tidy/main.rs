@@ -11,6 +11,7 @@
 
 mod dependencies;
 mod files;
+mod scripts;
 mod supply;
 
 use std::path::{Path, PathBuf};
