@@ -81,7 +81,10 @@ impl LogLine {
 
     /// For a person.
     pub(crate) fn print(&self, console: Console) {
-        let evidence = format!("{}: {} entries, root {}, {}", self.origin, self.size, self.root, self.state);
+        let evidence = format!(
+            "{}: {} entries, root {}, {}",
+            self.origin, self.size, self.root, self.state
+        );
         console.good(self.kind, &evidence);
     }
 }
@@ -100,7 +103,8 @@ pub(crate) async fn run(args: BackupArgs, console: Console) -> Result<(), Failur
     let summary = outcome?;
     if args.json {
         let line = serde_json::to_string(&summary).map_err(Failure::failed)?;
-        return console::result(&line).map_err(|error| Failure::failed(format!("cannot write the line: {error}")));
+        return console::result(&line)
+            .map_err(|error| Failure::failed(format!("cannot write the line: {error}")));
     }
     print(&summary, console);
     Ok(())
@@ -109,7 +113,8 @@ pub(crate) async fn run(args: BackupArgs, console: Console) -> Result<(), Failur
 /// Resolves when the operator has had enough, so that what was begun is taken away.
 pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -147,7 +152,12 @@ async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Fail
         .map_err(Failure::failed)?;
     let (folder, with_keys) = (layout.clone(), !args.without_keys);
     let collected = tokio::task::spawn_blocking(move || files::collect(&folder, with_keys));
-    kept.extend(collected.await.map_err(Failure::failed)?.map_err(Failure::failed)?);
+    kept.extend(
+        collected
+            .await
+            .map_err(Failure::failed)?
+            .map_err(Failure::failed)?,
+    );
     let about = About {
         created: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -229,8 +239,14 @@ fn print(summary: &Summary, console: Console) {
     } else {
         console.warning("the file contains no private keys: keep a copy of the keys folder elsewhere, or nothing can be restored");
     }
-    let keys = if summary.with_keys { "" } else { " --keys KEYS_FOLDER" };
-    console.line(&format!("Restore it with: sigbox restore {file} --data NEW_FOLDER --replaces OLD_FOLDER{keys}"));
+    let keys = if summary.with_keys {
+        ""
+    } else {
+        " --keys KEYS_FOLDER"
+    };
+    console.line(&format!(
+        "Restore it with: sigbox restore {file} --data NEW_FOLDER --replaces OLD_FOLDER{keys}"
+    ));
 }
 
 /// `path` with something appended to its last part.

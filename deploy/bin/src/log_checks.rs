@@ -81,7 +81,10 @@ pub(crate) fn verify_checkpoint(checks: &[LogCheck], text: &[u8]) -> Result<Chec
     let note = Note::parse(text)?;
     let checkpoint = Checkpoint::parse(note.text())?;
     let Some(check) = checks.iter().find(|check| check.spec.origin == checkpoint.origin) else {
-        let origins: Vec<String> = checks.iter().map(|check| format!("{:?}", check.spec.origin)).collect();
+        let origins: Vec<String> = checks
+            .iter()
+            .map(|check| format!("{:?}", check.spec.origin))
+            .collect();
         return Err(Unproven::Origin {
             expected: origins.join(", "),
             got: checkpoint.origin,
@@ -92,7 +95,10 @@ pub(crate) fn verify_checkpoint(checks: &[LogCheck], text: &[u8]) -> Result<Chec
         let mut alone = Note::new(note.text())?;
         alone.push(&line.name, line.hint, line.signature.clone())?;
         // A tree head signature begins with its time (C2SP static-ct-api "Checkpoints").
-        let time = line.signature.first_chunk().map_or(0, |time| u64::from_be_bytes(*time));
+        let time = line
+            .signature
+            .first_chunk()
+            .map_or(0, |time| u64::from_be_bytes(*time));
         let head = Head {
             size: checkpoint.size,
             root: checkpoint.root,

@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn a_line_says_what_is_known() {
         let seconds = Duration::from_secs;
-        assert_eq!(line("leaves", 5, Some(20), seconds(0)), "  leaves: 5 of 20 (25 %)");
+        assert_eq!(
+            line("leaves", 5, Some(20), seconds(0)),
+            "  leaves: 5 of 20 (25 %)"
+        );
         assert_eq!(line("rows", 3_000, None, seconds(3)), "  rows: 3000, 1000/s");
         assert_eq!(line("leaves", 0, Some(0), seconds(0)), "  leaves: 0 of 0 (100 %)");
     }

@@ -83,17 +83,14 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
     let progress = Progress::new(console);
     let outcome = tokio::select! {
         outcome = bring_back(&args, console, &progress) => outcome,
-        () = interrupted() => Err(Failure::failed(format!(
-            "interrupted: {} was not made; remove {}.partial",
-            args.data.display(),
-            args.data.display()
-        ))),
+        () = interrupted() => Err(Failure::failed(format!("interrupted: {} was not made", args.data.display()))),
     };
     progress.finish();
     let (summary, logs) = outcome?;
     if args.json {
         let line = serde_json::to_string(&summary).map_err(Failure::failed)?;
-        return console::result(&line).map_err(|error| Failure::failed(format!("cannot write the line: {error}")));
+        return console::result(&line)
+            .map_err(|error| Failure::failed(format!("cannot write the line: {error}")));
     }
     summary.logs.iter().for_each(|log| log.print(console));
     let rate = summary.leaves as f64 / summary.seconds.max(0.001);
@@ -104,13 +101,25 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
             summary.data_dir, summary.leaves, summary.seconds
         ),
     );
-    for log in logs.iter().filter(|log| log.info.state == common_engine::LogState::Frozen) {
-        console.warning(&format!("log {} is frozen: it is read and never written again", log.info.spec.origin));
+    for log in logs
+        .iter()
+        .filter(|log| log.info.state == common_engine::LogState::Frozen)
+    {
+        console.warning(&format!(
+            "log {} is frozen: it is read and never written again",
+            log.info.spec.origin
+        ));
     }
     if let Some(old) = &args.replaces {
-        console.warning(&format!("never start {} again: there is one history, and it goes on here", old.display()));
+        console.warning(&format!(
+            "never start {} again: there is one history, and it goes on here",
+            old.display()
+        ));
     }
-    console.line(&format!("Start it with: sigbox up --data {}", quoted(&summary.data_dir)));
+    console.line(&format!(
+        "Start it with: sigbox up --data {}",
+        quoted(&summary.data_dir)
+    ));
     Ok(())
 }
 
@@ -129,13 +138,17 @@ async fn bring_back(
     let (seen, _old) = gather::gather(args, &checks, console).await?;
     let plans = decide(args, &archive, &logs, &seen)?;
 
-    let partial = target.create(archive.about(), args.keys.as_deref(), &registry).map_err(Failure::failed)?;
+    let partial = target
+        .create(archive.about(), args.keys.as_deref(), &registry)
+        .map_err(Failure::failed)?;
     let locked = Arc::new(DataFolder::open(partial.path()).map_err(Failure::failed)?);
     let storage = SqliteStorage::open_with_secret(locked, archive.about().secret).await;
     let storage = storage.map_err(Failure::failed)?;
     let kinds: BTreeMap<LogId, &LogCheck> = checks.iter().map(|check| (check.id, check)).collect();
     let identity = |info: &LogInfo, leaf: &StoredLeaf, hash: &Hash| {
-        kinds.get(&info.id).map_or(*hash, |check| check.kind.identity(leaf, hash))
+        kinds
+            .get(&info.id)
+            .map_or(*hash, |check| check.kind.identity(leaf, hash))
     };
     let watch = |step| show(progress, step);
     let how = Restore {
@@ -145,16 +158,21 @@ async fn bring_back(
         scratch: partial.path(),
         watch: &watch,
     };
-    archive::restore(&mut archive, &how).await.map_err(forks)?;
-    let restored = storage.logs().await.map_err(Failure::failed)?;
+    let written = archive::restore(&mut archive, &how).await;
+    let restored = storage.logs().await;
+    // Also after an error: nobody writes into a folder that is taken away.
     storage.close().await;
     drop(storage);
+    written.map_err(forks)?;
+    let restored = restored.map_err(Failure::failed)?;
     let missed = missed(archive.about().created, now);
     partial
         .finish(&restored, registry, missed, now)
         .await
         .map_err(Failure::failed)?;
-    let leaves = restored.iter().fold(0u64, |sum, log| sum.saturating_add(log.head.size));
+    let leaves = restored
+        .iter()
+        .fold(0u64, |sum, log| sum.saturating_add(log.head.size));
     let summary = Summary {
         data_dir: target.path().display().to_string(),
         seconds: began.elapsed().as_secs_f64(),
@@ -167,16 +185,21 @@ async fn bring_back(
 
 fn registry_of(archive: &Archive) -> Result<Registry, Failure> {
     let file = archive.file("keys/registry.json");
-    let file = file.ok_or_else(|| Failure::failed("the backup has no keys/registry.json: it cannot be verified"))?;
-    Registry::parse(&file.data).map_err(|error| Failure::failed(format!("keys/registry.json of the backup: {error}")))
+    let file =
+        file.ok_or_else(|| Failure::failed("the backup has no keys/registry.json: it cannot be verified"))?;
+    Registry::parse(&file.data)
+        .map_err(|error| Failure::failed(format!("keys/registry.json of the backup: {error}")))
 }
 
 /// The checks of all logs, whose heads are signed by keys of the backup's own registry.
 fn checks_of(registry: &Registry, logs: &[StoredLog]) -> Result<Vec<LogCheck>, Failure> {
     let check = |log: &StoredLog| {
         let origin = &log.info.spec.origin;
-        let check = log_checks::of(registry, log)
-            .ok_or_else(|| Failure::failed(format!("the backup's key registry lists no key of log {origin:?}")))?;
+        let check = log_checks::of(registry, log).ok_or_else(|| {
+            Failure::failed(format!(
+                "the backup's key registry lists no key of log {origin:?}"
+            ))
+        })?;
         check.kind.head(&log.head).map_err(|flaw| {
             Failure::failed(format!(
                 "the backup is not sound: log {origin}: {}: expected {}, got {}",
@@ -244,7 +267,9 @@ fn forks(error: archive::ArchiveError) -> Failure {
 /// More timestamps than the old instance can have signed since: one a day, some at starts, and a margin.
 fn missed(created: u64, now: SystemTime) -> u64 {
     let created = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(created));
-    let since = created.and_then(|created| now.duration_since(created).ok()).unwrap_or_default();
+    let since = created
+        .and_then(|created| now.duration_since(created).ok())
+        .unwrap_or_default();
     let days = since.as_secs().checked_div(86_400).unwrap_or_default();
     // A clock that was wrong when the backup was made must not keep this busy for ever.
     days.min(20_000).saturating_mul(2).saturating_add(100)

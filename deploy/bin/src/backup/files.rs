@@ -99,7 +99,9 @@ fn read_folder(
         path: folder.to_owned(),
         what,
     };
-    let depth = depth.checked_sub(1).ok_or_else(|| strange("a folder in folders"))?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| strange("a folder in folders"))?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -141,7 +143,9 @@ fn read(layout: &Layout, path: &Path) -> Result<FileEntry, CollectError> {
     }
     let name = path.strip_prefix(layout.root()).ok().and_then(Path::to_str);
     Ok(FileEntry {
-        path: name.ok_or_else(|| strange("of a name that is not UTF-8"))?.to_owned(),
+        path: name
+            .ok_or_else(|| strange("of a name that is not UTF-8"))?
+            .to_owned(),
         mode: metadata.permissions().mode() & 0o777,
         data: fs::read(path).map_err(failed)?.into(),
     })

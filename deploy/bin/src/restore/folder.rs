@@ -32,7 +32,9 @@ pub(crate) enum FolderError {
     #[error("{} exists: an earlier restore was interrupted, or one is running. If none is, remove it: rm -r {}", .0.display(), crate::paste::quoted(&.0.to_string_lossy()))]
     Partial(PathBuf),
     /// A path that no data folder has.
-    #[error("the backup holds a file {0:?}, which does not belong into a data folder: it was not made by sigbox")]
+    #[error(
+        "the backup holds a file {0:?}, which does not belong into a data folder: it was not made by sigbox"
+    )]
     Path(String),
     /// No keys at all.
     #[error("the backup was made --without-keys: give the folder with the private keys, --keys DIR")]
@@ -83,7 +85,9 @@ impl Target {
         let path = std::path::absolute(path).map_err(failed(path))?;
         match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(FolderError::Taken(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(FolderError::Taken(path));
+            }
             Err(error) => return Err(failed(&path)(error)),
             Ok(mut entries) => {
                 if entries.next().is_some() {
@@ -123,7 +127,11 @@ impl Target {
             layout: Layout::new(path),
             target: self.path.clone(),
         };
-        for file in about.files.iter().filter(|file| file.path != REGISTRY && file.path != "published") {
+        for file in about
+            .files
+            .iter()
+            .filter(|file| file.path != REGISTRY && file.path != "published")
+        {
             partial.write(file)?;
         }
         if let Some(keys) = keys {
@@ -134,10 +142,17 @@ impl Target {
     }
 }
 
-/// The folder while it is made.
+/// The folder while it is made; dropped unfinished, it is removed.
 pub(super) struct Partial {
     layout: Layout,
     target: PathBuf,
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Once it is finished it has another name. What stays in spite of this is told at the next restore.
+        let _ = fs::remove_dir_all(self.layout.root());
+    }
 }
 
 impl Partial {
@@ -192,11 +207,15 @@ impl Partial {
         repository::skip_versions(&self.layout, &keys, missed, now)?;
         disk::write(&self.layout.registry(), json.as_bytes())?;
         let (from, to) = (self.layout.root(), &self.target);
-        fs::File::open(from).and_then(|folder| folder.sync_all()).map_err(failed(from))?;
+        fs::File::open(from)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed(from))?;
         // An empty folder of that name is replaced, anything else is not (POSIX rename).
         fs::rename(from, to).map_err(failed(to))?;
         let parent = to.parent().unwrap_or(Path::new("/"));
-        fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(failed(parent))
+        fs::File::open(parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed(parent))
     }
 }
 
@@ -224,12 +243,28 @@ mod tests {
 
     #[test]
     fn paths_stay_within_the_folders_of_a_data_folder() {
-        for good in ["keys/registry.json", "tuf/targets/ab.pub", "published", "tls/ca.pem"] {
+        for good in [
+            "keys/registry.json",
+            "tuf/targets/ab.pub",
+            "published",
+            "tls/ca.pem",
+        ] {
             assert!(check_path(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "/", "keys", "keys/", "../keys/a", "keys/../../a", "/etc/passwd", "sigbox.db", "lock", "keys/./../../x",
-            "published/x", "tuf/a/b/c/d/e", "keys/\0",
+            "",
+            "/",
+            "keys",
+            "keys/",
+            "../keys/a",
+            "keys/../../a",
+            "/etc/passwd",
+            "sigbox.db",
+            "lock",
+            "keys/./../../x",
+            "published/x",
+            "tuf/a/b/c/d/e",
+            "keys/\0",
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }

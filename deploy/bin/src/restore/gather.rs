@@ -29,7 +29,10 @@ pub(super) async fn gather(
     let mut lock = None;
     if let Some(old) = &args.replaces {
         if !old.is_dir() {
-            return Err(Failure::failed(format!("--replaces {}: there is no such folder", old.display())));
+            return Err(Failure::failed(format!(
+                "--replaces {}: there is no such folder",
+                old.display()
+            )));
         }
         lock = lock_old(old, console)?;
         seen.extend(record(&Layout::new(old.clone()).published()).await?);
@@ -83,14 +86,21 @@ fn checkpoints(path: &Path, checks: &[LogCheck]) -> Result<Vec<Seen>, Failure> {
             path.display()
         ))
     };
-    let size = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    let size = fs::metadata(path)
+        .map_err(|error| wrong(error.to_string()))?
+        .len();
     if size > MAX_CHECKPOINT {
-        return Err(wrong(format!("the file has {size} bytes, at most {MAX_CHECKPOINT} are read")));
+        return Err(wrong(format!(
+            "the file has {size} bytes, at most {MAX_CHECKPOINT} are read"
+        )));
     }
     let content = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let notes = if content.trim_ascii_start().starts_with(b"{") {
         let bundle = Bundle::from_json(&content).map_err(|error| wrong(error.to_string()))?;
-        let proofs = bundle.tlog_entries.into_iter().filter_map(|entry| entry.inclusion_proof);
+        let proofs = bundle
+            .tlog_entries
+            .into_iter()
+            .filter_map(|entry| entry.inclusion_proof);
         let notes = proofs.map(|proof| proof.checkpoint.envelope.into_bytes());
         notes.filter(|note| !note.is_empty()).collect()
     } else {
@@ -100,7 +110,8 @@ fn checkpoints(path: &Path, checks: &[LogCheck]) -> Result<Vec<Seen>, Failure> {
         return Err(wrong("the bundle has no checkpoint".to_owned()));
     }
     let seen = |note: Vec<u8>| {
-        let checkpoint = log_checks::verify_checkpoint(checks, &note).map_err(|error| wrong(error.to_string()))?;
+        let checkpoint =
+            log_checks::verify_checkpoint(checks, &note).map_err(|error| wrong(error.to_string()))?;
         Ok(Seen {
             published: Published {
                 origin: checkpoint.origin,

@@ -8,7 +8,8 @@ use crate::doctor::report::time;
 
 /// What was found, what would happen, and every way out.
 pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
-    let mut text = "this backup cannot be restored as it is: a log would be forked. Nothing was written.\n\n".to_owned();
+    let mut text =
+        "this backup cannot be restored as it is: a log would be forked. Nothing was written.\n\n".to_owned();
     for refusal in refusals {
         let _ = writeln!(text, "  {refusal}");
     }
