@@ -138,10 +138,9 @@ def rekor_tiles(folder, _issuer):
 @contextlib.contextmanager
 def fulcio(folder, issuer):
     port, grpc, metrics = free_ports(3)
-    config, log = folder / "fulcio.json", folder / "fulcio.log"
-    # YAML is a superset of JSON.
-    known = {"issuer-url": issuer.issuer, "client-id": "sigstore", "type": "email"}
-    config.write_text(json.dumps({"oidc-issuers": {issuer.issuer: known}}))
+    config, log = folder / "fulcio.yaml", folder / "fulcio.log"
+    known = f"issuer-url: {issuer.issuer}\n    client-id: sigstore\n    type: email\n"
+    config.write_text(f"oidc-issuers:\n  {issuer.issuer}:\n    {known}")
     command = [tool("fulcio"), "serve", "--ca", "ephemeralca", "--ct-log-url", "", "--config-path", config,
                "--host", "127.0.0.1", "--port", port, "--grpc-host", "127.0.0.1", "--grpc-port", grpc,
                "--metrics-port", metrics, "--log_type", "prod",
