@@ -8,7 +8,8 @@
 //!
 //! strace cannot cut a write short honestly, so a file size limit does: the kernel writes up to it and says how much.
 //!
-//! A sample runs with the other stories; `SIGBOX_FAULTS=all` or `tests/run torture syscalls` runs everything.
+//! A sample runs with the other stories; `SIGBOX_FAULTS=all`, as in `tests/run torture syscalls`, runs everything, a number
+//! in place of `all` about so many cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -25,8 +26,8 @@ use tests::stack::{Launch, Ports, Stack, up, up_under};
 use tests::strace::{self, Fault, Site};
 use tests::{fsck, say, sigbox};
 
-/// Cases that run at the same time.
-const LANES: usize = 2;
+/// Cases that run at the same time; each waits for the disk as long as it works.
+const LANES: usize = 4;
 /// Cases of the short form.
 const SAMPLE: usize = 90;
 /// The longest a start or a script may take: longer is a hang.
@@ -280,7 +281,11 @@ fn excused(wrong: &str) -> bool {
 fn ended(case: &Case, started: bool, status: Option<ExitStatus>, said: &str) -> Result<(), String> {
     use std::os::unix::process::ExitStatusExt;
     if said.contains("panicked at") {
-        return Err(format!("a panic: {said}"));
+        // Rust's own answer to a folder that cannot be closed after it was listed (`std/src/sys/fs/unix.rs`).
+        return match said.contains("unexpected error during closedir") {
+            true => Ok(()),
+            false => Err(format!("a panic: {said}")),
+        };
     }
     match status {
         None => Err(format!("the process hangs; it said: {said}")),
@@ -347,8 +352,9 @@ fn cases(run: Run, sites: &BTreeMap<Site, u32>, largest: u64) -> Vec<Case> {
     }
     // Not a divisor of a page or a frame: limits fall on headers, pages and their edges. A move writes small files.
     let (step, end) = match run {
+        Run::First => (8_209, largest),
+        Run::Continue => (2_053, largest),
         Run::Move => (97, 8_192),
-        Run::First | Run::Continue => (2_053, largest),
     };
     let limits = (0..end).step_by(step).map(How::Short);
     cases.extend(limits.map(|how| Case { run, how }));
@@ -375,26 +381,37 @@ fn sample(cases: Vec<Case>) -> Vec<Case> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_failing_system_call_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let began = Instant::now();
+    // What the disk does is up to strace here, so a file system in memory will do.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    let (folder, began) = (folder.unwrap(), Instant::now());
     let mut lanes = Vec::new();
     for lane in 0..LANES {
         lanes.push(Lane::new(folder.path().join(lane.to_string())).await);
     }
-    let whole = std::env::var("SIGBOX_FAULTS").is_ok_and(|which| which == "all");
+    let asked = std::env::var("SIGBOX_FAULTS").ok();
     let mut all = Vec::new();
     for run in Run::ALL {
         let (sites, largest) = lanes[0].discover(run).await;
         let cases = cases(run, &sites, largest);
-        if whole {
+        if asked.is_some() {
             say(&format!("{run:?}: {} cases", cases.len()));
         }
         all.extend(cases);
     }
     let total = all.len();
-    if !whole {
-        all = sample(all);
-    }
+    all = match asked.as_deref() {
+        None => sample(all),
+        Some("all") => all,
+        Some(count) => {
+            let stride = total.div_ceil(count.parse().unwrap());
+            all.into_iter().step_by(stride).collect()
+        }
+    };
 
     let queue = Arc::new(Mutex::new(all.into_iter()));
     let results = Arc::new(Mutex::new(Vec::new()));

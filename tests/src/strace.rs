@@ -10,10 +10,11 @@ use std::process::Command;
 
 use crate::sigbox;
 
-/// Calls through which a file comes to be, changes, is made durable, or is read.
+/// Calls through which a file comes to be, changes, is made durable, or is read. Not `fcntl`, by which SQLite locks: one
+/// process has the folder, and a lock that fails to be let go is only waited for.
 const CALLS: &str = "openat,creat,pread64,read,pwrite64,pwritev,pwritev2,write,writev,fsync,fdatasync,sync_file_range,\
                      ftruncate,fallocate,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,close,\
-                     fchmod,fchown,fcntl,flock,mmap";
+                     fchmod,fchown,flock,mmap";
 /// Calls through which an answer leaves.
 const ANSWERS: &str = "sendto,sendmsg";
 
