@@ -191,9 +191,6 @@ pub enum Corrupt {
     /// A log vanished from the store.
     #[error("checkpoints of {0:?} were published before, and the store has no such log")]
     LogMissing(String),
-    /// A commit that touched several logs is in one of them and not in another.
-    #[error("log {0}: a commit was stored in part")]
-    HalfCommitted(LogId),
     /// A proof built from the tiles does not verify.
     #[error("log {log}: the proof for leaf {index} at size {size} does not verify")]
     Proof {

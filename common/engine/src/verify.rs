@@ -19,6 +19,12 @@ pub(crate) async fn verify_log(storage: &dyn Storage, log: &StoredLog) -> Result
     let edge = load_edge(storage, id, head.size).await?;
     let got = edge.root();
     if got != head.root {
+        // The leaves of the last tile may tell which of its hashes is wrong.
+        if let Err(StoreError::Corrupt(named @ Corrupt::Leaf { .. })) =
+            check_last_leaves(storage, id, head, log.info.spec.leaf_limit).await
+        {
+            return Err(named.into());
+        }
         return Err(Corrupt::Root {
             log: id,
             size: head.size,

@@ -211,8 +211,11 @@ fn names(spot: Spot, refusal: &Corrupt) -> bool {
         (Spot::LeafIndex(place, _), Corrupt::LeafMissing(log, index)) => {
             (place.log, place.index) == (*log, *index)
         }
-        // A root is made of all tiles of the edge, and none can be told from the others.
-        (Spot::Tile(of, ..), Corrupt::Root { log, .. }) => of == *log,
+        (Spot::Tile(of, tile, at), Corrupt::Leaf { log, index, .. }) => {
+            of == *log && tile.level == 0 && tile.index * 256 + at as u64 / 32 == *index
+        }
+        // A hash above the leaves: it takes the whole tile below to tell which.
+        (Spot::Tile(of, tile, _), Corrupt::Root { log, .. }) => of == *log && tile.level > 0,
         (
             Spot::HeadSize(of, _),
             Corrupt::Root { log, .. } | Corrupt::TileMissing { log, .. } | Corrupt::TileWidth { log, .. },

@@ -244,7 +244,7 @@ impl Scheduler {
             sender,
             waiting: Vec::new(),
             late: Vec::new(),
-            faults: 4,
+            faults: 6,
             trace: Vec::new(),
             promises: Promises::default(),
             seen: BTreeMap::new(),
@@ -275,10 +275,11 @@ impl Scheduler {
                 works && !self.waiting.iter().any(|request| request.engine == number)
             });
             if !busy {
-                return;
+                return self.look();
             }
-            // Lets time pass for an engine that waits to try again.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // Lets the engines' threads work, and time pass for one that waits to try again.
+            std::thread::yield_now();
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -305,11 +306,19 @@ impl Scheduler {
                     Err(other) => panic!("{other}: {:?}", self.trace),
                 }
             }
-            if let Some(engine) = &self.processes[number].engine {
-                for log in [V1, CT] {
-                    let head = engine.head(log).unwrap();
-                    self.promises.head(log, &head);
-                }
+        }
+    }
+
+    /// What readers see now.
+    fn look(&mut self) {
+        for engine in self
+            .processes
+            .iter()
+            .filter_map(|process| process.engine.as_ref())
+        {
+            for log in [V1, CT] {
+                let head = engine.head(log).unwrap();
+                self.promises.head(log, &head);
             }
         }
     }
@@ -394,7 +403,7 @@ impl Scheduler {
         if down && self.random.once_in(2) {
             return self.start(number);
         }
-        if self.faults > 0 && !down && self.random.once_in(25) {
+        if self.faults > 0 && !down && self.random.once_in(50) {
             self.faults -= 1;
             return self.crash(number).await;
         }
@@ -407,7 +416,8 @@ impl Scheduler {
         }
         if !self.waiting.is_empty() && !self.random.once_in(4) {
             let at = self.random.below(self.waiting.len());
-            let fails = self.faults > 0 && self.random.once_in(4);
+            let often = if self.waiting[at].name == "commit" { 2 } else { 20 };
+            let fails = self.faults > 0 && self.random.once_in(often);
             let verdict = match (fails, self.waiting[at].name) {
                 (false, _) => Verdict::Passes,
                 (true, "commit") => {
@@ -480,6 +490,8 @@ fn schedule(seed: u64) -> (Findings, BTreeMap<&'static str, usize>) {
     })
 }
 
+/// Seed 10 once found that a reload took the very same leaf, logged by the other engine at the same moment, for half
+/// a commit, and never came back.
 #[test]
 fn two_engines_keep_their_promises_under_every_schedule() {
     if let Ok(seed) = std::env::var("SIGBOX_SEED") {
@@ -487,7 +499,7 @@ fn two_engines_keep_their_promises_under_every_schedule() {
         return;
     }
     let all = std::env::var("SIGBOX_FAULTS").is_ok_and(|value| value == "all");
-    let schedules = if all { 50_000 } else { 1_500 };
+    let schedules = if all { 20_000 } else { 1_000 };
     let (next, total) = (
         AtomicUsize::new(0),
         Mutex::new((Findings::default(), BTreeMap::new())),
