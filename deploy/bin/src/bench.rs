@@ -8,6 +8,7 @@
 
 mod check;
 mod grow;
+mod large;
 mod load;
 mod overload;
 mod prepare;
@@ -89,6 +90,11 @@ enum BenchCommand {
     /// The folder is opened or created as `up` does; the entries are genuine: distinct digests, signed. Their making is
     /// not measured. A log that has some already is filled up.
     Grow(grow::GrowArgs),
+    /// Measure what the size of a filled log costs: start, memory, reads at random places, and writes beside those into a
+    /// small one.
+    ///
+    /// An instance is started on the folder, and another on a temporary one. Every answer is checked. The writes stay.
+    Large(large::LargeArgs),
 }
 
 /// Runs the command.
@@ -99,6 +105,7 @@ pub(crate) async fn run(mut args: BenchArgs, console: Console) -> Result<(), Fai
     if let Some(command) = args.command.take() {
         return match command {
             BenchCommand::Grow(args) => grow::run(args, console).await,
+            BenchCommand::Large(args) => large::run(args, console).await,
         };
     }
     if let Some(times) = args.overload {

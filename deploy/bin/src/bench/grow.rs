@@ -24,8 +24,8 @@ use crate::console::{self, Console};
 use crate::exit::Failure;
 use crate::public_url::PublicUrl;
 use crate::services::{REKOR_V1, REKOR_V2};
-use crate::up::limits::LimitArgs;
 use crate::up::folder::Folder;
+use crate::up::limits::LimitArgs;
 use crate::up::signal::Stop;
 use crate::up::{self, Instance};
 

@@ -103,14 +103,22 @@ impl Target {
     /// # Errors
     /// [`TargetError`] when it does not become ready.
     pub(crate) async fn start(console: Console) -> Result<Target, TargetError> {
+        console.remark("starting an instance for the occasion");
+        Target::start_with(&["up", "--ephemeral", "--json"]).await
+    }
+
+    /// This very executable with other arguments, among them `--json`.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it does not become ready.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Result<Target, TargetError> {
         #[derive(Deserialize)]
         struct Ready {
             url: String,
             pid: u32,
         }
-        console.remark("starting an instance for the occasion");
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["up", "--ephemeral", "--json"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
