@@ -281,7 +281,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(128)
-        .pragma("cache_size", "-65536")
+        // Writes go to the ends of tables, and nothing is read twice soon: room for the pages of one large batch.
+        .pragma("cache_size", "-16384")
         .pragma("mmap_size", "0")
         // Moving pages into the main file is not the commit's work, see `wal`.
         .pragma("wal_autocheckpoint", "0")
