@@ -29,11 +29,11 @@ pub struct Bounds {
 
 impl Bounds {
     /// Writes: 1,024 in a burst, which at the slowest kind's rate on two cores is below half a second; 25 ms under a
-    /// standing excess.
+    /// standing excess, and never fewer than 128, below which batches are small and nobody waits for less.
     pub const WRITES: Bounds = Bounds {
         most: 1_024,
         wait: Some(Duration::from_millis(25)),
-        least: 32,
+        least: 128,
     };
     /// Reads that take a few look-ups: those that wait for their turn at the store included.
     pub const READS: Bounds = Bounds::fixed(256);
@@ -201,8 +201,10 @@ impl Flow {
         }
         if let Some(wait) = bounds.wait {
             let limit = if self.refused.saturating_mul(TAKEN_FOR_A_REFUSAL) > self.taken {
-                // Half way from where it is: one window is a small sample.
-                self.limit.midpoint(within(self.finished, passed, wait))
+                let wanted = within(self.finished, passed, wait);
+                // Down at once, for whoever is let in now waits behind all of them; up half way, for one window is a
+                // small sample.
+                if wanted < self.limit { wanted } else { self.limit.midpoint(wanted) }
             } else if self.refused == 0 {
                 self.limit.saturating_add(self.limit.div_ceil(4))
             } else {

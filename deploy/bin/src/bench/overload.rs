@@ -27,10 +27,11 @@ use super::{BenchArgs, check_descriptors};
 use crate::console::{self, Console};
 use crate::exit::Failure;
 
-/// Clients of the normal load: enough to keep both sides busy, few enough that none waits for long.
-const NORMAL_CLIENTS: u32 = 64;
-/// Connections of the overload. The rate is what makes it one; more connections only add what waits in their buffers.
-const OVERLOAD_CLIENTS: u32 = 512;
+/// Clients of the normal load: as many as a service works for at once when it has to choose (`Bounds::WRITES`).
+const NORMAL_CLIENTS: u32 = 128;
+/// Connections of the overload: more than a service takes in a burst. The rate is what makes it one; still more connections
+/// would only add what waits in their buffers.
+const OVERLOAD_CLIENTS: u32 = 1_536;
 /// How long the warm-up and the normal load last.
 const WARM_UP: Duration = Duration::from_secs(1);
 const NORMAL: Duration = Duration::from_secs(5);
