@@ -181,7 +181,7 @@ fn every_call_may_fail_and_then_any_call_of_its_recovery() {
 
     // One fault, and its effect.
     let numbers = 0..purposes.len();
-    let singles: Vec<Case> = numbers
+    let mut singles: Vec<Case> = numbers
         .flat_map(|call| FAULTS.map(|fault| (call, fault)))
         .flat_map(|fault| [false, true].map(|restart| (fault, restart)))
         .map(|(fault, restart)| Case {
@@ -190,6 +190,10 @@ fn every_call_may_fail_and_then_any_call_of_its_recovery() {
             ..Case::default()
         })
         .collect();
+    // All of those without a restart in any form of the test.
+    let (restarted, stayed) = singles.into_iter().partition(|single| single.restart);
+    singles = stayed;
+    singles.extend(thin(restarted, 3));
     let reports = run_all(&singles);
     let mut rows: BTreeMap<(For, &str, Fault), (Effect, usize)> = BTreeMap::new();
     for (case, report) in singles.iter().zip(&reports).filter(|(case, _)| !case.restart) {
@@ -211,10 +215,10 @@ fn every_call_may_fail_and_then_any_call_of_its_recovery() {
     assert!(rows.len() >= 38, "the script makes every call for every purpose");
 
     // A second one at every call of the recovery, and a third.
-    let pairs = thin(followed(&singles, &reports), 37);
+    let pairs = thin(followed(&singles, &reports), 61);
     counts.add(reports, |counts| &mut counts.singles);
     let reports = run_all(&pairs);
-    let chains = thin(followed(&pairs, &reports), 97);
+    let chains = thin(followed(&pairs, &reports), 151);
     counts.add(reports, |counts| &mut counts.pairs);
     counts.add(run_all(&chains), |counts| &mut counts.chains);
 
@@ -228,7 +232,7 @@ fn every_call_may_fail_and_then_any_call_of_its_recovery() {
             restart,
             ..Case::default()
         });
-    let late = thin(late.collect(), 7);
+    let late = thin(late.collect(), 13);
     let reports = run_all(&late);
     let pairs = thin(followed(&late, &reports), 97);
     counts.add(reports, |counts| &mut counts.singles);
@@ -254,7 +258,7 @@ fn every_call_may_fail_and_then_any_call_of_its_recovery() {
             ..anchor.clone()
         })
     });
-    let both = thin(both.collect(), 97);
+    let both = thin(both.collect(), 151);
     counts.add(run_all(&anchors), |counts| &mut counts.anchors);
     counts.add(run_all(&both), |counts| &mut counts.anchors);
 
