@@ -1,8 +1,8 @@
 //! Everything that talks to the outside for the log engine: databases and files.
 //!
-//! Implements: [`sqlite::SqliteStorage`] behind [`common_engine::Storage`]; [`folder::DataFolder`], which lets one
-//! process use a data folder; [`durable`] file writes; [`anchor::FileAnchor`], the record of published checkpoints
-//! beside the database; [`archive`], backups and their way back.
+//! Implements: [`sqlite::SqliteStorage`] and [`postgres::PostgresStorage`] behind [`common_engine::Storage`];
+//! [`folder::DataFolder`], which lets one process use a data folder; [`durable`] file writes; [`anchor::FileAnchor`],
+//! the record of published checkpoints beside the database; [`archive`], backups and their way back.
 //!
 //! Leaves out: any decision about a log. Hashes, keys and places come from the engine.
 //!

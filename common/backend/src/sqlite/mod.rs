@@ -42,6 +42,7 @@ pub(crate) use self::schema::insert_log;
 use self::wal::Pressure;
 use crate::folder::DataFolder;
 use crate::keys::{from_place, leaf_range, place, tile_id};
+use crate::log_row::{LogRow, log_of, select_logs};
 
 /// Name of the database in the data folder.
 const FILE: &str = "sigbox.db";
@@ -341,16 +342,12 @@ impl Storage for SqliteStorage {
     }
 
     async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
-        let rows = sqlx::query(schema::SELECT_LOGS)
+        let rows: Vec<LogRow> = sqlx::query_as(select_logs!(""))
             .fetch_all(self.readers()?)
             .await
             .map_err(unknown)?;
-        rows.iter()
-            .map(|row| {
-                schema::log_of(row)
-                    .map_err(unknown)?
-                    .ok_or_else(|| damaged("log row"))
-            })
+        rows.into_iter()
+            .map(|row| log_of(row).ok_or_else(|| damaged("log row")))
             .collect()
     }
 

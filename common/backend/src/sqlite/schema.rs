@@ -1,9 +1,8 @@
 //! The tables, their version, and the rows of logs.
 
-use common_engine::{Head, IndexSecret, LogId, LogInfo, LogKind, LogSpec, LogState, StoredLog};
-use common_tlog::Hash;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row, Sqlite};
+use common_engine::{IndexSecret, LogId, LogState, StoredLog};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Connection, Sqlite};
 
 /// Raised with every change of the tables.
 const VERSION: i64 = 2;
@@ -115,9 +114,6 @@ pub(super) async fn read(connection: &mut SqliteConnection) -> Result<IndexSecre
     Ok(IndexSecret(bytes))
 }
 
-pub(super) const SELECT_LOGS: &str = "SELECT id, kind, origin, tree_id, key_id, leaf_limit, created, state, \
-     size, root, checkpoint, time FROM logs ORDER BY id";
-
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// Affects one row, or none if the number or the origin is taken.
@@ -144,39 +140,4 @@ pub(super) fn update_state(log: LogId, state: LogState) -> Query {
         .bind(state.name())
         .bind(i64::from(log.0))
         .bind(LogState::Frozen.name())
-}
-
-/// A row of [`SELECT_LOGS`]; `None` if it holds what is never written.
-pub(super) fn log_of(row: &SqliteRow) -> Result<Option<StoredLog>, sqlx::Error> {
-    let id = u32::try_from(row.try_get::<i64, _>(0)?);
-    let kind = LogKind::from_name(row.try_get(1)?);
-    let leaf_limit = u32::try_from(row.try_get::<i64, _>(5)?);
-    let state = LogState::from_name(row.try_get(7)?);
-    let root = Hash::from_slice(row.try_get(9)?);
-    let (Ok(id), Some(kind), Ok(leaf_limit), Some(state), Ok(root)) = (id, kind, leaf_limit, state, root)
-    else {
-        return Ok(None);
-    };
-    let spec = LogSpec {
-        kind,
-        origin: row.try_get(2)?,
-        tree_id: row.try_get::<i64, _>(3)?.cast_unsigned(),
-        key_id: row.try_get(4)?,
-        leaf_limit,
-        created: row.try_get::<i64, _>(6)?.cast_unsigned(),
-    };
-    let head = Head {
-        size: row.try_get::<i64, _>(8)?.cast_unsigned(),
-        root,
-        checkpoint: row.try_get(10)?,
-        time: row.try_get::<i64, _>(11)?.cast_unsigned(),
-    };
-    Ok(Some(StoredLog {
-        info: LogInfo {
-            id: LogId(id),
-            spec,
-            state,
-        },
-        head,
-    }))
 }
