@@ -14,6 +14,7 @@ mod backup;
 mod crash;
 mod doctor;
 mod durable;
+mod fsck;
 mod openssl;
 mod overload;
 mod readme;

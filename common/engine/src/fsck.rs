@@ -175,7 +175,7 @@ impl Fsck<'_> {
                 secret,
                 progress: self.progress,
             };
-            let root = pass.run(&mut findings, &mut sums).await;
+            let (root, walked) = pass.run(&mut findings, &mut sums).await;
             let head = check.kind.head(&stored.head);
             findings.flaw(At::Head(check.id), head);
             logs.push(LogReport {
@@ -185,7 +185,7 @@ impl Fsck<'_> {
                 size: stored.head.size,
                 root,
             });
-            checked.push((source, check, &stored.head));
+            checked.push((source, check, walked));
         }
         let whole = heads.keys().all(|id| self.logs.iter().any(|log| log.id == *id));
         let index = index::Pass {
@@ -198,8 +198,8 @@ impl Fsck<'_> {
         let index_rows = index.run(sums, &mut findings).await;
         let attachments =
             attachments::check(self.storage, self.logs, whole, self.progress, &mut findings).await;
-        for (source, _, head) in &checked {
-            self.check_beyond(source, head, &mut findings).await?;
+        for (source, _, walked) in &checked {
+            self.check_beyond(source, *walked, &mut findings).await?;
         }
         let Flaws { found, more } = findings.finish();
         Ok(Report {
@@ -256,14 +256,14 @@ impl Fsck<'_> {
     async fn check_beyond(
         &self,
         source: &Source<'_>,
-        head: &Head,
+        walked: u64,
         findings: &mut Findings,
     ) -> Result<(), StorageError> {
         let size_now = async || -> Result<u64, StorageError> {
             let heads = self.heads().await?;
             Ok(heads.get(&source.log).map_or(0, |log| log.head.size))
         };
-        let before = size_now().await?.max(head.size);
+        let before = size_now().await?.max(walked);
         let (leaves, tiles) = source.beyond(before, findings).await;
         if leaves.is_empty() && tiles.is_empty() {
             return Ok(());
@@ -341,3 +341,6 @@ fn keys(
     keys.dedup();
     Ok((keys, terms.complete))
 }
+
+#[cfg(test)]
+mod tests;

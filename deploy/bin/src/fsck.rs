@@ -118,3 +118,6 @@ fn rate(leaves: u64, took: Duration) -> u64 {
     let seconds = took.as_secs_f64().max(0.000_001);
     (leaves as f64 / seconds) as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,6 @@ use super::{LogCheck, Progress, keys};
 use crate::error::StorageError;
 use crate::index::{IndexKey, IndexSecret};
 use crate::storage::{Place, Storage};
-use crate::types::Head;
 
 type Row = (IndexKey, Place);
 
@@ -89,7 +88,8 @@ impl IndexSums {
 pub(super) struct Pass<'a> {
     pub(super) storage: &'a dyn Storage,
     pub(super) secret: IndexSecret,
-    pub(super) logs: &'a [(Source<'a>, &'a LogCheck, &'a Head)],
+    /// Each with the number of its leaves that were walked.
+    pub(super) logs: &'a [(Source<'a>, &'a LogCheck, u64)],
     /// The logs are all that the store has.
     pub(super) whole: bool,
     pub(super) progress: &'a (dyn Fn(Progress) + Sync),
@@ -148,7 +148,7 @@ impl Pass<'_> {
 
     fn whose(&self, place: Place) -> Whose {
         match self.logs.iter().find(|(source, ..)| source.log == place.log) {
-            Some((.., head)) if place.index < head.size => Whose::Ours,
+            Some((.., size)) if place.index < *size => Whose::Ours,
             Some(_) => Whose::Beyond,
             None if self.whole => Whose::Nobody,
             None => Whose::Other,
@@ -269,10 +269,10 @@ impl Pass<'_> {
         let mut want = BTreeSet::new();
         // What cannot be read was told in the first pass.
         let mut told = Findings::new(0);
-        for (source, check, head) in self.logs {
+        for (source, check, size) in self.logs {
             let mut at = 0;
-            while at < head.size {
-                let left = u32::try_from(head.size.saturating_sub(at)).unwrap_or(u32::MAX);
+            while at < *size {
+                let left = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
                 let count = left.min(source.batch());
                 let leaves = source.leaves(at, count, &mut told).await;
                 let (kind, secret, log) = (Arc::clone(&check.kind), self.secret, source.log);

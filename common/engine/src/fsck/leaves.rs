@@ -65,21 +65,32 @@ fn read(kind: &dyn KindCheck, secret: &IndexSecret, log: LogId, leaf: StoredLeaf
 }
 
 impl Pass<'_> {
-    /// Checks the log; gives the root over its leaves.
-    pub(super) async fn run(&self, findings: &mut Findings, sums: &mut IndexSums) -> Hash {
+    /// Checks the log; gives the root over its leaves, and how many were walked: a damaged head may say any size, so
+    /// the walk ends where a whole chunk is not there.
+    pub(super) async fn run(&self, findings: &mut Findings, sums: &mut IndexSums) -> (Hash, u64) {
         let log = self.source.log;
         let mut tree = Audit::new(self.head.size, self.head.root, findings.limit());
         let mut cache = HashMap::new();
         let mut last_time = 0;
         while let Some(chunk) = tree.next() {
             let wanted: Vec<TileId> = chunk.tiles.iter().map(|(tile, _)| *tile).collect();
+            if self.is_empty(&chunk).await {
+                let expected = format!("leaves up to size {}", self.head.size);
+                findings.add(
+                    At::Head(log),
+                    "size",
+                    expected,
+                    format!("none from {} on", chunk.start),
+                );
+                return (self.head.root, chunk.start);
+            }
             let tiles = self.source.tiles(&wanted, findings).await;
             let hashes = self
                 .chunk(&chunk, &tiles, &mut cache, &mut last_time, findings, sums)
                 .await;
             if let Err(miscounted) = tree.check(&hashes, &tiles) {
                 findings.add(At::Log(log), "leaves", miscounted.expected, miscounted.got);
-                return self.head.root;
+                return (self.head.root, chunk.start);
             }
         }
         if self.head.size > 0 && last_time != self.head.time {
@@ -92,7 +103,23 @@ impl Pass<'_> {
             add(log, finding, findings);
         }
         findings.skip(audited.more);
-        audited.root
+        (audited.root, self.head.size)
+    }
+
+    /// Whether nothing is stored of a chunk: neither of its first leaves nor the last one.
+    async fn is_empty(&self, chunk: &Chunk) -> bool {
+        // What cannot be read is there, and is told when all of the chunk is read.
+        let mut told = Findings::new(0);
+        let count = u32::try_from(chunk.count).unwrap_or(u32::MAX);
+        let count = count.min(self.source.batch());
+        let last = chunk.start.saturating_add(chunk.count).saturating_sub(1);
+        for (start, count) in [(chunk.start, count), (last, 1)] {
+            let found = self.source.leaves(start, count, &mut told).await;
+            if found.iter().any(Option::is_some) {
+                return false;
+            }
+        }
+        told.finish().more == 0
     }
 
     /// Checks the leaves of a chunk; gives their hashes.
