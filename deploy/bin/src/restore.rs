@@ -112,7 +112,7 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
     }
     if let Some(old) = &args.replaces {
         console.warning(&format!(
-            "never start {} again: there is one history, and it goes on here",
+            "never run {} and this folder side by side: there is one history",
             old.display()
         ));
     }
