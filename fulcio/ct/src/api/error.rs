@@ -5,9 +5,9 @@ use axum::response::{IntoResponse, Response};
 use common_engine::ReadError;
 use common_server::admission::Refused;
 use common_server::reply;
+use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::log::BesideError;
-use http::{HeaderValue, Method, StatusCode, header};
 
 /// Every refusal.
 #[derive(Debug, thiserror::Error)]
@@ -123,3 +123,6 @@ impl IntoResponse for ApiError {
 pub(crate) async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::Method(method)
 }
+
+#[cfg(test)]
+mod tests;

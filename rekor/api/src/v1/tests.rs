@@ -12,6 +12,7 @@
 mod headers;
 mod hostile;
 mod lifecycle;
+mod overload;
 mod replay;
 mod sharding;
 

@@ -10,6 +10,7 @@
 )]
 
 mod hostile;
+mod overload;
 mod reads;
 mod replay;
 mod writes;
