@@ -237,7 +237,10 @@ async fn look(store: &dyn Storage, acknowledged: &AtomicU64) {
         assert!(store.attachment(&size.to_string()).await.unwrap().is_some());
     }
     let rows = store.find(&[IndexKey(1)], u32::MAX).await.unwrap().len() as u64;
-    assert!(rows >= size && rows.is_multiple_of(STEP), "{rows} rows at size {size}");
+    assert!(
+        rows >= size && rows.is_multiple_of(STEP),
+        "{rows} rows at size {size}"
+    );
     let leaves = store.leaves(B, 0, u32::MAX).await.unwrap().len() as u64;
     assert!(
         leaves >= rows && leaves.is_multiple_of(STEP),
