@@ -369,7 +369,7 @@ fn a_start_refuses_every_flipped_byte_that_it_reads_and_names_it() {
 async fn never_served(engine: &Engine, spot: Spot) {
     let named = match spot {
         Spot::LeafData(place, _) | Spot::LeafIndex(place, _) => place.index,
-        Spot::Tile(_, tile, at) if tile == (TileId { level: 0, index: 0 }) => at as u64 / 32,
+        Spot::Tile(_, TileId { level: 0, index: 0 }, at) => at as u64 / 32,
         _ => return,
     };
     let corrupt = match engine.leaf(V1, named).await {

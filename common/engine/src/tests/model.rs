@@ -130,6 +130,9 @@ enum Mutant {
 /// One transition: its name, whether it needs no fault, and where it leads.
 type Step = (&'static str, bool, State);
 
+/// Takes a transition: its name, whether it needs no fault, and what it changes.
+type Push<'a> = &'a mut dyn FnMut(&'static str, bool, &mut dyn FnMut(&mut State));
+
 struct Model(Bounds);
 
 impl Model {
@@ -393,14 +396,7 @@ impl Model {
         reads
     }
 
-    fn commit(
-        &self,
-        state: &State,
-        who: usize,
-        tip: Tree,
-        entry: u8,
-        push: &mut dyn FnMut(&'static str, bool, &mut dyn FnMut(&mut State)),
-    ) {
+    fn commit(&self, state: &State, who: usize, tip: Tree, entry: u8, push: Push<'_>) {
         let to = tip.with(entry);
         let early = |next: &mut State| {
             if self.is(Mutant::PublishesBeforeCommit) {
@@ -462,7 +458,7 @@ impl Model {
         state: &State,
         who: usize,
         (durable, entry, to, conflict): (Tree, u8, Option<Tree>, bool),
-        push: &mut dyn FnMut(&'static str, bool, &mut dyn FnMut(&mut State)),
+        push: Push<'_>,
     ) {
         for (name, good, seen) in self.reads(state) {
             // The store must extend what this writer knows to be durable.
