@@ -78,8 +78,8 @@ pub(crate) async fn size(client: &Client, log: GrownLog) -> Result<u64, ReadErro
             let path = "/api/v1/log";
             let answer = client.get(path).await?.expect(StatusCode::OK)?;
             let info: Value = serde_json::from_slice(&answer).unwrap_or_default();
-            info["treeSize"]
-                .as_u64()
+            info.get("treeSize")
+                .and_then(Value::as_u64)
                 .ok_or_else(|| wrong(path, "no treeSize"))
         }
         GrownLog::V2 => Ok(checkpoint(client).await?.size),
@@ -128,7 +128,7 @@ async fn v1(client: &Client, size: u64, count: usize) -> Result<Vec<Read>, ReadE
         let began = Instant::now();
         let answer = get(client, &by_uuid).await?;
         by_leaf.add(began.elapsed());
-        if self::entry(&answer).is_none_or(|(_, same)| same["body"] != entry["body"]) {
+        if self::entry(&answer).is_none_or(|(_, same)| same.get("body") != entry.get("body")) {
             return Err(wrong(&by_uuid, "another entry than by its index"));
         }
 
@@ -159,15 +159,15 @@ async fn v1(client: &Client, size: u64, count: usize) -> Result<Vec<Read>, ReadE
 fn entry(answer: &[u8]) -> Option<(String, Value)> {
     let entries: serde_json::Map<String, Value> = serde_json::from_slice(answer).ok()?;
     let (uuid, entry) = entries.into_iter().next()?;
-    let proof = entry["verification"]["inclusionProof"]["hashes"].as_array()?;
+    let proof = entry.pointer("/verification/inclusionProof/hashes")?.as_array()?;
     (!proof.is_empty()).then_some((uuid, entry))
 }
 
 /// rekor `pkg/types/hashedrekord/v0.0.1`.
 fn digest(entry: &Value) -> Option<String> {
-    let body = STANDARD.decode(entry["body"].as_str()?).ok()?;
+    let body = STANDARD.decode(entry.get("body")?.as_str()?).ok()?;
     let body: Value = serde_json::from_slice(&body).ok()?;
-    Some(body["spec"]["data"]["hash"]["value"].as_str()?.to_owned())
+    Some(body.pointer("/spec/data/hash/value")?.as_str()?.to_owned())
 }
 
 async fn checkpoint(client: &Client) -> Result<Checkpoint, ReadError> {
@@ -207,7 +207,7 @@ async fn prove(client: &Client, index: u64) -> Result<Vec<u8>, ReadError> {
     let tile = TileId::of_node(0, index);
     let bundle = format!("/api/v2/{}", tile.path(tile.width(size))).replacen("tile/0/", "tile/entries/", 1);
     let bundle = get(client, &bundle).await?;
-    let mut rest = &bundle[..];
+    let mut rest: &[u8] = &bundle;
     let mut leaf: &[u8] = &[];
     for _ in 0..=index % 256 {
         let (length, behind) = rest
@@ -230,10 +230,10 @@ async fn prove(client: &Client, index: u64) -> Result<Vec<u8>, ReadError> {
 /// The request that made a leaf: its members are the body's (rekor-tiles `api/proto/rekor/v2/hashedrekord.proto`).
 fn request(leaf: &[u8]) -> Option<Vec<u8>> {
     let body: Value = serde_json::from_slice(leaf).ok()?;
-    let spec = body["spec"]["hashedRekordV002"].as_object()?;
+    let spec = body.pointer("/spec/hashedRekordV002")?;
     let request = json!({
         "hashedRekordRequestV002": {
-            "digest": spec.get("data")?["digest"],
+            "digest": spec.pointer("/data/digest")?,
             "signature": spec.get("signature")?,
         },
     });
