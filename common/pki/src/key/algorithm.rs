@@ -106,6 +106,21 @@ pub enum HashAlgorithm {
     Sha512,
 }
 
+/// A digest in the making.
+pub struct Hasher(digest::Context);
+
+impl Hasher {
+    /// Adds data.
+    pub fn update(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    /// The digest of all of it.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish().as_ref().to_vec()
+    }
+}
+
 impl HashAlgorithm {
     /// Every hash, weakest first.
     pub const ALL: [HashAlgorithm; 3] = [
@@ -130,6 +145,11 @@ impl HashAlgorithm {
     /// The digest of `data`.
     pub fn digest(self, data: &[u8]) -> Vec<u8> {
         digest::digest(self.backend(), data).as_ref().to_vec()
+    }
+
+    /// For data that comes in pieces.
+    pub fn hasher(self) -> Hasher {
+        Hasher(digest::Context::new(self.backend()))
     }
 
     /// `sha256`, `sha384` or `sha512`, as Rekor writes it.
