@@ -30,6 +30,11 @@ fn decode(engine: &GeneralPurpose, text: &str) -> Option<Vec<u8>> {
     engine.decode(joined).ok()
 }
 
+/// Whether a text is the base64 of these octets.
+pub(crate) fn is_base64_of(text: &str, octets: &[u8]) -> bool {
+    decode_standard(text).is_some_and(|decoded| decoded == octets)
+}
+
 /// Appends padded standard base64.
 pub(crate) fn push_base64(out: &mut String, octets: &[u8]) {
     general_purpose::STANDARD.encode_string(octets, out);

@@ -6,6 +6,7 @@ mod dsse;
 mod error;
 mod hashedrekord;
 mod intoto;
+mod jar;
 mod rekord;
 mod rfc3161;
 mod tuf;
@@ -134,6 +135,7 @@ pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[
     rfc3161::V001,
     tuf::V001,
     alpine::V001,
+    jar::V001,
 ];
 
 /// Semantic versions, as the models' `apiVersion` demands (`rekor openapi.yaml`).

@@ -72,7 +72,7 @@ fn not_implemented(request: &Value) -> Option<String> {
             "error processing entry: the PKI format requested is not supported by this server: pgp"
                 .to_owned(),
         ),
-        "helm" | "rpm" | "jar" => Some(format!(
+        "helm" | "rpm" => Some(format!(
             "error processing entry: entry kind '{kind}' is not enabled for submission on this server"
         )),
         _ => None,
@@ -81,7 +81,7 @@ fn not_implemented(request: &Value) -> Option<String> {
 
 #[test]
 fn the_list_of_missing_kinds_is_about_kinds_that_exist() {
-    for kind in ["helm", "rpm", "jar"] {
+    for kind in ["helm", "rpm"] {
         assert!(Kind::ALL.iter().any(|known| known.as_str() == kind), "{kind}");
     }
 }
