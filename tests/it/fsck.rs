@@ -57,27 +57,32 @@ async fn a_folder_is_clean_under_writes_and_after_a_kill() {
             tokio::spawn(async move {
                 for number in 0.. {
                     let name = format!("writer {writer} entry {number}");
-                    if stop.load(Ordering::Relaxed) || write(&http, &url, &token, &name).await.is_err() {
+                    if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    written.fetch_add(3, Ordering::Relaxed);
+                    // A busy machine may refuse; what it took counts.
+                    if write(&http, &url, &token, &name).await.is_ok() {
+                        written.fetch_add(3, Ordering::Relaxed);
+                    }
                 }
             })
         })
         .collect();
-    for _ in 0..5 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut beside = 0;
+    for _ in 0..60 {
         let before = written.load(Ordering::Relaxed);
         let data = data.clone();
         tokio::task::spawn_blocking(move || fsck(&data))
             .await
             .unwrap()
             .unwrap();
-        assert!(
-            written.load(Ordering::Relaxed) > before,
-            "there were writes meanwhile"
-        );
+        beside += usize::from(written.load(Ordering::Relaxed) > before);
+        if beside == 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    assert_eq!(beside, 5, "checks during which entries were written");
     stack.kill();
     stop.store(true, Ordering::Relaxed);
     for writer in writers {
