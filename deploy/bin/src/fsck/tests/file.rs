@@ -137,7 +137,10 @@ async fn a_byte_flipped_anywhere_in_the_file_is_found_or_has_no_effect() {
         write(at, bytes[at]);
     }
     let [refused, found, without] = counts;
-    assert!(refused > 0 && found > 20 && without > 0, "{refused} {found} {without}");
+    assert!(
+        refused > 0 && found > 20 && without > 0,
+        "{refused} {found} {without}"
+    );
     assert_eq!(
         damaged(folder.path(), &registry, &sound).await,
         Ok(Came::WithoutEffect)
