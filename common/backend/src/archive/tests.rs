@@ -100,7 +100,7 @@ async fn write(engine: &Engine, log: LogId, from: u64, count: u64) {
         let entry = Entry {
             identity: identity(log, &body, &leaf_hash(&body)),
             body: body.into(),
-            aux: bytes::Bytes::new(),
+            aux: Bytes::new(),
             terms: vec!["all".to_owned(), format!("term {n}")],
             attachments: if n % 7 == 0 {
                 vec![Attachment {
