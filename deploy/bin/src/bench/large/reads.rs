@@ -12,6 +12,7 @@ use common_tlog::{TileId, TileSet, leaf_hash};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::bench::grow::GrownLog;
 use crate::bench::report::percentile;
@@ -91,10 +92,9 @@ pub(crate) async fn size(client: &Client, log: GrownLog) -> Result<u64, ReadErro
 /// # Errors
 /// [`ReadError`].
 pub(crate) async fn measure(client: &Client, log: GrownLog, count: usize) -> Result<Vec<Read>, ReadError> {
-    let size = size(client, log).await?;
     match log {
-        GrownLog::V1 => v1(client, size, count).await,
-        GrownLog::V2 => v2(client, size, count).await,
+        GrownLog::V1 => v1(client, size(client, log).await?, count).await,
+        GrownLog::V2 => v2(client, count).await,
     }
 }
 
@@ -178,13 +178,18 @@ async fn checkpoint(client: &Client) -> Result<Checkpoint, ReadError> {
 }
 
 /// The client proves, from tiles; the server finds an entry by its hash when the same is sent again.
-async fn v2(client: &Client, size: u64, count: usize) -> Result<Vec<Read>, ReadError> {
-    let (mut by_index, mut again) = (Times::default(), Times::default());
+async fn v2(client: &Client, count: usize) -> Result<Vec<Read>, ReadError> {
+    let head = checkpoint(client).await?;
+    let (mut by_index, mut proofs, mut again) = (Times::default(), Times::default(), Times::default());
     for _ in 0..count {
-        let index = random(size)?;
+        let index = random(head.size)?;
         let began = Instant::now();
-        let leaf = prove(client, index).await?;
+        let leaf = leaf(client, index, head.size).await?;
         by_index.add(began.elapsed());
+
+        let began = Instant::now();
+        prove(client, index, &head, &leaf).await?;
+        proofs.add(began.elapsed());
 
         let path = "/api/v2/log/entries";
         let request = request(&leaf).ok_or_else(|| wrong(path, "a leaf is not a hashedrekord"))?;
@@ -194,37 +199,46 @@ async fn v2(client: &Client, size: u64, count: usize) -> Result<Vec<Read>, ReadE
         answer.expect(StatusCode::CONFLICT)?;
     }
     Ok(vec![
-        by_index.read("entry and tiles for its proof, by index"),
+        by_index.read("entry by index: a bundle of 256"),
+        proofs.read("proof by index: its tiles, at once"),
         again.read("look-up by leaf hash: the same entry again, signature check included"),
     ])
 }
 
-/// The entry of an index, proven in the newest checkpoint as a client does it (C2SP tlog-tiles).
-async fn prove(client: &Client, index: u64) -> Result<Vec<u8>, ReadError> {
-    let Checkpoint { size, root, .. } = checkpoint(client).await?;
-    let failed = |what| wrong(&format!("proof of leaf {index}"), what);
-    let plan = Plan::inclusion(index, size).map_err(|_| failed("no plan"))?;
+/// The leaf of an index, from its bundle (C2SP tlog-tiles "Log Entries").
+async fn leaf(client: &Client, index: u64, size: u64) -> Result<Vec<u8>, ReadError> {
     let tile = TileId::of_node(0, index);
-    let bundle = format!("/api/v2/{}", tile.path(tile.width(size))).replacen("tile/0/", "tile/entries/", 1);
-    let bundle = get(client, &bundle).await?;
+    let path = format!("/api/v2/{}", tile.path(tile.width(size))).replacen("tile/0/", "tile/entries/", 1);
+    let bundle = get(client, &path).await?;
+    let short = || wrong(&path, "a short bundle");
     let mut rest: &[u8] = &bundle;
     let mut leaf: &[u8] = &[];
     for _ in 0..=index % 256 {
-        let (length, behind) = rest
-            .split_first_chunk::<2>()
-            .ok_or_else(|| failed("a short bundle"))?;
-        let split = behind.split_at_checked(usize::from(u16::from_be_bytes(*length)));
-        (leaf, rest) = split.ok_or_else(|| failed("a short bundle"))?;
+        let (length, behind) = rest.split_first_chunk::<2>().ok_or_else(short)?;
+        (leaf, rest) = behind
+            .split_at_checked(usize::from(u16::from_be_bytes(*length)))
+            .ok_or_else(short)?;
+    }
+    Ok(leaf.to_vec())
+}
+
+/// Proves the leaf in a checkpoint as a client does it, from tiles that are asked for together.
+async fn prove(client: &Client, index: u64, head: &Checkpoint, leaf: &[u8]) -> Result<(), ReadError> {
+    let failed = |what| wrong(&format!("proof of leaf {index}"), what);
+    let plan = Plan::inclusion(index, head.size).map_err(|_| failed("no plan"))?;
+    let mut asked = JoinSet::new();
+    for (tile, width) in plan.tiles() {
+        let (client, path) = (client.clone(), format!("/api/v2/{}", tile.path(width)));
+        asked.spawn(async move { Ok::<_, ReadError>((tile, get(&client, &path).await?)) });
     }
     let mut nodes = TileSet::new();
-    for (tile, width) in plan.tiles() {
-        let bytes = get(client, &format!("/api/v2/{}", tile.path(width))).await?;
+    while let Some(tile) = asked.join_next().await {
+        let (tile, bytes) = tile.map_err(|_| failed("a request was lost"))??;
         nodes.insert(tile, bytes.to_vec());
     }
     let proof = plan.evaluate(&nodes).map_err(|_| failed("a tile is missing"))?;
-    verify_inclusion(index, size, &leaf_hash(leaf), &proof, &root)
-        .map_err(|_| failed("it does not verify"))?;
-    Ok(leaf.to_vec())
+    verify_inclusion(index, head.size, &leaf_hash(leaf), &proof, &head.root)
+        .map_err(|_| failed("it does not verify"))
 }
 
 /// The request that made a leaf: its members are the body's (rekor-tiles `api/proto/rekor/v2/hashedrekord.proto`).
