@@ -14,8 +14,8 @@ fn shell_scripts_parse() {
     for path in tracked_files() {
         let shell = path.extension() == Some(OsStr::new("sh"))
             || std::fs::read(root().join(&path)).is_ok_and(|text| text.starts_with(SHELL.as_bytes()));
-        if shell && !succeeds("bash", &["-n".as_ref(), path.as_os_str()]) {
-            findings.push(path.display().to_string());
+        if shell && let Err(said) = run("bash", &["-n".as_ref(), path.as_os_str()]) {
+            findings.push(format!("{}: {said}", path.display()));
         }
     }
     none("shell scripts that do not parse", findings);
@@ -24,7 +24,7 @@ fn shell_scripts_parse() {
 #[test]
 fn the_comparison_with_the_peers_starts_and_its_table_is_right() {
     let help = ["-B", "tests/bench/peers", "--help"].map(OsStr::new);
-    assert!(succeeds("python3", &help), "tests/bench/peers --help");
+    run("python3", &help).unwrap();
     let table = [
         "-B",
         "-m",
@@ -34,17 +34,19 @@ fn the_comparison_with_the_peers_starts_and_its_table_is_right() {
         "tests/bench",
     ]
     .map(OsStr::new);
-    assert!(succeeds("python3", &table), "the tests in tests/bench");
+    run("python3", &table).unwrap();
 }
 
-fn succeeds(program: &str, arguments: &[&OsStr]) -> bool {
+/// Runs a program in the root of the repository; gives what it said if it failed.
+fn run(program: &str, arguments: &[&OsStr]) -> Result<(), String> {
     let out = Command::new(program)
         .args(arguments)
         .current_dir(root())
         .output()
         .unwrap();
-    if !out.status.success() {
-        eprintln!("{}", String::from_utf8_lossy(&out.stderr));
+    if out.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&out.stderr).into_owned())
     }
-    out.status.success()
 }

@@ -62,6 +62,15 @@ pub struct SignedData<'a> {
     parts: Parts<'a>,
 }
 
+/// A timestamp that is kept beside the signature it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct SignatureTimestamp<'a> {
+    /// DER of the token.
+    pub token: &'a [u8],
+    /// What it is about.
+    pub signature: &'a [u8],
+}
+
 /// The elements around the content as they came.
 #[derive(Debug)]
 struct Parts<'a> {
@@ -127,16 +136,19 @@ impl<'a> SignedData<'a> {
             .collect()
     }
 
-    /// Timestamp tokens over the signers' signatures, each with the signature it is about (RFC 3161 appendix A).
+    /// Timestamps over the signers' signatures (RFC 3161 appendix A).
     ///
     /// # Errors
     /// Unsigned attributes that do not parse.
-    pub fn timestamps(&self) -> Result<Vec<(&'a [u8], &'a [u8])>, CmsError> {
+    pub fn timestamps(&self) -> Result<Vec<SignatureTimestamp<'a>>, CmsError> {
         let mut found = Vec::new();
         for signer in &self.signers {
             for (kind, values) in attributes(signer.unsigned.unwrap_or_default())? {
                 if kind == oid::SIGNATURE_TIME_STAMP {
-                    found.push((values, signer.signature));
+                    found.push(SignatureTimestamp {
+                        token: values,
+                        signature: signer.signature,
+                    });
                 }
             }
         }
@@ -256,10 +268,11 @@ impl SignerInfo<'_> {
             if content_type != oid::DATA {
                 return Err(CmsError::Malformed("no signed attributes"));
             }
-            return Ok(match key.algorithm() {
-                KeyAlgorithm::Ed25519 => key.verify(self.hash, content, self.signature)?,
-                _ => key.verify_digest(self.hash, &digest, self.signature)?,
-            });
+            let verified = match key.algorithm() {
+                KeyAlgorithm::Ed25519 => key.verify(self.hash, content, self.signature),
+                _ => key.verify_digest(self.hash, &digest, self.signature),
+            };
+            return verified.map_err(CmsError::from);
         };
         let attributes = attributes(contents)?;
         let value = |kind| {

@@ -204,7 +204,11 @@ impl Flow {
                 let wanted = within(self.finished, passed, wait);
                 // Down at once, for whoever is let in now waits behind all of them; up half way, for one window is a
                 // small sample.
-                if wanted < self.limit { wanted } else { self.limit.midpoint(wanted) }
+                if wanted < self.limit {
+                    wanted
+                } else {
+                    self.limit.midpoint(wanted)
+                }
             } else if self.refused == 0 {
                 self.limit.saturating_add(self.limit.div_ceil(4))
             } else {

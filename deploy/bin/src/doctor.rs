@@ -85,9 +85,15 @@ pub(crate) fn frozen_line(log: &LogInfo) -> String {
 
 /// The kinds of logs that the instance says are frozen.
 async fn frozen_logs(client: &Client) -> Vec<LogKind> {
-    let body = client.get("/readyz").await.map(|answer| answer.body).unwrap_or_default();
+    let body = client
+        .get("/readyz")
+        .await
+        .map(|answer| answer.body)
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&body).into_owned();
-    let kinds = text.lines().filter_map(|line| line.strip_prefix(FROZEN)?.split(' ').next());
+    let kinds = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(FROZEN)?.split(' ').next());
     kinds.filter_map(LogKind::from_name).collect()
 }
 

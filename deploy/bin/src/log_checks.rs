@@ -40,12 +40,12 @@ pub(crate) fn of(registry: &Registry, log: &StoredLog) -> Option<LogCheck> {
         LogKind::RekorV1 => Role::RekorV1,
         LogKind::RekorV2 => Role::RekorV2,
     };
-    let matching = registry.by_role(role).into_iter().filter_map(|record| {
+    let mut matching = registry.by_role(role).into_iter().filter_map(|record| {
         let key = record.public_key().ok()?;
         let (spec, kind) = by_key(&log.info.spec, record, key)?;
         (spec == log.info.spec).then_some((spec, kind))
     });
-    let (spec, kind) = matching.last()?;
+    let (spec, kind) = matching.next_back()?;
     Some(LogCheck {
         id: log.info.id,
         spec,

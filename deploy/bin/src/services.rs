@@ -9,7 +9,9 @@ use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use common_bundle::trust::Role;
-use common_engine::{Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, LogState, Options, Storage, StoredLog};
+use common_engine::{
+    Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, LogState, Options, Storage, StoredLog,
+};
 use common_pki::key::Signer;
 use common_server::reply;
 use deploy_issuer::{Exposure, Issuer};
@@ -362,7 +364,10 @@ fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) ->
             );
         }
         // A frozen log is as it should be: whoever asks is told, and sent requests all the same.
-        let frozen = engine.logs().into_iter().filter(|log| log.state == LogState::Frozen);
+        let frozen = engine
+            .logs()
+            .into_iter()
+            .filter(|log| log.state == LogState::Frozen);
         let lines = frozen.map(|log| frozen_line(&log));
         std::iter::once("ready\n".to_owned())
             .chain(lines)

@@ -179,7 +179,9 @@ pub async fn check(
         let before = run.found();
         let (hashes, tiles) = run.chunk(&chunk, dialect).await?;
         // A checkpoint may say any size: where nothing of a whole chunk is served, nothing follows.
-        if run.found().saturating_sub(before) >= chunk.count.div_ceil(u64::from(FULL_WIDTH)) && tiles.is_empty() {
+        if run.found().saturating_sub(before) >= chunk.count.div_ceil(u64::from(FULL_WIDTH))
+            && tiles.is_empty()
+        {
             break;
         }
         progress(chunk.start.saturating_add(chunk.count), checkpoint.size);

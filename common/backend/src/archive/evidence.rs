@@ -137,7 +137,7 @@ pub fn decide(log: &StoredLog, seen: &[Seen], word: Word) -> Result<Verdict, Ref
         };
     }
     let ends_here = |s: &&Seen| s.kind == Kind::Record && s.published.size == head.size;
-    if word.nothing_since || of_log.iter().any(|s| ends_here(s)) {
+    if word.nothing_since || of_log.iter().any(ends_here) {
         Ok(Verdict::Continues)
     } else if word.freeze {
         Ok(Verdict::Frozen)

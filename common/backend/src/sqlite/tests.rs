@@ -123,7 +123,7 @@ async fn a_damaged_tile_leaf_or_root_is_refused_at_start() {
     for (damage, named) in [
         (
             "UPDATE tiles SET hashes = zeroblob(length(hashes)) WHERE tile = (1 << 44) + 1",
-            "root",
+            "leaf 256",
         ),
         (
             "UPDATE leaves SET data = CAST(data || 'x' AS BLOB) WHERE place = (1 << 40) + 258",

@@ -230,7 +230,8 @@ mod tests {
                 fs::write(&path, n.to_string()).unwrap();
             }
         });
-        let error = collect(&layout, true).unwrap_err();
+        // A copy may fall between two of its lines being scheduled.
+        let error = (0..1_000).find_map(|_| collect(&layout, true).err()).unwrap();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         writer.join().unwrap();
         assert!(matches!(error, CollectError::Restless(_)), "{error}");

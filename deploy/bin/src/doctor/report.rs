@@ -113,7 +113,10 @@ impl Report {
                     console.skipped(&link.to_string(), &format!("not examined, it needs {because}"));
                 }
                 Outcome::Frozen => {
-                    console.skipped(&link.to_string(), "frozen: its log is read and never written again");
+                    console.skipped(
+                        &link.to_string(),
+                        "frozen: its log is read and never written again",
+                    );
                 }
             }
         }

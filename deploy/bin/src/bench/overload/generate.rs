@@ -221,7 +221,8 @@ async fn client(shared: Rc<Shared>, mut stream: TcpStream, first: Instant, betwe
             }
         }
         input.clear();
-        match connect(shared.requests.borrow().address).await {
+        let address = shared.requests.borrow().address;
+        match connect(address).await {
             Ok(fresh) => stream = fresh,
             Err(_) => return shared.failed("connect"),
         }

@@ -126,15 +126,15 @@ fn inflate(file: &mut impl Read, budget: &mut u64) -> Result<Vec<u8>, Invalid> {
 
 /// A timestamp over the signature is optional, and has to be one if it is there (RFC 3161 appendix A).
 fn check_timestamps(signature: &SignedData<'_>) -> Result<(), Invalid> {
-    for (token, signed) in signature.timestamps()? {
-        let token = SignedData::from_der(token)?;
+    for timestamp in signature.timestamps()? {
+        let token = SignedData::from_der(timestamp.token)?;
         let content = token
             .content
             .filter(|_| token.content_type == oid::TST_INFO)
             .ok_or(Invalid::Package("the timestamp in the JAR is none"))?;
         token.verify(content)?;
         let info = common_pki::tsp::TstInfo::from_der(content)?;
-        if !info.imprint.is_of(signed) {
+        if !info.imprint.is_of(timestamp.signature) {
             return Err(Invalid::Package(
                 "the timestamp in the JAR is of another signature",
             ));
