@@ -165,7 +165,7 @@ async fn a_reload_waits_for_a_commit_that_is_applied_late() {
     );
     let own = Arc::clone(&store);
     let lost = tokio::spawn(async move { own.commit(&batch(LOG, 0)).await });
-    let in_commit = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'";
+    let in_commit = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'";
     while server.sql(&name, in_commit).trim() != "1" {}
     // The session is cut on our side: the server goes on.
     lost.abort();
