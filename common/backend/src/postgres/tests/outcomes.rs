@@ -155,11 +155,11 @@ async fn a_reload_waits_for_a_commit_that_is_applied_late() {
     let name = server.database();
     let store = Arc::new(store(&server, &name).await);
     create(&store, LOG).await;
-    // `COMMIT` takes three seconds on the server, longer than it takes to see it there.
+    // `COMMIT` takes a while on the server, but less than it takes to notice that its client is gone (2 s, `session`).
     server.sql(
         &name,
         "SET search_path = sigbox; CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
-         PERFORM pg_sleep(3); RETURN NULL; END $$; \
+         PERFORM pg_sleep(1.5); RETURN NULL; END $$; \
          CREATE CONSTRAINT TRIGGER failing AFTER INSERT ON leaves DEFERRABLE INITIALLY DEFERRED \
          FOR EACH ROW EXECUTE FUNCTION slow()",
     );
