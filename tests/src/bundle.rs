@@ -18,6 +18,8 @@ pub struct Part {
 enum Form {
     /// Base64 of bytes: one byte in the middle is changed.
     Bytes,
+    /// Base64 of JSON: a letter or digit behind the middle becomes another, so that it is JSON still, and any base64 in it too.
+    Json,
     /// A signed note: the root hash, or the signature.
     NoteRoot,
     NoteSignature,
@@ -48,7 +50,7 @@ pub const PARTS: [Part; 9] = [
     Part {
         name: "entry body",
         pointer: "/verificationMaterial/tlogEntries/0/canonicalizedBody",
-        form: Form::Bytes,
+        form: Form::Json,
     },
     Part {
         name: "inclusion proof",
@@ -107,15 +109,21 @@ impl Part {
         let mut bundle = bundle.clone();
         let text = bundle.pointer(self.pointer)?.as_str()?.to_owned();
         let changed = match self.form {
-            Form::Bytes => flip_base64(&text, |len| len / 2),
+            Form::Bytes => flip_base64(&text, |bytes| bytes.len() / 2),
+            Form::Json => flip_base64(&text, |bytes| {
+                let stays = |at: &usize| {
+                    bytes[*at].is_ascii_alphanumeric() && (bytes[*at] ^ 1).is_ascii_alphanumeric()
+                };
+                (bytes.len() / 2..bytes.len()).find(stays).unwrap()
+            }),
             Form::NoteRoot => {
                 let root = text.lines().nth(2)?;
-                text.replace(root, &flip_base64(root, |len| len / 2))
+                text.replace(root, &flip_base64(root, |bytes| bytes.len() / 2))
             }
             Form::NoteSignature => {
                 let signature = text.trim_end().rsplit(' ').next()?;
                 // Past the four bytes of key hint and the frame of a DER signature.
-                text.replace(signature, &flip_base64(signature, |len| len - 8))
+                text.replace(signature, &flip_base64(signature, |bytes| bytes.len() - 8))
             }
         };
         *bundle.pointer_mut(self.pointer)? = Value::String(changed);
@@ -123,9 +131,9 @@ impl Part {
     }
 }
 
-fn flip_base64(text: &str, at: impl Fn(usize) -> usize) -> String {
+fn flip_base64(text: &str, at: impl Fn(&[u8]) -> usize) -> String {
     let mut bytes = BASE64_STANDARD.decode(text).unwrap();
-    let index = at(bytes.len());
+    let index = at(&bytes);
     bytes[index] ^= 1;
     BASE64_STANDARD.encode(bytes)
 }
