@@ -7,11 +7,6 @@ use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::Note;
 use common_tlog::notekey::{NoteKey, NoteKeyError, VerifierKey};
 
-/// SubjectPublicKeyInfo of an Ed25519 key up to its 32 octets (RFC 8410 §4).
-const ED25519_SPKI: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
-
 /// The public key of a log.
 #[derive(Clone, Debug)]
 pub struct LogKey {
@@ -48,12 +43,12 @@ impl LogKey {
             return Ok(Self::from_public_key(key));
         }
         let VerifierKey { name, key: form } = VerifierKey::parse(text)?;
-        let spki = match &form {
-            NoteKey::Ed25519(raw) => [ED25519_SPKI.as_slice(), raw].concat(),
-            NoteKey::Ecdsa(spki) | NoteKey::Rsa(spki) => spki.clone(),
+        let key = match &form {
+            NoteKey::Ed25519(raw) => PublicKey::from_ed25519(raw),
+            NoteKey::Ecdsa(spki) | NoteKey::Rsa(spki) => PublicKey::from_spki_der(spki),
             NoteKey::Cosigner(_) | NoteKey::TreeHead(_) => return Err(KeyError::Kind),
         };
-        let key = PublicKey::from_spki_der(&spki).map_err(|error| KeyError::Key(error.to_string()))?;
+        let key = key.map_err(|error| KeyError::Key(error.to_string()))?;
         Ok(Self {
             key,
             forms: vec![form],

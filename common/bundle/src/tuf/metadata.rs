@@ -262,11 +262,6 @@ impl Root {
     }
 }
 
-/// SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410 §4).
-const ED25519_SPKI: &[u8] = &[
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
-
 impl Key {
     /// How metadata carries `key`, in the one form that all clients read.
     pub fn new(key: &PublicKey) -> Result<Self, TufError> {
@@ -296,8 +291,8 @@ impl Key {
     fn public_key(&self) -> Option<PublicKey> {
         let key = match self.keytype.as_str() {
             "ed25519" => {
-                let key = hex::decode(&self.keyval.public).ok()?;
-                PublicKey::from_spki_der(&[ED25519_SPKI, &key].concat()).ok()?
+                let key = hex::decode(&self.keyval.public).ok()?.try_into().ok()?;
+                PublicKey::from_ed25519(&key).ok()?
             }
             "ecdsa" | "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" => {
                 PublicKey::from_pem(&self.keyval.public).ok()?

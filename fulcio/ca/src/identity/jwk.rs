@@ -160,11 +160,6 @@ fn ec(members: &Members) -> Result<(Jws, ParsedPublicKey), &'static str> {
     Ok((algorithm, key))
 }
 
-/// What stands before the 32 octets in a SubjectPublicKeyInfo (RFC 8410 §4).
-const ED25519_SPKI: &[u8] = &[
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
-
 fn okp(members: &Members) -> Result<(Jws, ParsedPublicKey), &'static str> {
     if members.crv.as_deref() != Some("Ed25519") {
         return Err("crv is not Ed25519");
@@ -173,7 +168,7 @@ fn okp(members: &Members) -> Result<(Jws, ParsedPublicKey), &'static str> {
     let x: [u8; 32] = member(members.x.as_ref())?
         .try_into()
         .map_err(|_| "x does not have 32 octets")?;
-    PublicKey::from_spki_der(&[ED25519_SPKI, x.as_slice()].concat())
+    PublicKey::from_ed25519(&x)
         .map_err(|_| "not an Ed25519 key")?
         .check_strength()
         .map_err(|_| "an Ed25519 key of small order verifies signatures nobody made")?;
