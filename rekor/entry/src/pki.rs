@@ -57,46 +57,64 @@ impl Format {
     pub(crate) fn key(self, key: &[u8]) -> Result<Key, Invalid> {
         match self {
             Self::Pgp => Err(Invalid::FormatNotSupported(self.name())),
-            Self::Minisign => minisign::PublicKey::parse(key).map(|key| Key {
-                canonical: key.canonical().into_bytes(),
-                subjects: Vec::new(),
-            }),
-            Self::X509 => Verifier::from_pem(key).map(|verifier| Key {
-                canonical: verifier.canonical_pem().as_bytes().to_vec(),
-                subjects: verifier.subjects().to_vec(),
-            }),
-            Self::Ssh => ssh::PublicKey::parse(key).map(|key| Key {
-                canonical: key.canonical().into_bytes(),
-                subjects: key.subjects(),
-            }),
+            Self::Minisign => Ok(Key::minisign(&minisign::PublicKey::parse(key)?)),
+            Self::X509 => Ok(Key::x509(&Verifier::from_pem(key)?)),
+            Self::Ssh => Ok(Key::ssh(&ssh::PublicKey::parse(key)?)),
         }
     }
 
-    /// The canonical form of a detached signature.
-    pub(crate) fn canonical_signature(self, signature: &[u8]) -> Result<Vec<u8>, Invalid> {
-        match self {
-            Self::Pgp => Err(Invalid::FormatNotSupported(self.name())),
-            Self::Minisign => Ok(minisign::Signature::parse(signature)?.canonical().into_bytes()),
-            Self::X509 => Ok(signature.to_vec()),
-            Self::Ssh => ssh::Signature::parse(signature)?
-                .canonical()
-                .map(String::into_bytes),
-        }
-    }
-
-    /// Verifies a detached signature over a message.
-    pub(crate) fn verify(self, key: &[u8], signature: &[u8], message: &[u8]) -> Result<(), Invalid> {
+    /// Reads a detached signature and the key it is by; it is not verified yet.
+    pub(crate) fn detached(self, key: &[u8], signature: &[u8]) -> Result<Detached, Invalid> {
         match self {
             Self::Pgp => Err(Invalid::FormatNotSupported(self.name())),
             Self::Minisign => {
-                minisign::Signature::parse(signature)?.verify(&minisign::PublicKey::parse(key)?, message)
+                let signature = minisign::Signature::parse(signature)?;
+                minisign::PublicKey::parse(key).map(|key| Detached::Minisign(signature, key))
             }
-            Self::X509 => {
-                let verifier = Verifier::from_pem(key)?;
+            Self::X509 => Verifier::from_pem(key).map(|key| Detached::X509(signature.to_vec(), key)),
+            Self::Ssh => {
+                let signature = Box::new(ssh::Signature::parse(signature)?);
+                ssh::PublicKey::parse(key).map(|key| Detached::Ssh(signature, key))
+            }
+        }
+    }
+}
+
+/// A detached signature with the key it is by.
+pub(crate) enum Detached {
+    Minisign(minisign::Signature, minisign::PublicKey),
+    X509(Vec<u8>, Verifier),
+    Ssh(Box<ssh::Signature>, ssh::PublicKey),
+}
+
+impl Detached {
+    /// Verifies it over a message.
+    pub(crate) fn verify(&self, message: &[u8]) -> Result<(), Invalid> {
+        match self {
+            Self::Minisign(signature, key) => signature.verify(key, message),
+            Self::X509(signature, verifier) => {
                 verifier.check_chain()?;
-                verify_x509(&verifier, signature, message)
+                verify_x509(verifier, signature, message)
             }
-            Self::Ssh => ssh::Signature::parse(signature)?.verify(&ssh::PublicKey::parse(key)?, message),
+            Self::Ssh(signature, key) => signature.verify(key, message),
+        }
+    }
+
+    /// The signature's canonical form.
+    pub(crate) fn signature(&self) -> Result<Vec<u8>, Invalid> {
+        match self {
+            Self::Minisign(signature, _) => Ok(signature.canonical().into_bytes()),
+            Self::X509(signature, _) => Ok(signature.clone()),
+            Self::Ssh(signature, _) => signature.canonical().map(String::into_bytes),
+        }
+    }
+
+    /// The key as it is logged.
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Self::Minisign(_, key) => Key::minisign(key),
+            Self::X509(_, verifier) => Key::x509(verifier),
+            Self::Ssh(_, key) => Key::ssh(key),
         }
     }
 }
@@ -106,6 +124,29 @@ pub(crate) struct Key {
     pub(crate) canonical: Vec<u8>,
     /// Addresses and other names that the key carries.
     pub(crate) subjects: Vec<String>,
+}
+
+impl Key {
+    fn minisign(key: &minisign::PublicKey) -> Self {
+        Self {
+            canonical: key.canonical().into_bytes(),
+            subjects: Vec::new(),
+        }
+    }
+
+    fn x509(verifier: &Verifier) -> Self {
+        Self {
+            canonical: verifier.canonical_pem().as_bytes().to_vec(),
+            subjects: verifier.subjects().to_vec(),
+        }
+    }
+
+    fn ssh(key: &ssh::PublicKey) -> Self {
+        Self {
+            canonical: key.canonical().into_bytes(),
+            subjects: key.subjects(),
+        }
+    }
 }
 
 /// Over SHA-256 whatever the curve (`sigstore pkg/signature/verifier.go LoadVerifierWithOpts`); Ed25519 over the message.

@@ -17,7 +17,7 @@ const SIGNATURE: usize = 2 + 8 + 64;
 /// Algorithm, key number, and the 32 octets of a key.
 const KEY: usize = 2 + 8 + 32;
 
-pub(super) struct Signature([u8; SIGNATURE]);
+pub(crate) struct Signature([u8; SIGNATURE]);
 
 impl Signature {
     /// Four lines of minisign, or two of signify.
@@ -60,7 +60,7 @@ impl Signature {
     }
 }
 
-pub(super) struct PublicKey([u8; KEY]);
+pub(crate) struct PublicKey([u8; KEY]);
 
 impl PublicKey {
     /// The key file, its second line alone, or the bare 32 octets that Rekor once logged (`rekor` issue 562).

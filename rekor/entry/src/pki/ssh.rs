@@ -18,7 +18,7 @@ const LABEL: &str = "SSH SIGNATURE";
 /// The only namespace that is taken: a signature for another purpose proves nothing about a file.
 const NAMESPACE: &str = "file";
 
-pub(super) struct PublicKey(ssh_key::PublicKey);
+pub(crate) struct PublicKey(ssh_key::PublicKey);
 
 impl PublicKey {
     /// The first key of an `authorized_keys` file, whose options say nothing here.
@@ -53,7 +53,7 @@ impl PublicKey {
     }
 }
 
-pub(super) struct Signature(SshSig);
+pub(crate) struct Signature(SshSig);
 
 impl Signature {
     pub(super) fn parse(text: &[u8]) -> Result<Self, Invalid> {

@@ -12,12 +12,12 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::error::Invalid;
-use crate::index::{IndexKeys, sha256_hex};
+use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::verifier::Verifier;
 
@@ -34,7 +34,7 @@ struct Spec<'a> {
     #[serde(borrow)]
     package: Option<Object<Package<'a>>>,
     #[serde(borrow)]
-    public_key: Option<Object<PublicKey<'a>>>,
+    public_key: Option<Object<Content<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -46,12 +46,6 @@ struct Package<'a> {
     /// In the committed form only.
     #[serde(default)]
     pkginfo: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct PublicKey<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
 }
 
 /// A spec whose fields are there and well formed.
@@ -81,7 +75,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         });
     }
     // Upstream's decoder drops a key without content.
-    let key = public_key.and_then(|Object(key)| key.content.filter(|content| !content.is_empty()));
+    let key = public_key.and_then(|Object(key)| key.filled());
     let key = schema.required("publicKey", key);
     schema.finish()?;
     if let Some(hash) = &hash {
@@ -106,16 +100,10 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         // The form that is in the log, which was verified when it came.
         (None, Some(hash), Purpose::Find) => (hash.to_string(), parsed.pkginfo),
         (None, _, _) => return Err(Invalid::NotInsertable("package content")),
-        (Some(content), given, _) => {
-            let hash = sha256_hex(content);
-            if let Some(given) = given.as_deref().filter(|given| *given != hash) {
-                return Err(Invalid::HashMismatch {
-                    expected: given.to_owned(),
-                    got: hash,
-                });
-            }
-            (hash, package::verify(content, parsed.verifier.key())?)
-        }
+        (Some(content), given, _) => (
+            hash_of(content, given.as_deref())?,
+            package::verify(content, parsed.verifier.key())?,
+        ),
     };
     Ok(Canonical {
         kind: V001.kind.as_str(),

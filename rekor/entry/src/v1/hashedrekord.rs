@@ -6,7 +6,7 @@ use common_pki::key::{HashAlgorithm, KeyAlgorithm};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
@@ -45,13 +45,7 @@ struct Signature<'a> {
     #[serde(borrow)]
     content: Option<Text<'a>>,
     #[serde(borrow)]
-    public_key: Option<Object<PublicKey<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct PublicKey<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
+    public_key: Option<Object<Content<'a>>>,
 }
 
 /// A spec whose fields are there and well formed.
@@ -92,7 +86,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         .filter(|text| !text.is_empty())
         .ok_or(Invalid::Missing("signature content"))?;
     let signature = decode_standard(&content).ok_or(Invalid::Base64("signature content"))?;
-    let Object(PublicKey { content }) = public_key.ok_or(Invalid::Missing("public key"))?;
+    let Object(Content { content }) = public_key.ok_or(Invalid::Missing("public key"))?;
     let pem = decode_standard(&content.unwrap_or_default()).ok_or(Invalid::Base64("public key content"))?;
     let verifier = Verifier::from_pem(&pem)?;
     let (hash, hex) = (

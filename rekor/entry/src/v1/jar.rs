@@ -12,7 +12,7 @@ use common_pki::pem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
@@ -33,17 +33,9 @@ const PKCS7_LABEL: &str = "PKCS7";
 #[derive(Deserialize)]
 struct Spec<'a> {
     #[serde(borrow)]
-    archive: Option<Object<Archive<'a>>>,
+    archive: Option<Object<Artifact<'a>>>,
     #[serde(borrow)]
     signature: Option<Object<Signature<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Archive<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    hash: Option<Object<HashSpec<'a>>>,
 }
 
 /// In the committed form only.
@@ -53,13 +45,7 @@ struct Signature<'a> {
     #[serde(borrow)]
     content: Option<Text<'a>>,
     #[serde(borrow)]
-    public_key: Option<Object<PublicKey<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct PublicKey<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
+    public_key: Option<Object<Content<'a>>>,
 }
 
 /// What is logged of an archive.
@@ -135,13 +121,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         (None, Purpose::Submit(_)) => return Err(Invalid::NotInsertable("archive content")),
         (Some(content), _) => {
             let jar = decode_standard(content).ok_or(Invalid::Base64("archive content"))?;
-            let hash = sha256_hex(&jar);
-            if let Some(given) = parsed.hash.as_deref().filter(|given| *given != hash) {
-                return Err(Invalid::HashMismatch {
-                    expected: given.to_owned(),
-                    got: hash,
-                });
-            }
+            let hash = hash_of(&jar, parsed.hash.as_deref())?;
             let (signature, certificate) = archive::verify(&jar)?;
             Signed {
                 hash,

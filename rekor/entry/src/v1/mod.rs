@@ -19,6 +19,7 @@ pub use error::EntryError;
 use crate::Canonical;
 use crate::committed::CommittedEntry;
 use crate::error::{FieldError, FieldRule, Invalid};
+use crate::index::sha256_hex;
 use crate::json::{Object, Text};
 use crate::policy::AlgorithmPolicy;
 
@@ -312,6 +313,41 @@ struct HashSpec<'a> {
     algorithm: Option<Text<'a>>,
     #[serde(borrow)]
     value: Option<Text<'a>>,
+}
+
+/// A member that holds base64 and nothing else: a key, a timestamp.
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+}
+
+impl<'a> Content<'a> {
+    /// The content, unless it is empty: upstream's decoders drop it then.
+    fn filled(self) -> Option<Text<'a>> {
+        self.content.filter(|content| !content.is_empty())
+    }
+}
+
+/// What was signed: its content when it is proposed, its hash alone in the log.
+#[derive(Deserialize)]
+struct Artifact<'a> {
+    #[serde(borrow)]
+    content: Option<Text<'a>>,
+    #[serde(borrow)]
+    hash: Option<Object<HashSpec<'a>>>,
+}
+
+/// The SHA-256 of a content, in hex, which has to be the one given, if one is.
+fn hash_of(content: &[u8], given: Option<&str>) -> Result<String, Invalid> {
+    let hash = sha256_hex(content);
+    match given {
+        Some(given) if given != hash => Err(Invalid::HashMismatch {
+            expected: given.to_owned(),
+            got: hash,
+        }),
+        _ => Ok(hash),
+    }
 }
 
 /// Names of a hash's algorithm and value, as go-openapi reports them.

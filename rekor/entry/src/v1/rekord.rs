@@ -5,12 +5,12 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::{FieldRule, Invalid};
-use crate::index::{IndexKeys, sha256_hex};
+use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::pki::{Format, Key};
 
@@ -24,17 +24,9 @@ pub(crate) const V001: Implementation = Implementation {
 #[derive(Deserialize)]
 struct Spec<'a> {
     #[serde(borrow)]
-    data: Option<Object<Data<'a>>>,
+    data: Option<Object<Artifact<'a>>>,
     #[serde(borrow)]
     signature: Option<Object<Signature<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
-    #[serde(borrow)]
-    hash: Option<Object<HashSpec<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -45,13 +37,7 @@ struct Signature<'a> {
     #[serde(borrow)]
     content: Option<Text<'a>>,
     #[serde(borrow)]
-    public_key: Option<Object<PublicKey<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct PublicKey<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
+    public_key: Option<Object<Content<'a>>>,
 }
 
 /// A spec whose fields are there and well formed.
@@ -98,7 +84,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         {
             key = schema.required(
                 "signature.signature.publicKey.signature.publicKey.content",
-                public_key.content.filter(|text| !text.is_empty()),
+                public_key.filled(),
             );
         }
     }
@@ -129,30 +115,20 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         // The form that is in the log, which was verified when it came.
         (None, Some(hash), Purpose::Find) => hash.to_string(),
         (None, _, _) => return Err(Invalid::NoContent),
-        (Some(content), given, _) => verify(&parsed, content, given.as_deref())?,
+        (Some(content), given, _) => hash_of(content, given.as_deref())?,
     };
-    let key = parsed.format.key(&parsed.key)?;
-    let signature = parsed.format.canonical_signature(&parsed.signature)?;
+    let detached = parsed.format.detached(&parsed.key, &parsed.signature)?;
+    if let Some(content) = &parsed.content {
+        detached.verify(content)?;
+    }
+    let key = detached.key();
     Ok(Canonical {
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
-        body: body(&hash, &signature, parsed.format, &key.canonical),
+        body: body(&hash, &detached.signature()?, parsed.format, &key.canonical),
         index_keys: index_keys(&key, &hash),
         attachment: None,
     })
-}
-
-/// Verifies the signature, and gives the hash of the content.
-fn verify(parsed: &Parsed<'_>, content: &[u8], given: Option<&str>) -> Result<String, Invalid> {
-    let hash = sha256_hex(content);
-    if let Some(given) = given.filter(|given| *given != hash) {
-        return Err(Invalid::HashMismatch {
-            expected: given.to_owned(),
-            got: hash,
-        });
-    }
-    parsed.format.verify(&parsed.key, &parsed.signature, content)?;
-    Ok(hash)
 }
 
 fn index_keys(key: &Key, hash: &str) -> Vec<String> {

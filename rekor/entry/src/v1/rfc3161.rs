@@ -8,13 +8,13 @@ use common_pki::tsp::{TspError, status_and_token};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Content, Implementation, Kind, Purpose, Schema, read_spec};
 use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
-use crate::json::{Object, Text};
+use crate::json::Object;
 use crate::verifier::Verifier;
 
 pub(crate) const V001: Implementation = Implementation {
@@ -30,13 +30,7 @@ const MAX_RESPONSE: usize = 10 * 1024;
 #[derive(Deserialize)]
 struct Spec<'a> {
     #[serde(borrow)]
-    tsr: Option<Object<Tsr<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Tsr<'a> {
-    #[serde(borrow)]
-    content: Option<Text<'a>>,
+    tsr: Option<Object<Content<'a>>>,
 }
 
 /// A response whose signature holds.
@@ -48,11 +42,9 @@ struct Verified {
 fn verify(spec: &RawValue) -> Result<Verified, Invalid> {
     let Spec { tsr } = read_spec(spec)?;
     let mut schema = Schema::default();
-    let content = schema.required("tsr", tsr).map(|Object(tsr)| tsr.content);
-    let content = content.and_then(|content| {
-        let filled = content.filter(|content| !content.is_empty());
-        schema.required("tsr.tsr.content", filled)
-    });
+    let content = schema
+        .required("tsr", tsr)
+        .and_then(|Object(tsr)| schema.required("tsr.tsr.content", tsr.filled()));
     schema.finish()?;
     let response = decode_standard(&content.unwrap_or_default()).ok_or(Invalid::Base64("tsr content"))?;
     if response.len() > MAX_RESPONSE {
