@@ -33,6 +33,11 @@ pub trait Signer: Send + Sync {
     /// Signs `message` with the key's default hash ([`KeyAlgorithm::default_hash`]): ECDSA in ASN.1 DER, RSA
     /// PKCS #1 v1.5, pure Ed25519.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
+
+    /// Whether `sign` waits for something outside the process: such work belongs on a thread that may wait.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// Why there is no signature, or no signing key.
@@ -42,6 +47,9 @@ pub enum SignError {
     /// The key, the device or the service that holds it failed.
     #[error("signing failed: {0}")]
     Failed(String),
+    /// The device or the service that holds the key does not answer now: nothing was signed, ask again later.
+    #[error("the signing key is not available now: {0}")]
+    Unavailable(String),
     /// This kind of key cannot be generated or used for signing here.
     #[error("cannot sign with a key of type {0}")]
     Unsupported(KeyAlgorithm),

@@ -10,7 +10,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 /// Jobs waiting or running at once before [`run`] refuses: a few times the most connections one listener takes, so
 /// that only a real excess is turned away.
 pub const QUEUE_LIMIT: usize = 8_192;
+
+/// Signatures at once that wait for a key outside the process: more than a token or a key service makes at a time.
+pub const WAITING_LIMIT: usize = 128;
 
 /// The pool's queue is full, or its threads could not be started: the caller should answer 503 with `Retry-After`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -161,6 +164,35 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     shared()?.run(job).await
+}
+
+/// Runs `job`, which signs: as [`run`] does or, where the key `waits` for something outside the process (a token, a key
+/// service), on a thread that may wait, so that verifying goes on while the key is slow. At most [`WAITING_LIMIT`] wait.
+///
+/// # Errors
+/// [`Overloaded`] when the queue is full or too many wait; the job has then not been started.
+pub async fn sign<T, F>(waits: bool, job: F) -> Result<T, Overloaded>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    static WAITING: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+    if !waits {
+        return run(job).await;
+    }
+    let slot = Slot::take(&WAITING, WAITING_LIMIT)?;
+    let work = tokio::task::spawn_blocking(move || {
+        let _held = slot;
+        job()
+    });
+    match work.await {
+        Ok(value) => Ok(value),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is going down.
+            Err(_) => Err(Overloaded),
+        },
+    }
 }
 
 /// Polls `future` on the process-wide pool until it is done: see [`Pool::drive`].

@@ -76,7 +76,7 @@ impl CtLog for OwnCtLog {
             .add_pre_chain(precertificate, chain)
             .await
             .map_err(|error| match error {
-                AddError::Refused(_) | AddError::Log(SubmitError::TooLarge { .. } | SubmitError::Seal(_)) => {
+                AddError::Refused(_) | AddError::Log(SubmitError::TooLarge { .. }) => {
                     CtError::Refused(error.to_string())
                 }
                 AddError::Log(_) | AddError::Overloaded(_) | AddError::Timestamp(_) => {

@@ -11,19 +11,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use common_backend::signer::{Keyring, KeyringError};
 use common_bundle::trust::{KeyRecord, Registry, Role, TrustError};
 use common_pki::cert::{BuildError, CertError, Certificate};
-use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer};
+use common_pki::key::{KeyAlgorithm, Signer};
 
 use crate::disk::{self, FileError};
 pub(crate) use crate::keys::permissions::exposed;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
-/// Signer URIs of keys in the `keys` folder: this and a file name.
-const FILE_SCHEME: &str = "file:";
+/// Where keys are made unless told otherwise: in the `keys` folder.
+const FILES: &str = "file:";
 /// Key of the development issuer: clients do not trust it through Sigstore, so it is not in the registry.
-const ISSUER_KEY: &str = "development-issuer.pem";
+const ISSUER_KEY: &str = "development-issuer";
 
 /// The keys cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -39,35 +40,27 @@ pub(crate) enum KeysError {
         /// What is wrong with it.
         source: TrustError,
     },
-    /// A key could not be generated or read.
+    /// A key could not be made or opened.
     #[error("key {id}: {source}")]
     Key {
         /// The key's name.
         id: String,
-        /// What is wrong with it.
-        source: SignError,
+        /// What is wrong.
+        source: KeyringError,
     },
-    /// A file that the registry names is not there.
-    #[error("{path} is missing; restore it from your backup: a log never continues with another key")]
+    /// A key that the registry names is not there.
+    #[error("{place} is missing; restore it from your backup: a log never continues with another key")]
     Missing {
-        /// The key file.
-        path: String,
+        /// Where it was.
+        place: String,
     },
-    /// A file holds another key than the registry says.
-    #[error("{path} holds another key than the registry lists under {id:?}; restore it from your backup")]
+    /// Another key is there than the registry says.
+    #[error("{uri} is another key than the registry lists under {id:?}; restore it from your backup")]
     Other {
-        /// The key file.
-        path: String,
-        /// The record's id.
-        id: String,
-    },
-    /// The private key is kept somewhere this version does not reach.
-    #[error("key {id:?} is kept at {uri:?}, expected file:NAME.pem")]
-    Signer {
-        /// The record's id.
-        id: String,
-        /// Its signer URI.
+        /// The signer's URI.
         uri: String,
+        /// The record's id.
+        id: String,
     },
     /// No key of a role is in use.
     #[error("the registry has no key in use for {0}")]
@@ -108,8 +101,7 @@ pub(crate) enum KeysError {
 /// Registry and private keys.
 pub(crate) struct Keys {
     registry: Registry,
-    signers: HashMap<String, Arc<LocalSigner>>,
-    issuer: Arc<LocalSigner>,
+    signers: HashMap<String, Arc<dyn Signer>>,
 }
 
 impl Keys {
@@ -150,14 +142,9 @@ impl Keys {
     pub(crate) fn load(layout: &Layout, registry: Registry) -> Result<Keys, KeysError> {
         let mut signers = HashMap::new();
         for record in registry.keys.iter().filter(|record| record.valid_to.is_none()) {
-            signers.insert(record.id.clone(), Arc::new(load(layout, record)?));
+            signers.insert(record.id.clone(), load(&keyring(layout), record)?);
         }
-        let issuer = Arc::new(issuer_key(layout)?);
-        Ok(Keys {
-            registry,
-            signers,
-            issuer,
-        })
+        Ok(Keys { registry, signers })
     }
 
     /// What clients trust.
@@ -169,7 +156,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeysError::NoKey`].
-    pub(crate) fn active(&self, role: Role) -> Result<(&KeyRecord, Arc<LocalSigner>), KeysError> {
+    pub(crate) fn active(&self, role: Role) -> Result<(&KeyRecord, Arc<dyn Signer>), KeysError> {
         let mut keys = self.registry.by_role(role).into_iter().rev();
         keys.find_map(|record| Some((record, Arc::clone(self.signers.get(&record.id)?))))
             .ok_or(KeysError::NoKey(role))
@@ -187,11 +174,6 @@ impl Keys {
             })
         };
         record.cert_chain.iter().map(parse).collect()
-    }
-
-    /// The development issuer's key.
-    pub(crate) fn issuer(&self) -> Arc<dyn Signer> {
-        Arc::clone(&self.issuer) as Arc<dyn Signer>
     }
 }
 
@@ -229,55 +211,56 @@ fn service_url(role: Role, url: &PublicUrl) -> String {
     }
 }
 
-fn load(layout: &Layout, record: &KeyRecord) -> Result<LocalSigner, KeysError> {
-    let other_place = || KeysError::Signer {
-        id: record.id.clone(),
-        uri: record.signer.clone(),
-    };
-    let name = record.signer.strip_prefix(FILE_SCHEME).ok_or_else(other_place)?;
-    // A registry is edited by hand at times: it must not name files elsewhere.
-    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(other_place());
-    }
-    let signer = read_key(layout, name)?.ok_or_else(|| KeysError::Missing {
-        path: layout.keys().join(name).display().to_string(),
-    })?;
-    if signer.public_key().spki_der() != record.spki {
-        return Err(KeysError::Other {
-            path: layout.keys().join(name).display().to_string(),
+fn keyring(layout: &Layout) -> Keyring {
+    Keyring::new(layout.keys())
+}
+
+fn load(keyring: &Keyring, record: &KeyRecord) -> Result<Arc<dyn Signer>, KeysError> {
+    let signer = keyring.open(&record.signer).map_err(|source| match source {
+        KeyringError::Missing(place) => KeysError::Missing { place },
+        source => KeysError::Key {
             id: record.id.clone(),
-        });
-    }
-    Ok(signer)
-}
-
-fn read_key(layout: &Layout, name: &str) -> Result<Option<LocalSigner>, KeysError> {
-    let Some(pem) = disk::read(&layout.keys().join(name))? else {
-        return Ok(None);
-    };
-    let wrong = |source| KeysError::Key {
-        id: name.to_owned(),
-        source,
-    };
-    let pem = zeroize::Zeroizing::new(pem);
-    let text = std::str::from_utf8(&pem).map_err(|_| wrong(SignError::PrivateKey("not PEM text")))?;
-    LocalSigner::from_pkcs8_pem(text).map(Some).map_err(wrong)
-}
-
-/// Generates a key and writes it to the `keys` folder.
-fn make_key(layout: &Layout, name: &str, algorithm: KeyAlgorithm) -> Result<LocalSigner, KeysError> {
-    let (signer, pem) = LocalSigner::generate(algorithm).map_err(|source| KeysError::Key {
-        id: name.to_owned(),
-        source,
+            source,
+        },
     })?;
-    disk::write(&layout.keys().join(name), pem.as_bytes())?;
-    Ok(signer)
+    if signer.public_key().spki_der() == record.spki {
+        Ok(signer)
+    } else {
+        Err(KeysError::Other {
+            uri: record.signer.clone(),
+            id: record.id.clone(),
+        })
+    }
 }
 
-fn issuer_key(layout: &Layout) -> Result<LocalSigner, KeysError> {
-    match read_key(layout, ISSUER_KEY)? {
-        Some(signer) => Ok(signer),
-        None => make_key(layout, ISSUER_KEY, KeyAlgorithm::Rsa2048),
+/// Makes the key `id` at `place`, and gives the URI to open it by.
+fn make_key(
+    keyring: &Keyring,
+    place: &str,
+    id: &str,
+    algorithm: KeyAlgorithm,
+) -> Result<(Arc<dyn Signer>, String), KeysError> {
+    keyring
+        .create(place, id, algorithm)
+        .map_err(|source| KeysError::Key {
+            id: id.to_owned(),
+            source,
+        })
+}
+
+/// The development issuer's key: made at the first start, always in the `keys` folder, worth nothing outside this machine.
+///
+/// # Errors
+/// [`KeysError`].
+pub(crate) fn development_issuer(layout: &Layout) -> Result<Arc<dyn Signer>, KeysError> {
+    let keyring = keyring(layout);
+    match keyring.open(&format!("{FILES}{ISSUER_KEY}.pem")) {
+        Ok(signer) => Ok(signer),
+        Err(KeyringError::Missing(_)) => Ok(make_key(&keyring, FILES, ISSUER_KEY, KeyAlgorithm::Rsa2048)?.0),
+        Err(source) => Err(KeysError::Key {
+            id: ISSUER_KEY.to_owned(),
+            source,
+        }),
     }
 }
 

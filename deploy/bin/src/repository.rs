@@ -17,7 +17,7 @@ use common_bundle::trust::{Registry, RekorVersions, Role, TrustError};
 use common_bundle::tuf::{
     self, Files, KeySet, Lifetimes, RootKeys, Signers, Target, TufError, published_targets,
 };
-use common_pki::key::{LocalSigner, Signer};
+use common_pki::key::Signer;
 
 use crate::clock::Clock;
 use crate::disk::{self, FileError};
@@ -74,8 +74,8 @@ pub(crate) enum RepositoryError {
 pub(crate) struct Repository {
     layout: Layout,
     metadata: tuf::Repository,
-    root_key: Arc<LocalSigner>,
-    online_key: Arc<LocalSigner>,
+    root_key: Arc<dyn Signer>,
+    online_key: Arc<dyn Signer>,
     tuf: FileSet,
     trust: FileSet,
     validity: Validity,
@@ -340,7 +340,7 @@ fn load(layout: &Layout) -> Result<tuf::Repository, RepositoryError> {
 }
 
 /// Root keys apart from the key that the server signs with by itself.
-fn roles(root: &LocalSigner, online: &LocalSigner) -> RootKeys {
+fn roles(root: &Arc<dyn Signer>, online: &Arc<dyn Signer>) -> RootKeys {
     let online = KeySet::single(online.public_key());
     RootKeys {
         root: KeySet::single(root.public_key()),
@@ -350,8 +350,12 @@ fn roles(root: &LocalSigner, online: &LocalSigner) -> RootKeys {
     }
 }
 
-fn with_signers<T>(root: &LocalSigner, online: &LocalSigner, work: impl FnOnce(Signers<'_>) -> T) -> T {
-    let (root, online): ([&dyn Signer; 1], [&dyn Signer; 1]) = ([root], [online]);
+fn with_signers<T>(
+    root: &Arc<dyn Signer>,
+    online: &Arc<dyn Signer>,
+    work: impl FnOnce(Signers<'_>) -> T,
+) -> T {
+    let (root, online): ([&dyn Signer; 1], [&dyn Signer; 1]) = ([&**root], [&**online]);
     work(Signers {
         root: &root,
         targets: &online,

@@ -42,6 +42,8 @@ pub(crate) const V1_LEAF_LIMIT: u32 = 1 << 20;
 pub(crate) const V2_LEAF_LIMIT: u32 = u16::MAX as u32;
 /// Fulcio's own tokens live as long as those of most providers.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// Threads that seal entries where keys wait: as many signatures at once as a token or a key service may have to make.
+const SEALING_THREADS: usize = 32;
 /// Client ID of every Sigstore tool.
 const AUDIENCE: &str = "sigstore";
 
@@ -126,6 +128,8 @@ pub(crate) fn issuer_config(url: &PublicUrl, exposure: Exposure) -> deploy_issue
 pub(crate) struct Parts<'a> {
     /// Registry and private keys.
     pub(crate) keys: &'a Keys,
+    /// The development issuer's key.
+    pub(crate) issuer_key: Arc<dyn Signer>,
     /// Where clients reach the instance.
     pub(crate) url: &'a PublicUrl,
     /// Who may talk to the development issuer.
@@ -180,6 +184,7 @@ impl Readiness {
 pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let Parts {
         keys,
+        issuer_key,
         url,
         exposure,
         limits,
@@ -197,10 +202,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let created = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
 
     let (ct_record, ct_signer) = keys.active(Role::CtLog)?;
-    let ct_personality = Arc::new(CtPersonality::new(
-        Arc::clone(&ct_signer) as Arc<dyn Signer>,
-        &ct_record.origin,
-    )?);
+    let ct_personality = Arc::new(CtPersonality::new(Arc::clone(&ct_signer), &ct_record.origin)?);
     let (_, v1_signer) = keys.active(Role::RekorV1)?;
     let tree = tree_id(&storage.logs().await?)?;
     let shard = v1::Shard::new(tree, 0, v1_signer.public_key().clone());
@@ -223,7 +225,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
                 leaf_limit: V1_LEAF_LIMIT,
                 created,
             },
-            personality: Arc::new(RekorV1::new(shard.clone(), url.host(), v1_signer)),
+            personality: Arc::new(RekorV1::new(shard.clone(), url.host(), Arc::clone(&v1_signer))),
         },
         LogConfig {
             id: REKOR_V2,
@@ -235,15 +237,18 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
                 leaf_limit: V2_LEAF_LIMIT,
                 created,
             },
-            personality: Arc::new(RekorV2::new(url.host(), v2_signer)?),
+            personality: Arc::new(RekorV2::new(url.host(), Arc::clone(&v2_signer))?),
         },
     ];
+    let waits = [&ct_signer, &v1_signer, &v2_signer]
+        .into_iter()
+        .any(|signer| signer.waits());
     let engine = Engine::open(
         storage,
         configs,
         anchor,
         Arc::clone(&clock).into(),
-        Options::default(),
+        engine_options(waits),
     )
     .await?;
 
@@ -252,7 +257,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let roots = AcceptedRoots::new(ca_certificates.last().cloned().into_iter().collect())?;
     let ct = Arc::new(fulcio_ct::CtLog::new(engine.clone(), CT, ct_personality, roots));
 
-    let issuer = Issuer::new(issuer_config(url, exposure), keys.issuer(), Arc::clone(&clock))?;
+    let issuer = Issuer::new(issuer_config(url, exposure), issuer_key, Arc::clone(&clock))?;
     let issuer_routes = deploy_issuer::router(Arc::new(issuer));
     let fetch = OwnIssuer {
         url: url.issuer(),
@@ -323,6 +328,19 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         router,
         ready,
     })
+}
+
+/// Keys that wait for something outside the process keep a thread of the engine waiting for each signature.
+fn engine_options(waits: bool) -> Options {
+    let options = Options::default();
+    Options {
+        threads: if waits {
+            options.threads.max(SEALING_THREADS)
+        } else {
+            options.threads
+        },
+        ..options
+    }
 }
 
 /// The tree ID of the stored Rekor v1 log; a random one for a log that is not there yet. It is drawn anew for a new

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use common_backend::anchor::FileAnchor;
 use common_backend::sqlite::SqliteStorage;
 use common_engine::{Anchor, Engine, LogKind, LogState, NoAnchor, Storage};
+use common_pki::key::Signer;
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
@@ -188,7 +189,7 @@ pub(crate) async fn assemble(
     let logs_exist = services::has_logs(storage.as_ref(), known)
         .await
         .map_err(Failure::cannot_start)?;
-    let keys = open_keys(layout.clone(), url.clone(), clock()).await?;
+    let (keys, issuer_key) = open_keys(layout.clone(), url.clone(), clock()).await?;
     let repository =
         Repository::open(layout.clone(), &keys, logs_exist, clock()).map_err(Failure::cannot_start)?;
     let root = repository.root();
@@ -200,6 +201,7 @@ pub(crate) async fn assemble(
     };
     let parts = Parts {
         keys: &keys,
+        issuer_key,
         url,
         exposure: exposure(args),
         limits: &args.limits,
@@ -240,8 +242,18 @@ fn warn_of_exposed_keys(console: Console, layout: &Layout) {
 }
 
 /// Generating an RSA key takes a while, and every file is flushed: not on a thread that serves.
-async fn open_keys(layout: Layout, url: PublicUrl, now: SystemTime) -> Result<Keys, Failure> {
-    let opened: Result<Keys, KeysError> = tokio::task::spawn_blocking(move || Keys::open(&layout, &url, now))
+async fn open_keys(
+    layout: Layout,
+    url: PublicUrl,
+    now: SystemTime,
+) -> Result<(Keys, Arc<dyn Signer>), Failure> {
+    let open = move || {
+        Ok((
+            Keys::open(&layout, &url, now)?,
+            keys::development_issuer(&layout)?,
+        ))
+    };
+    let opened: Result<_, KeysError> = tokio::task::spawn_blocking(open)
         .await
         .map_err(|error| Failure::cannot_start(format!("making keys was interrupted: {error}")))?;
     opened.map_err(Failure::cannot_start)

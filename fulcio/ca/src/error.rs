@@ -3,7 +3,8 @@
 //! The first sentence is upstream's (fulcio `pkg/server/error.go`), which clients and their tests match;
 //! after the colon comes the cause. Internal causes are logged and stay inside.
 
-use common_pki::key::{KeyError, SignatureError, WeakKey};
+use common_pki::cert::BuildError;
+use common_pki::key::{KeyError, SignError, SignatureError, WeakKey};
 use common_server::admission::Refused;
 use common_server::body::BodyError;
 use common_server::cpu;
@@ -77,6 +78,9 @@ pub enum Error {
     /// The certificate could not be built or signed.
     #[error("error communicating with CA backend")]
     Backend(String),
+    /// The key that issues does not answer now.
+    #[error("error communicating with CA backend: the signing key is not available now; retry shortly")]
+    SignerUnavailable(String),
     /// The authority's own certificates are not valid for as long as the certificate would be.
     #[error(
         "error communicating with CA backend: expected an authority that is valid from {expected}, got one whose chain is valid from {got}; its operator must renew it"
@@ -130,6 +134,15 @@ impl From<cpu::Overloaded> for Error {
     }
 }
 
+impl From<BuildError> for Error {
+    fn from(cause: BuildError) -> Self {
+        match cause {
+            BuildError::Sign(SignError::Unavailable(cause)) => Self::SignerUnavailable(cause),
+            _ => Self::Backend(cause.to_string()),
+        }
+    }
+}
+
 impl From<BodyError> for Error {
     fn from(cause: BodyError) -> Self {
         match cause {
@@ -166,14 +179,17 @@ impl Error {
             | Self::NotPermitted { .. } => Code::InvalidArgument,
             Self::Log(_) | Self::Backend(_) | Self::Validity { .. } => Code::Internal,
             Self::Limited(_) => Code::ResourceExhausted,
-            Self::LogUnavailable(_) | Self::Overloaded => Code::Unavailable,
+            Self::LogUnavailable(_) | Self::SignerUnavailable(_) | Self::Overloaded => Code::Unavailable,
         }
     }
 
     /// Writes the log line: the client's mistakes as warnings, ours as errors with what stays inside.
     pub(crate) fn log(&self) {
         match self {
-            Self::Log(cause) | Self::LogUnavailable(cause) | Self::Backend(cause) => {
+            Self::Log(cause)
+            | Self::LogUnavailable(cause)
+            | Self::SignerUnavailable(cause)
+            | Self::Backend(cause) => {
                 tracing::error!(error = %self, %cause, "no certificate issued");
             }
             Self::Validity { .. } => tracing::error!(error = %self, "no certificate issued"),

@@ -29,7 +29,7 @@ pub(crate) struct Precertificate {
 }
 
 impl Precertificate {
-    /// Builds, lints and signs. Heavy.
+    /// Builds, lints and signs. Heavy, and waits where the key does.
     pub(crate) fn sign(
         chain: Arc<CaChain>,
         principal: &Principal,
@@ -39,7 +39,7 @@ impl Precertificate {
         let tbs = profile(&chain, principal, key, now)?;
         within_the_chain(&chain, &tbs)?;
         lint::check(&tbs, &chain).map_err(|rule| Error::Backend(format!("lint: {rule}")))?;
-        let signed = tbs.sign_precertificate(chain.signer()).map_err(backend)?;
+        let signed = tbs.sign_precertificate(chain.signer())?;
         Ok(Self { chain, tbs, signed })
     }
 
@@ -58,10 +58,7 @@ impl Precertificate {
             .public_key(&parsed.log_id)
             .ok_or_else(|| Error::Log("timestamp of a log that is not configured".to_owned()))?;
         let scts = [timestamp.to_vec()];
-        let certificate = self
-            .tbs
-            .sign_with_scts(self.chain.signer(), &scts)
-            .map_err(backend)?;
+        let certificate = self.tbs.sign_with_scts(self.chain.signer(), &scts)?;
         self.check(&certificate, &log_key)?;
         let mut chain = Vec::with_capacity(self.chain.pem().len().saturating_add(1));
         chain.push(certificate.to_pem().trim_end().to_owned());

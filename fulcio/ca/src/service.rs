@@ -153,7 +153,7 @@ impl Ca {
     ) -> Result<PemChain, Error> {
         let request = read()?;
         let (principal, spent) = self.principal(Token::parse(&request.token)?).await?;
-        let outcome = self.certificate(&principal, &request.key).await;
+        let outcome = self.certificate(principal, &request.key).await;
         let ours = |error: &Error| matches!(error.code(), Code::Unavailable | Code::Internal);
         if outcome.as_ref().is_err_and(ours)
             && let Some(spent) = spent
@@ -164,17 +164,21 @@ impl Ca {
     }
 
     /// A certificate for a principal who holds the key, once the log has promised to have it.
-    async fn certificate(&self, principal: &Principal, key: &KeyRequest) -> Result<PemChain, Error> {
+    async fn certificate(&self, principal: Principal, key: &KeyRequest) -> Result<PemChain, Error> {
         let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
         // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
-        let precertificate = Precertificate::sign(Arc::clone(&self.chain), principal, &key, (self.clock)())?;
+        let (chain, now) = (Arc::clone(&self.chain), (self.clock)());
+        let waits = chain.signer().waits();
+        let signed = cpu::sign(waits, move || Precertificate::sign(chain, &principal, &key, now)).await;
+        let precertificate = signed??;
         // RFC 6962 §3.1: the log sees the precertificate with its issuers; what it promises goes into the final one.
         let sct = self
             .ct
             .add_pre_chain(precertificate.der(), precertificate.chain().der())
             .await
             .map_err(ct_error)?;
-        precertificate.finish(&sct, self.ct.as_ref())
+        let ct = Arc::clone(&self.ct);
+        cpu::sign(waits, move || precertificate.finish(&sct, ct.as_ref())).await?
     }
 
     /// Who asks, when it is within the quota.

@@ -102,7 +102,8 @@ impl CtLog {
         issuers.set_stored();
         let leaf = outcome.receipt().leaf.data.clone();
         let personality = Arc::clone(&self.personality);
-        Ok(cpu::run(move || personality.timestamp(&leaf)).await??)
+        let waits = personality.waits();
+        Ok(cpu::sign(waits, move || personality.timestamp(&leaf)).await??)
     }
 
     /// The RFC 6962 `extra_data` of a leaf: PrecertChainEntry (§3.1), put together from what stands beside the leaf.

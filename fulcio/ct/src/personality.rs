@@ -81,6 +81,11 @@ impl CtPersonality {
         self.signer.public_key()
     }
 
+    /// Whether signing waits for something outside the process.
+    pub(crate) fn waits(&self) -> bool {
+        self.signer.waits()
+    }
+
     /// The log's row in the engine; `created` is Unix milliseconds.
     #[must_use]
     pub fn spec(&self, created: u64) -> LogSpec {

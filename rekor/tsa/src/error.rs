@@ -50,6 +50,8 @@ pub(crate) enum Refusal {
     },
     #[error("the timestamp authority is at its limit of work; retry shortly")]
     Overloaded,
+    #[error("the key of the timestamp authority is not available now; retry shortly")]
+    SignerUnavailable,
     /// For the log; the client learns nothing about the inside.
     #[error("Error generating timestamp response")]
     Internal(&'static str),
@@ -106,7 +108,7 @@ impl IntoResponse for Refusal {
                 answer
             }
             Refusal::BodyTooSlow => reply::error(StatusCode::REQUEST_TIMEOUT, message),
-            Refusal::Overloaded => reply::overloaded(message),
+            Refusal::Overloaded | Refusal::SignerUnavailable => reply::overloaded(message),
             Refusal::Internal(reason) => {
                 tracing::error!(reason, "no timestamp");
                 reply::error(StatusCode::INTERNAL_SERVER_ERROR, message)

@@ -23,7 +23,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use common_pki::cert::{Certificate, ChainError, Serial, VerifyOptions, verify_chain};
-use common_pki::key::Signer;
+use common_pki::key::{SignError, Signer};
 use common_pki::oid;
 use common_pki::tsp::{Grant, TimestampAuthority, TspError};
 use common_server::admission::{Bounds, Gate};
@@ -124,7 +124,10 @@ impl Tsa {
         };
         self.authority.respond(&query.request, grant).map_err(|error| {
             tracing::error!(%error, "cannot sign a timestamp");
-            Refusal::Internal("signing failed")
+            match error {
+                TspError::Sign(SignError::Unavailable(_)) => Refusal::SignerUnavailable,
+                _ => Refusal::Internal("signing failed"),
+            }
         })
     }
 }

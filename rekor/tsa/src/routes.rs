@@ -30,7 +30,8 @@ async fn answer(tsa: Arc<Tsa>, request: Request) -> Result<Vec<u8>, Refusal> {
     let body = tsa.bodies.read(request.into_body()).await?;
     // A body that takes its time takes no place.
     let _admitted = tsa.writes.enter()?;
-    common_server::cpu::run(move || tsa.grant(&Query::parse(form, &body.bytes)?)).await?
+    let waits = tsa.authority.waits();
+    common_server::cpu::sign(waits, move || tsa.grant(&Query::parse(form, &body.bytes)?)).await?
 }
 
 /// `GET /api/v1/timestamp/certchain`: leaf, intermediates, root. It changes only with the key.

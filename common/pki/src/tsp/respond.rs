@@ -81,6 +81,12 @@ impl TimestampAuthority {
         })
     }
 
+    /// Whether signing waits for something outside the process ([`Signer::waits`]).
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.signer.waits()
+    }
+
     /// The chain: leaf, intermediates, root.
     pub fn chain(&self) -> &[Certificate] {
         &self.chain

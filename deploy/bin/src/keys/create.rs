@@ -1,8 +1,10 @@
 //! The first keys of an instance, and the certificates over them.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::rand;
+use common_backend::signer::Keyring;
 use common_bundle::trust::{KeyRecord, Registry, Role, Timestamp};
 use common_pki::cert::{
     CaProfile, Certificate, Serial, distinguished_name, intermediate, self_signed_root, timestamping_leaf,
@@ -10,7 +12,7 @@ use common_pki::cert::{
 use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
 use common_pki::oid;
 
-use super::{FILE_SCHEME, KeysError, make_key, service_url};
+use super::{FILES, KeysError, keyring, make_key, service_url};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
@@ -23,7 +25,7 @@ const YEAR: i64 = 365 * 24 * 3600;
 pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Registry, KeysError> {
     let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
     let maker = Maker {
-        layout,
+        keyring: keyring(layout),
         url,
         start: start.plus_seconds(-BACKDATE),
     };
@@ -54,7 +56,7 @@ pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Resul
 }
 
 struct Maker<'a> {
-    layout: &'a Layout,
+    keyring: Keyring,
     url: &'a PublicUrl,
     start: Timestamp,
 }
@@ -66,12 +68,11 @@ impl Maker<'_> {
         id: &str,
         origin: &str,
         algorithm: KeyAlgorithm,
-    ) -> Result<(KeyRecord, impl Signer + use<>), KeysError> {
-        let file = format!("{id}.pem");
-        let signer = make_key(self.layout, &file, algorithm)?;
+    ) -> Result<(KeyRecord, Arc<dyn Signer>), KeysError> {
+        let (signer, uri) = make_key(&self.keyring, FILES, id, algorithm)?;
         let url = service_url(role, self.url);
         let mut record = KeyRecord::new(role, id, signer.public_key(), url, origin, self.start)?;
-        record.signer = format!("{FILE_SCHEME}{file}");
+        record.signer = uri;
         Ok((record, signer))
     }
 
@@ -95,7 +96,7 @@ impl Maker<'_> {
             signer.public_key(),
             &oid::CODE_SIGNING,
             &root,
-            &root_signer,
+            &*root_signer,
         )?;
         record.cert_chain = der(&[issuer, root]);
         Ok(record)
@@ -106,28 +107,33 @@ impl Maker<'_> {
     fn timestamp_authority(&self) -> Result<KeyRecord, KeysError> {
         let (mut record, signer) = self.key(Role::Tsa, "tsa-1", "", KeyAlgorithm::EcdsaP256)?;
         let (root, root_signer) = self.root("tsa-root-1", "TSA root")?;
-        let parent_signer = make_key(self.layout, "tsa-intermediate-1.pem", KeyAlgorithm::EcdsaP384)?;
+        let (parent_signer, _) = make_key(
+            &self.keyring,
+            FILES,
+            "tsa-intermediate-1",
+            KeyAlgorithm::EcdsaP384,
+        )?;
         let parent_key: &PublicKey = parent_signer.public_key();
         let parent = intermediate(
             self.profile("TSA intermediate", 10)?,
             parent_key,
             &oid::TIME_STAMPING,
             &root,
-            &root_signer,
+            &*root_signer,
         )?;
         let leaf = timestamping_leaf(
             self.profile("TSA", 9)?,
             signer.public_key(),
             &parent,
-            &parent_signer,
+            &*parent_signer,
         )?;
         record.cert_chain = der(&[leaf, parent, root]);
         Ok(record)
     }
 
-    fn root(&self, id: &str, name: &str) -> Result<(Certificate, impl Signer + use<>), KeysError> {
-        let signer = make_key(self.layout, &format!("{id}.pem"), KeyAlgorithm::EcdsaP384)?;
-        Ok((self_signed_root(self.profile(name, 10)?, &signer)?, signer))
+    fn root(&self, id: &str, name: &str) -> Result<(Certificate, Arc<dyn Signer>), KeysError> {
+        let (signer, _) = make_key(&self.keyring, FILES, id, KeyAlgorithm::EcdsaP384)?;
+        Ok((self_signed_root(self.profile(name, 10)?, &*signer)?, signer))
     }
 
     /// Lifetimes of timestamp-authority `pkg/signer/memory.go`: ten years, and nine for what signs at the end.

@@ -37,6 +37,7 @@ fn until(seconds: i64) -> Validity {
 struct Fixture {
     _folder: tempfile::TempDir,
     keys: Keys,
+    issuer_key: Arc<dyn Signer>,
     url: PublicUrl,
     storage: Arc<MemoryStorage>,
     validity: Validity,
@@ -46,10 +47,13 @@ impl Fixture {
     fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let url: PublicUrl = "http://localhost:3000".parse().unwrap();
-        let keys = Keys::open(&Layout::new(folder.path().to_owned()), &url, clock()()).unwrap();
+        let layout = Layout::new(folder.path().to_owned());
+        let keys = Keys::open(&layout, &url, clock()()).unwrap();
+        let issuer_key = crate::keys::development_issuer(&layout).unwrap();
         Fixture {
             _folder: folder,
             keys,
+            issuer_key,
             url,
             storage: Arc::default(),
             validity: until(1),
@@ -59,6 +63,7 @@ impl Fixture {
     async fn start(&self) -> Result<Services, ServicesError> {
         start(Parts {
             keys: &self.keys,
+            issuer_key: Arc::clone(&self.issuer_key),
             url: &self.url,
             exposure: Exposure::LoopbackOnly,
             limits: &LimitArgs::default(),
@@ -172,7 +177,7 @@ fn a_new_database_gets_a_new_tree_id() {
 async fn the_own_issuer_is_read_without_a_network() {
     let fixture = Fixture::new();
     let config = issuer_config(&fixture.url, Exposure::LoopbackOnly);
-    let issuer = Issuer::new(config, fixture.keys.issuer(), clock());
+    let issuer = Issuer::new(config, Arc::clone(&fixture.issuer_key), clock());
     let fetch = OwnIssuer {
         url: fixture.url.issuer(),
         routes: deploy_issuer::router(Arc::new(issuer.unwrap())),

@@ -281,7 +281,12 @@ impl From<SubmitError> for ApiError {
             SubmitError::Unavailable | SubmitError::ShuttingDown => ApiError::Unavailable,
             SubmitError::ReadOnly | SubmitError::Frozen => ApiError::ReadOnly,
             SubmitError::TooLarge { limit, got } => ApiError::LeafTooLarge { limit, got },
-            SubmitError::UnknownLog(_) | SubmitError::Seal(_) => {
+            // Nothing was stored; what failed is a signer, which may be back in a moment.
+            SubmitError::Seal(_) => {
+                tracing::error!(%cause, "an entry could not be sealed");
+                ApiError::Unavailable
+            }
+            SubmitError::UnknownLog(_) => {
                 tracing::error!(%cause, "an entry could not be logged");
                 ApiError::Internal
             }

@@ -49,6 +49,7 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
     let keys = Keys::open(&Layout::new(path.to_owned()), &url, clock()).unwrap();
     let services = services::start(Parts {
         keys: &keys,
+        issuer_key: crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap(),
         url: &url,
         exposure: deploy_issuer::Exposure::LoopbackOnly,
         limits: &LimitArgs::default(),

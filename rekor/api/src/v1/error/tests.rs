@@ -46,11 +46,7 @@ async fn what_the_engine_refuses_is_the_clients_or_ours_to_mend() {
             400,
             "error processing entry: the canonical entry has 6 bytes, a leaf of this log at most 5",
         ),
-        (
-            sealed(),
-            500,
-            "unexpected error communicating with transparency log",
-        ),
+        (sealed(), 503, "the log could not store the entry, retry later"),
     ] {
         let (got, text, response) = shown(cause.into()).await;
         assert_eq!(

@@ -12,7 +12,7 @@ async fn every_cause_has_its_status_and_code() {
         (SubmitError::Unavailable.into(), 503, 14),
         (SubmitError::ShuttingDown.into(), 503, 14),
         (SubmitError::TooLarge { limit: 5, got: 6 }.into(), 400, 3),
-        (sealed.into(), 500, 13),
+        (sealed.into(), 503, 14),
         (
             ReadError::from(StorageError::new("pool 1234 timed out")).into(),
             503,
