@@ -34,6 +34,8 @@ pub enum Artifact<'a> {
         /// The digest.
         value: &'a [u8],
     },
+    /// Nothing: what the statement of an envelope says of its subjects is the caller's to judge.
+    Statement,
 }
 
 /// Who must have signed.

@@ -130,10 +130,12 @@ fn message<'a>(
         })?,
         (None, Artifact::Digest { algorithm, .. }) => algorithm,
         (None, Artifact::Bytes(_)) => key.default_hash(),
+        (None, Artifact::Statement) => return Err(VerifyError::NotEnvelope),
     };
     let (digest, bytes) = match artifact {
         Artifact::Bytes(bytes) => (hash.digest(bytes), Some(bytes)),
         Artifact::Digest { algorithm, value } if algorithm == hash => (value.to_vec(), None),
+        Artifact::Statement => return Err(VerifyError::NotEnvelope),
         Artifact::Digest { algorithm, .. } => {
             return Err(VerifyError::DigestAlgorithm {
                 expected: hash.name(),
@@ -194,6 +196,7 @@ fn check_subject(
         return Err(VerifyError::NotStatement(limits));
     }
     let digests: Vec<(HashAlgorithm, String)> = match artifact {
+        Artifact::Statement => return Ok(()),
         Artifact::Digest { algorithm, value } => vec![(algorithm, hex::encode(value))],
         Artifact::Bytes(bytes) => {
             let named = |hash: &HashAlgorithm| {

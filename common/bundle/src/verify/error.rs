@@ -209,6 +209,9 @@ pub enum VerifyError {
     /// The claimed algorithm is not one we know.
     #[error("message digest algorithm {0:?} is not supported")]
     UnknownDigestAlgorithm(String),
+    /// The bundle signs an artifact, and the caller expected a statement.
+    #[error("expected an envelope with a statement, got a signature over an artifact")]
+    NotEnvelope,
     /// The payload is not an in-toto statement, so it names no artifact.
     #[error("expected an in-toto statement in the envelope, got {0}")]
     NotStatement(String),
