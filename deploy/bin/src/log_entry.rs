@@ -54,11 +54,19 @@ struct Proof {
     tree_size: u64,
 }
 
-/// The entry of an answer to the creation of a `hashedrekord` 0.0.1.
+/// Kind and version, as every canonical body states them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    kind: String,
+    api_version: String,
+}
+
+/// The one entry of an answer: to its creation, or to a look-up.
 ///
 /// # Errors
 /// [`LogEntryError`] names what is not as expected.
-pub(crate) fn hashedrekord(answer: &[u8]) -> Result<TransparencyLogEntry, LogEntryError> {
+pub(crate) fn parse(answer: &[u8]) -> Result<TransparencyLogEntry, LogEntryError> {
     let unhex = |what, text: &str| hex::decode(text).map_err(|error| LogEntryError::Hex(what, error));
     let unbase64 = |what, text: &str| {
         STANDARD
@@ -67,6 +75,8 @@ pub(crate) fn hashedrekord(answer: &[u8]) -> Result<TransparencyLogEntry, LogEnt
     };
     let entries: BTreeMap<String, LogEntry> = serde_json::from_slice(answer)?;
     let entry = entries.into_values().next().ok_or(LogEntryError::None)?;
+    let canonicalized_body = unbase64("body", &entry.body)?;
+    let body: Body = serde_json::from_slice(&canonicalized_body)?;
     let Verification {
         inclusion_proof: proof,
         signed_entry_timestamp,
@@ -77,8 +87,8 @@ pub(crate) fn hashedrekord(answer: &[u8]) -> Result<TransparencyLogEntry, LogEnt
             key_id: unhex("logID", &entry.log_id)?,
         },
         kind_version: KindVersion {
-            kind: "hashedrekord".to_owned(),
-            version: "0.0.1".to_owned(),
+            kind: body.kind,
+            version: body.api_version,
         },
         integrated_time: entry.integrated_time,
         inclusion_promise: Some(InclusionPromise {
@@ -97,6 +107,6 @@ pub(crate) fn hashedrekord(answer: &[u8]) -> Result<TransparencyLogEntry, LogEnt
                 envelope: proof.checkpoint,
             },
         }),
-        canonicalized_body: unbase64("body", &entry.body)?,
+        canonicalized_body,
     })
 }

@@ -94,7 +94,7 @@ impl Trust {
         let key = bytes(&request, "/spec/signature/publicKey/content")?;
         let key = PublicKey::from_pem(str::from_utf8(&key).map_err(|_| CheckError::Shape("a PEM key"))?)?;
         self.entry(
-            log_entry::hashedrekord(answer)?,
+            log_entry::parse(answer)?,
             &digest,
             key,
             bytes(&request, "/spec/signature/content")?,

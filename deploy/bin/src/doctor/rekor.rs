@@ -41,7 +41,7 @@ pub(crate) async fn v1(
         .await
         .map_err(fail)?;
     let body = answer.expect(StatusCode::CREATED).map_err(fail)?;
-    log_entry::hashedrekord(&body).map_err(fail)
+    log_entry::parse(&body).map_err(fail)
 }
 
 /// Logs the canary in Rekor v2, which answers what a bundle keeps.

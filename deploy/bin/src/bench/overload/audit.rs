@@ -150,7 +150,7 @@ fn head_of_v2(answer: &[u8]) -> Result<Head, AuditError> {
 }
 
 fn head_of_v1(answer: &[u8]) -> Result<Head, AuditError> {
-    let entry = log_entry::hashedrekord(answer)?;
+    let entry = log_entry::parse(answer)?;
     let proof = entry
         .inclusion_proof
         .ok_or(AuditError::Shape("an inclusion proof"))?;
@@ -305,7 +305,7 @@ async fn look_up(
         return Err(AuditError::Lost(format!("some of the entries {indexes:?}")));
     }
     for (one, entry) in group.iter().zip(entries) {
-        let entry = log_entry::hashedrekord(entry.get().as_bytes())?;
+        let entry = log_entry::parse(entry.get().as_bytes())?;
         let request: Value =
             serde_json::from_slice(bodies.get(one.body).map(Bytes::as_ref).unwrap_or_default())?;
         let logged: Value = serde_json::from_slice(&entry.canonicalized_body)?;
