@@ -83,6 +83,9 @@ pub(crate) struct UpArgs {
     /// Allow listening on interfaces other than loopback. Whoever reaches the development issuer can sign as anyone.
     #[arg(long)]
     pub(crate) expose_development_issuer_to_the_network: bool,
+    /// Identity provider whose certificates may publish Scorecard results; repeat it for several [default: all].
+    #[arg(long = "scorecard-issuer", value_name = "URL")]
+    pub(crate) scorecard_issuers: Vec<String>,
     /// How much clients may ask for.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

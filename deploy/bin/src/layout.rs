@@ -10,6 +10,7 @@
 //!   tuf/                   the TUF repository as it is served
 //!   trust/                 what clients need, exported
 //!   tls/                   authority of the local TLS certificate
+//!   scorecard/             published Scorecard results with their evidence
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,11 @@ impl Layout {
     /// Exported trust files.
     pub(crate) fn trust(&self) -> PathBuf {
         self.root.join("trust")
+    }
+
+    /// Published Scorecard results.
+    pub(crate) fn scorecard(&self) -> PathBuf {
+        self.root.join("scorecard")
     }
 
     /// Local TLS.

@@ -31,6 +31,7 @@ mod progress;
 mod public_url;
 mod repository;
 mod restore;
+mod scorecard;
 mod services;
 mod token;
 mod up;

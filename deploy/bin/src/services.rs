@@ -1,5 +1,6 @@
 //! The composition: three logs in one engine, and every service on one origin.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -8,7 +9,7 @@ use aws_lc_rs::rand;
 use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use common_bundle::trust::Role;
+use common_bundle::trust::{Role, TrustedRoot};
 use common_engine::{
     Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, LogState, Options, Storage, StoredLog,
 };
@@ -19,6 +20,7 @@ use fulcio_ca::{Ca, CaChain, CaConfig, IdentityType, IssuerConfig};
 use fulcio_ct::{AcceptedRoots, CtPersonality};
 use http::{StatusCode, header};
 use rekor_api::{RekorV1, RekorV2, v1, v2};
+use rekor_scorecard::Scorecard;
 
 use crate::clock::Clock;
 use crate::doctor::frozen_line;
@@ -27,6 +29,7 @@ use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
 use crate::repository::Validity;
+use crate::scorecard;
 use crate::up::limits::LimitArgs;
 
 /// Numbers of the logs in the store, never used for another.
@@ -148,6 +151,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) validity: Validity,
     /// The exported trust files.
     pub(crate) trust: FileSet,
+    /// Folder of published Scorecard results.
+    pub(crate) scorecard: PathBuf,
+    /// Identity providers that may publish them; with none, all.
+    pub(crate) scorecard_issuers: Vec<String>,
     /// The page at `/`.
     pub(crate) landing: String,
 }
@@ -194,6 +201,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         tuf,
         validity,
         trust,
+        scorecard,
+        scorecard_issuers,
         landing,
     } = parts;
     let now = clock()
@@ -302,10 +311,22 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?
         .bounded(limits.writes());
 
+    let v1_routes = v1::router(Arc::new(v1));
+    let trusted = trust.clone();
+    let scorecard = Scorecard::new(rekor_scorecard::Config {
+        store: Arc::new(scorecard::Folder(scorecard)),
+        log: Arc::new(scorecard::OwnLog(v1_routes.clone())),
+        // As it is published at this moment.
+        trust: Arc::new(move || TrustedRoot::parse(&trusted.get("trusted_root.json")?.content).ok()),
+        issuers: scorecard_issuers,
+        url: url.as_str().to_owned(),
+    });
+
     let ready = Readiness::default();
     let router = Router::new()
         .merge(fulcio_ca::router(Arc::new(ca)))
-        .merge(v1::router(Arc::new(v1)))
+        .merge(v1_routes)
+        .merge(rekor_scorecard::router(Arc::new(scorecard)))
         .merge(v2::router(Arc::new(v2)))
         .merge(rekor_tsa::router(Arc::new(tsa)))
         .nest("/ct", fulcio_ct::router(ct))

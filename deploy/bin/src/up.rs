@@ -211,6 +211,8 @@ pub(crate) async fn assemble(
         tuf: repository.tuf(),
         validity: repository.validity(),
         trust: repository.trust(),
+        scorecard: layout.scorecard(),
+        scorecard_issuers: args.scorecard_issuers.clone(),
         landing: landing::page(&client_setup::instance(url.as_str(), &root)),
     };
     let services = services::start(parts).await.map_err(Failure::cannot_start)?;

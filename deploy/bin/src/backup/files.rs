@@ -43,7 +43,7 @@ pub(crate) enum CollectError {
     Restless(PathBuf),
 }
 
-/// The files of the folders `keys`, `tuf`, `trust` and `tls`. Each is read twice; if nothing has changed from one time to
+/// The files of the folders `keys`, `tuf`, `trust`, `tls` and `scorecard`. Each is read twice; if nothing has changed from one time to
 /// the other, all of them stood so at one moment in between.
 pub(crate) fn collect(layout: &Layout, with_keys: bool) -> Result<Vec<FileEntry>, CollectError> {
     let mut files = settled(|| read_all(layout))?.ok_or(CollectError::Restless(layout.root().to_owned()))?;
@@ -84,7 +84,13 @@ fn is_private(file: &FileEntry) -> bool {
 
 fn read_all(layout: &Layout) -> Result<Vec<FileEntry>, CollectError> {
     let mut files = Vec::new();
-    for folder in [layout.keys(), layout.tuf(), layout.trust(), layout.tls()] {
+    for folder in [
+        layout.keys(),
+        layout.tuf(),
+        layout.trust(),
+        layout.tls(),
+        layout.scorecard(),
+    ] {
         read_folder(layout, &folder, MAX_DEPTH, &mut files)?;
     }
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));

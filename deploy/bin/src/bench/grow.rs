@@ -109,6 +109,7 @@ pub(crate) async fn run(args: GrowArgs, console: Console) -> Result<(), Failure>
         ephemeral: false,
         json: false,
         expose_development_issuer_to_the_network: false,
+        scorecard_issuers: Vec::new(),
         limits: LimitArgs::default(),
     };
     let folder = Folder::open(&up).map_err(Failure::cannot_start)?;

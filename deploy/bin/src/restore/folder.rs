@@ -227,7 +227,10 @@ fn check_path(path: &str) -> Result<(), FolderError> {
         _ => "",
     };
     let plain = !path.contains('\0') && parts.clone().all(|part| matches!(part, Component::Normal(_)));
-    let (within, depth) = (["keys", "tuf", "trust", "tls"].contains(&first), parts.count());
+    let (within, depth) = (
+        ["keys", "tuf", "trust", "tls", "scorecard"].contains(&first),
+        parts.count(),
+    );
     if plain && ((within && (1..=4).contains(&depth)) || path == "published") {
         Ok(())
     } else {

@@ -73,6 +73,8 @@ impl Fixture {
             tuf: FileSet::default(),
             validity: self.validity.clone(),
             trust: FileSet::default(),
+            scorecard: PathBuf::new(),
+            scorecard_issuers: Vec::new(),
             landing: "landing".to_owned(),
         })
         .await

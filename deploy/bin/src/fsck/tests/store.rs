@@ -1,6 +1,6 @@
 //! The store that is damaged.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -59,6 +59,8 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         tuf: FileSet::default(),
         validity: Validity::default(),
         trust: FileSet::default(),
+        scorecard: PathBuf::new(),
+        scorecard_issuers: Vec::new(),
         landing: String::new(),
     })
     .await
