@@ -12,12 +12,12 @@ use common_tlog::tile::{FULL_BYTES, FULL_WIDTH, HEIGHT, node_in_tile};
 use common_tlog::{Grown, Hash, RightEdge, TileId, leaf_hash};
 use rayon::prelude::*;
 
-use crate::error::{Corrupt, SealError, SubmitError};
+use crate::error::{Corrupt, SealError, StoreError, SubmitError};
 use crate::index::{IndexKey, IndexSecret};
 use crate::pool::guarded;
-use crate::storage::{Batch, HeadChange, LogBatch, Place};
+use crate::storage::{Batch, HeadChange, LogBatch, Place, Storage, StoredLog};
 use crate::types::{Entry, Head, LogId, LogInfo, LogState, Personality, StoredLeaf};
-use crate::verify::edge_corrupt;
+use crate::verify::{edge_corrupt, verify_log};
 
 /// How far, in milliseconds, a head may be ahead of the clock. Time stands still within it, so that a clock that was
 /// set back a little does no harm; beyond it either head or clock is wrong, and entries would get a wrong time for as
@@ -37,6 +37,23 @@ pub(crate) struct Tip {
     pub(crate) head: Arc<Head>,
     pub(crate) edge: RightEdge,
     pub(crate) personality: Arc<dyn Personality>,
+}
+
+impl Tip {
+    /// Verifies a stored log.
+    pub(crate) async fn load(
+        storage: &dyn Storage,
+        log: StoredLog,
+        personality: Arc<dyn Personality>,
+    ) -> Result<Self, StoreError> {
+        let edge = verify_log(storage, &log).await?;
+        Ok(Self {
+            info: Arc::new(log.info),
+            head: Arc::new(log.head),
+            edge,
+            personality,
+        })
+    }
 }
 
 /// Stored leaves that have the identity of a submission.

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::anchor::{Anchor, Published, follow};
 use crate::batch::{Submission, Tip};
+use crate::change::Change;
 use crate::error::{OpenError, ReadError, SubmitError};
 use crate::options::{Clock, LogConfig, Options};
 use crate::read::{Reader, View};
@@ -25,6 +26,7 @@ use crate::writer::Core;
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
+    pub(crate) changes: mpsc::Sender<Change>,
     stop: Arc<watch::Sender<bool>>,
     done: watch::Receiver<()>,
 }
@@ -34,8 +36,8 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     pub(crate) reader: Reader,
     pub(crate) options: Options,
-    /// Fixed at start; the values move.
-    logs: BTreeMap<LogId, PublishedLog>,
+    /// A log is added now and then, none goes away; the values move.
+    logs: ArcSwap<BTreeMap<LogId, Arc<PublishedLog>>>,
     room: Arc<Semaphore>,
     writable: AtomicBool,
 }
@@ -45,6 +47,15 @@ struct PublishedLog {
     view: ArcSwap<View>,
 }
 
+impl PublishedLog {
+    fn new(tip: &Tip) -> Arc<Self> {
+        Arc::new(Self {
+            info: ArcSwap::new(Arc::clone(&tip.info)),
+            view: ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge)),
+        })
+    }
+}
+
 impl Shared {
     pub(crate) fn new<'a>(
         core: Arc<Core>,
@@ -52,30 +63,31 @@ impl Shared {
         options: Options,
         tips: impl Iterator<Item = &'a Tip>,
     ) -> Self {
-        let logs = tips.map(|tip| {
-            let view = ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge));
-            (
-                tip.info.id,
-                PublishedLog {
-                    info: ArcSwap::new(Arc::clone(&tip.info)),
-                    view,
-                },
-            )
-        });
+        let logs: BTreeMap<_, _> = tips.map(|tip| (tip.info.id, PublishedLog::new(tip))).collect();
         Self {
             reader: Reader::new(public, options.cached_tiles, options.concurrent_reads),
             core,
-            logs: logs.collect(),
+            logs: ArcSwap::from_pointee(logs),
             room: Arc::new(Semaphore::new(options.queue_bytes.min(Semaphore::MAX_PERMITS))),
             writable: AtomicBool::new(true),
             options,
         }
     }
 
+    /// Shows a log that was opened after the start. From now on entries can be submitted to it.
+    pub(crate) fn add(&self, tip: &Tip) {
+        self.logs.rcu(|logs| {
+            let mut logs = BTreeMap::clone(logs);
+            logs.insert(tip.info.id, PublishedLog::new(tip));
+            logs
+        });
+    }
+
     /// Shows the heads to readers. The tiles under them are durable already.
     pub(crate) fn publish<'a>(&self, tips: impl Iterator<Item = &'a Tip>) {
+        let logs = self.logs.load();
         for tip in tips {
-            if let Some(log) = self.logs.get(&tip.info.id)
+            if let Some(log) = logs.get(&tip.info.id)
                 && !Arc::ptr_eq(&log.view.load().head, &tip.head)
             {
                 log.view
@@ -86,8 +98,9 @@ impl Shared {
 
     /// Shows the states that a reload found: another replica may have changed one.
     pub(crate) fn publish_states<'a>(&self, tips: impl Iterator<Item = &'a Tip>) {
+        let logs = self.logs.load();
         for tip in tips {
-            if let Some(log) = self.logs.get(&tip.info.id) {
+            if let Some(log) = logs.get(&tip.info.id) {
                 log.info.store(Arc::clone(&tip.info));
             }
         }
@@ -95,7 +108,8 @@ impl Shared {
 
     /// The published heads, for the anchor.
     pub(crate) fn heads(&self) -> Vec<Published> {
-        let heads = self.logs.values().map(|log| {
+        let logs = self.logs.load();
+        let heads = logs.values().map(|log| {
             let head = Arc::clone(&log.view.load().head);
             Published {
                 origin: log.info.load().spec.origin.clone(),
@@ -107,11 +121,11 @@ impl Shared {
     }
 
     pub(crate) fn view(&self, log: LogId) -> Option<Arc<View>> {
-        Some(self.logs.get(&log)?.view.load_full())
+        Some(self.logs.load().get(&log)?.view.load_full())
     }
 
     pub(crate) fn info(&self, log: LogId) -> Option<Arc<LogInfo>> {
-        Some(self.logs.get(&log)?.info.load_full())
+        Some(self.logs.load().get(&log)?.info.load_full())
     }
 
     pub(crate) fn set_writable(&self, writable: bool) {
@@ -142,6 +156,7 @@ impl Engine {
         .await?;
         let shared = Arc::new(Shared::new(core, storage, options, writer.tips()));
         let (queue, jobs) = mpsc::channel(options.queue_entries.max(1));
+        let (changes, changing) = mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
         let (finished, done) = watch::channel(());
         let (published, heads) = watch::channel(Vec::new());
@@ -149,6 +164,7 @@ impl Engine {
         let sequencer = Sequencer {
             shared: Arc::clone(&shared),
             queue: jobs,
+            changes: changing,
             stop: stopping,
             published,
             answering: JoinSet::new(),
@@ -175,6 +191,7 @@ impl Engine {
         Ok(Self {
             shared,
             queue,
+            changes,
             stop: Arc::new(stop),
             done,
         })
@@ -187,16 +204,13 @@ impl Engine {
     /// # Errors
     /// See [`SubmitError`]. Submitting the same entry again is always safe.
     pub async fn submit(&self, log: LogId, entry: Entry) -> Result<Outcome, SubmitError> {
-        let published = self.shared.logs.get(&log).ok_or(SubmitError::UnknownLog(log))?;
-        match published.info.load().state {
+        let info = self.shared.info(log).ok_or(SubmitError::UnknownLog(log))?;
+        match info.state {
             LogState::Active => {}
             LogState::ReadOnly => return Err(SubmitError::ReadOnly),
             LogState::Frozen => return Err(SubmitError::Frozen),
         }
-        let (limit, got) = (
-            u64::from(published.info.load().spec.leaf_limit),
-            entry.body.len() as u64,
-        );
+        let (limit, got) = (u64::from(info.spec.leaf_limit), entry.body.len() as u64);
         if got > limit {
             return Err(SubmitError::TooLarge { limit, got });
         }
@@ -234,11 +248,8 @@ impl Engine {
     /// All logs, by number.
     #[must_use]
     pub fn logs(&self) -> Vec<Arc<LogInfo>> {
-        self.shared
-            .logs
-            .values()
-            .map(|log| log.info.load_full())
-            .collect()
+        let logs = self.shared.logs.load();
+        logs.values().map(|log| log.info.load_full()).collect()
     }
 
     /// Changes whether a log takes entries. When it returns, no entry can be logged under the old state.
@@ -246,7 +257,8 @@ impl Engine {
     /// # Errors
     /// [`ReadError::UnknownLog`] also for a frozen log: it is not there to be changed any more.
     pub async fn set_state(&self, id: LogId, state: LogState) -> Result<(), ReadError> {
-        let log = self.shared.logs.get(&id).ok_or(ReadError::UnknownLog(id))?;
+        let logs = self.shared.logs.load_full();
+        let log = logs.get(&id).ok_or(ReadError::UnknownLog(id))?;
         match self.shared.core.storage.set_state(id, state).await? {
             Commit::Conflict => Err(ReadError::UnknownLog(id)),
             Commit::Committed => {

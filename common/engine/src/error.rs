@@ -284,6 +284,9 @@ pub enum OpenError {
     /// Another process created the same log at the same moment.
     #[error("log {0} is being created by another process: start again")]
     Race(LogId),
+    /// The engine is shutting down, or its writer stopped.
+    #[error("the engine takes no more logs: it is stopping")]
+    Stopping,
     /// The sealing threads could not be started.
     #[error("the engine's threads could not be started: {0}")]
     Threads(String),

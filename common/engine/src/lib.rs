@@ -16,9 +16,11 @@
 //! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`). [`fsck`] checks a whole store,
 //! also one in use.
 
+mod active;
 mod anchor;
 mod batch;
 mod cache;
+mod change;
 pub mod contract;
 mod engine;
 mod error;
@@ -38,6 +40,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use active::{Active, Closed, Entered};
 pub use anchor::{Anchor, AnchorError, NoAnchor, Published};
 pub use engine::Engine;
 pub use error::{Corrupt, OpenError, ReadError, SealError, StorageError, StoreError, SubmitError};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use common_tlog::empty_root;
 
 use crate::anchor::{Anchor, Published};
@@ -57,7 +58,7 @@ pub(crate) async fn open(
     for log in stored.iter().filter(|log| !numbers.contains(&log.info.id)) {
         tracing::warn!(log = %log.info.id, origin = log.info.spec.origin, "a stored log is not configured");
     }
-    let personalities = known
+    let personalities: BTreeMap<_, _> = known
         .iter()
         .chain(&new)
         .map(|c| (c.id, Arc::clone(&c.personality)))
@@ -66,11 +67,11 @@ pub(crate) async fn open(
     let core = Arc::new(Core {
         storage,
         secret,
-        personalities,
+        personalities: ArcSwap::from_pointee(personalities),
         pool,
         clock,
     });
-    for config in new {
+    for config in &new {
         create(&core, config).await?;
     }
     let writer = Writer::load(Arc::clone(&core)).await?;
@@ -89,7 +90,7 @@ async fn check_published(
     verify_extends(storage, log.info.id, &log.head, published.size, &published.root).await
 }
 
-fn check_spec(log: LogId, stored: &LogSpec, configured: &LogSpec) -> Result<(), OpenError> {
+pub(crate) fn check_spec(log: LogId, stored: &LogSpec, configured: &LogSpec) -> Result<(), OpenError> {
     let fields = [
         (
             "kind",
@@ -120,10 +121,12 @@ fn check_spec(log: LogId, stored: &LogSpec, configured: &LogSpec) -> Result<(), 
     }
 }
 
-async fn create(core: &Arc<Core>, config: LogConfig) -> Result<(), OpenError> {
+/// Stores the row of a new log, with the signed head of the empty tree.
+pub(crate) async fn create(core: &Core, config: &LogConfig) -> Result<(), OpenError> {
     let id = config.id;
     let time = core.clock.unix_millis();
-    let sign = move || config.personality.checkpoint(0, &empty_root(), time);
+    let personality = Arc::clone(&config.personality);
+    let sign = move || personality.checkpoint(0, &empty_root(), time);
     let signed = core
         .pool
         .run(sign)
@@ -133,7 +136,7 @@ async fn create(core: &Arc<Core>, config: LogConfig) -> Result<(), OpenError> {
     let log = StoredLog {
         info: LogInfo {
             id,
-            spec: config.spec,
+            spec: config.spec.clone(),
             state: LogState::Active,
         },
         head: Head {

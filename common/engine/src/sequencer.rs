@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::anchor::Published;
 use crate::batch::{Attempt, Submission, Verdict};
+use crate::change::Change;
 use crate::engine::Shared;
 use crate::error::SubmitError;
 use crate::read::proof_failed;
@@ -53,9 +54,17 @@ impl Waiter {
     }
 }
 
+/// What the sequencer does next.
+enum Work {
+    Batch(Vec<Job>),
+    Change(Change),
+}
+
 pub(crate) struct Sequencer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: mpsc::Receiver<Job>,
+    /// Done between two batches.
+    pub(crate) changes: mpsc::Receiver<Change>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Followed by the anchor.
     pub(crate) published: watch::Sender<Vec<Published>>,
@@ -68,22 +77,26 @@ impl Sequencer {
         self.publish(&writer);
         let mut writer = Some(writer);
         while let Some(current) = writer.take() {
-            let Some(jobs) = self.collect().await else { break };
-            writer = self.process(current, jobs).await;
+            writer = match self.next().await {
+                Some(Work::Batch(jobs)) => self.process(current, jobs).await,
+                Some(Work::Change(change)) => Some(self.change(current, change)),
+                None => break,
+            };
             while self.answering.try_join_next().is_some() {}
         }
         self.refuse_queued(&SubmitError::ShuttingDown);
         while self.answering.join_next().await.is_some() {}
     }
 
-    /// The next batch: waits for one entry, then takes what has queued behind it.
-    async fn collect(&mut self) -> Option<Vec<Job>> {
+    /// The next change, or the next batch: waits for one entry, then takes what has queued behind it.
+    async fn next(&mut self) -> Option<Work> {
         let first = tokio::select! {
             biased;
             () = stopped(&mut self.stop), if !self.queue.is_closed() => {
                 self.queue.close();
                 self.queue.recv().await?
             }
+            Some(change) = self.changes.recv() => return Some(Work::Change(change)),
             job = self.queue.recv() => job?,
         };
         let options = &self.shared.options;
@@ -98,7 +111,23 @@ impl Sequencer {
         }
         metrics::histogram!("sigbox_engine_batch_entries").record(jobs.len() as f64);
         metrics::gauge!("sigbox_engine_queue_entries").set(self.queue.len() as f64);
-        Some(jobs)
+        Some(Work::Batch(jobs))
+    }
+
+    /// Every batch before it is published.
+    fn change(&self, mut writer: Writer, change: Change) -> Writer {
+        match change {
+            Change::Open { tip, done } => {
+                self.shared.add(&tip);
+                writer.add(*tip);
+                self.publish(&writer);
+                let _ = done.send(());
+            }
+            Change::Settle { done } => {
+                let _ = done.send(());
+            }
+        }
+        writer
     }
 
     /// Commits a batch and answers it, through failures if need be. `None` if shut down while the store failed.

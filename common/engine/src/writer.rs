@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use common_tlog::{Hash, leaf_hash};
 
 use crate::batch::{Attempt, Known, Submission, Tip, prepare};
@@ -18,13 +19,14 @@ use crate::options::Clock;
 use crate::pool::Pool;
 use crate::storage::{Commit, LogBatch, Place, Storage, StoredLog};
 use crate::types::{LogId, LogInfo, Personality};
-use crate::verify::{root_at, verify_extends, verify_log};
+use crate::verify::{root_at, verify_extends};
 
 /// What the writer works with, the same for its whole life.
 pub(crate) struct Core {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) secret: IndexSecret,
-    pub(crate) personalities: BTreeMap<LogId, Arc<dyn Personality>>,
+    /// Of every log that is open. Only the sequencer adds one, between two batches.
+    pub(crate) personalities: ArcSwap<BTreeMap<LogId, Arc<dyn Personality>>>,
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
 }
@@ -81,23 +83,27 @@ impl Writer {
             .map(|log| (log.info.id, log))
             .collect();
         let mut tips = BTreeMap::new();
-        for (id, personality) in &core.personalities {
+        for (id, personality) in core.personalities.load_full().iter() {
             let log = stored
                 .remove(id)
                 .ok_or_else(|| Corrupt::LogMissing(format!("log {id}")))?;
-            let edge = verify_log(core.storage.as_ref(), &log).await?;
-            let (info, head) = (Arc::new(log.info), Arc::new(log.head));
             tips.insert(
                 *id,
-                Tip {
-                    info,
-                    head,
-                    edge,
-                    personality: Arc::clone(personality),
-                },
+                Tip::load(core.storage.as_ref(), log, Arc::clone(personality)).await?,
             );
         }
         Ok(Self { core, tips })
+    }
+
+    /// Takes up a log that was verified like those of the start.
+    pub(crate) fn add(&mut self, tip: Tip) {
+        let (id, personality) = (tip.info.id, Arc::clone(&tip.personality));
+        self.core.personalities.rcu(|known| {
+            let mut known = BTreeMap::clone(known);
+            known.insert(id, Arc::clone(&personality));
+            known
+        });
+        self.tips.insert(id, tip);
     }
 
     /// Takes over the states that were published since the last load: an operator may have opened a log again.

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod change;
 mod clock;
 mod faults;
 mod flips;
