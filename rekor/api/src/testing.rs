@@ -140,7 +140,7 @@ impl Stack {
             shard,
             v2_key,
             v1: v1::router(Arc::new(one)),
-            v2: v2::router(Arc::new(two)),
+            v2: v2::router(Arc::new(two), TILES),
         }
     }
 

@@ -21,7 +21,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
-use common_engine::{Engine, LogId};
+use common_engine::{Active, Closed, Engine, LogId};
 use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderName, PRAGMA};
@@ -74,7 +74,7 @@ impl Default for Limits {
 /// What the handlers work on.
 pub struct Service {
     engine: Engine,
-    shards: Shards,
+    shards: Active<Shards>,
     policy: Arc<Policy>,
     limits: Limits,
     bodies: Reader,
@@ -95,7 +95,7 @@ impl Service {
         policy: Policy,
         limits: Limits,
     ) -> Result<Self, ShardsError> {
-        let shards = Shards::new(&engine, shards)?;
+        let shards = Active::new(Shards::new(&engine, shards)?);
         Ok(Service {
             engine,
             shards,
@@ -106,6 +106,32 @@ impl Service {
             reads: Gate::new("rekor_v1_read", limits.reads),
             expensive_reads: Gate::new("rekor_v1_search", limits.expensive_reads),
         })
+    }
+
+    /// Waits until no entry is on its way to the active shard, and holds up those that come: none is refused while a
+    /// shard takes over from another.
+    pub async fn close(&self) -> Rolling<'_> {
+        Rolling {
+            engine: &self.engine,
+            closed: self.shards.close().await,
+        }
+    }
+}
+
+/// Between two active shards. Dropped, it lets the writers in to the shard that was there before.
+pub struct Rolling<'a> {
+    engine: &'a Engine,
+    closed: Closed<'a, Shards>,
+}
+
+impl Rolling<'_> {
+    /// Lets the writers in to the last one of `shards`, as [`Service::new`].
+    ///
+    /// # Errors
+    /// When the shards do not make one log: the one before is still the active one.
+    pub fn reopen(self, shards: Vec<(LogId, Shard)>) -> Result<(), ShardsError> {
+        self.closed.reopen(Shards::new(self.engine, shards)?);
+        Ok(())
     }
 }
 

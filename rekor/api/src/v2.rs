@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use common_engine::{Engine, LogId, LogKind};
+use common_engine::{Active, Closed, Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
 use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
@@ -51,12 +51,34 @@ impl Default for Limits {
     }
 }
 
-/// What the handlers work on.
-pub struct Service {
-    engine: Engine,
+/// One tree of the log, with its own key and origin.
+#[derive(Debug)]
+struct Shard {
     log: LogId,
     /// `logId.keyId` in base64.
     key_id: String,
+}
+
+impl Shard {
+    fn new(engine: &Engine, log: LogId, hostname: &str, key: &PublicKey) -> Result<Self, ServiceError> {
+        if engine
+            .log(log)
+            .is_none_or(|info| info.spec.kind != LogKind::RekorV2 || info.spec.origin != hostname)
+        {
+            return Err(ServiceError::UnknownLog {
+                log,
+                hostname: hostname.to_owned(),
+            });
+        }
+        let key_id = log_id(hostname, key)?.to_base64();
+        Ok(Shard { log, key_id })
+    }
+}
+
+/// What the handlers work on.
+pub struct Service {
+    engine: Engine,
+    active: Active<Shard>,
     policy: Arc<Policy>,
     bodies: Reader,
     writes: Gate,
@@ -80,7 +102,7 @@ pub enum ServiceError {
 }
 
 impl Service {
-    /// The engine runs `log` with a [`crate::RekorV2`] of the same hostname and key.
+    /// The engine runs `log`, which takes new entries, with a [`crate::RekorV2`] of the same hostname and key.
     ///
     /// # Errors
     /// When the key is not Ed25519, or `log` is not that log.
@@ -92,38 +114,60 @@ impl Service {
         policy: Policy,
         limits: Limits,
     ) -> Result<Self, ServiceError> {
-        if engine
-            .log(log)
-            .is_none_or(|info| info.spec.kind != LogKind::RekorV2 || info.spec.origin != hostname)
-        {
-            return Err(ServiceError::UnknownLog {
-                log,
-                hostname: hostname.to_owned(),
-            });
-        }
-        let key_id = log_id(hostname, key)?.to_base64();
+        let active = Active::new(Shard::new(&engine, log, hostname, key)?);
         Ok(Service {
             engine,
-            log,
-            key_id,
+            active,
             policy: Arc::new(policy),
             bodies: Reader::new(limits.body),
             writes: Gate::new("rekor_v2_write", limits.writes),
             reads: Gate::new("rekor_v2_read", limits.reads),
         })
     }
+
+    /// Waits until no entry is on its way to the active shard, and holds up those that come: none is refused while a
+    /// shard takes over from another.
+    pub async fn close(&self) -> Rolling<'_> {
+        Rolling {
+            engine: &self.engine,
+            closed: self.active.close().await,
+        }
+    }
 }
 
-/// `/api/v2/log/entries`; checkpoint, tiles and entry bundles under `/api/v2/` and at the root, because
+/// Between two active shards. Dropped, it lets the writers in to the shard that was there before.
+pub struct Rolling<'a> {
+    engine: &'a Engine,
+    closed: Closed<'a, Shard>,
+}
+
+impl Rolling<'_> {
+    /// Lets the writers in to another shard, as [`Service::new`].
+    ///
+    /// # Errors
+    /// When `log` is not that log: the one before is still the active one.
+    pub fn reopen(self, log: LogId, hostname: &str, key: &PublicKey) -> Result<(), ServiceError> {
+        self.closed.reopen(Shard::new(self.engine, log, hostname, key)?);
+        Ok(())
+    }
+}
+
+/// What the handlers of one shard's reads work on.
+#[derive(Clone)]
+struct Reads {
+    service: Arc<Service>,
+    log: LogId,
+}
+
+/// The routes under the base URL of the shard `log`. `/api/v2/log/entries`, which leads to the active shard whatever
+/// the URL is, so that no writer has to know of a roll before it happens; of this shard checkpoint, tiles and entry bundles under `/api/v2/` and at the root, because
 /// witnesses read the former (witness `omniwitness/logs.yaml`) and rekor-monitor the latter (rekor-monitor
 /// `pkg/rekor/v2/client.go`); and the answer to every unknown path under `/api/v2/`, which services with
 /// paths of their own there override by registering them.
-pub fn router(service: Arc<Service>) -> Router {
-    let mut router = Router::new()
-        .route("/api/v2/log/entries", post(create::create).fallback(wrong_method))
-        .route("/api/v2/{*path}", any(async || ApiError::NotFound));
+pub fn router(service: Arc<Service>, log: LogId) -> Router {
+    let mut reads = Router::new();
     for prefix in ["/api/v2", ""] {
-        router = router
+        reads = reads
             .route(
                 &format!("{prefix}/checkpoint"),
                 get(tiles::checkpoint).fallback(wrong_method),
@@ -133,13 +177,20 @@ pub fn router(service: Arc<Service>) -> Router {
                 get(tiles::tile).fallback(wrong_method),
             );
     }
-    router
+    let reads = reads.with_state(Reads {
+        service: Arc::clone(&service),
+        log,
+    });
+    Router::new()
+        .route("/api/v2/log/entries", post(create::create).fallback(wrong_method))
+        .route("/api/v2/{*path}", any(async || ApiError::NotFound))
+        .with_state(service)
+        .merge(reads)
         // One layer of two, because each layer of a router costs every request a box of its own.
         .layer((
             axum::middleware::map_response(uncached_by_default),
             CatchPanicLayer::custom(panicked),
         ))
-        .with_state(service)
 }
 
 /// A panic is an internal error like any other, in this API's shape.

@@ -75,7 +75,9 @@ pub(super) async fn create(
     let policy = Arc::clone(&service.policy);
     let entry = cpu::run(move || prepare(&body.bytes, &policy)).await??;
 
-    let (log, shard) = service.shards.active();
+    // Held until it is answered: a shard is not closed while an entry is on its way there.
+    let shards = service.shards.enter().await;
+    let (log, shard) = shards.active();
     let id = EntryId {
         tree: shard.tree(),
         leaf: entry.identity,

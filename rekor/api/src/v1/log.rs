@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::entry_id::TreeId;
 use super::error::ApiError;
 use super::negotiate::{JSON, PEM, Params, accepts};
-use super::shards::Shard;
+use super::shards::{Shard, Shards};
 use super::view::quoted_hex;
 use super::{Service, json_response};
 use crate::json;
@@ -30,16 +30,18 @@ impl Service {
         json::number(out, head.size);
         Ok(())
     }
+}
 
+impl Shards {
     /// The shard a `treeID` parameter names, the active one without it.
-    fn shard_of(&self, tree: Option<&str>) -> Result<&(LogId, Shard), ApiError> {
+    fn named(&self, tree: Option<&str>) -> Result<&(LogId, Shard), ApiError> {
         let Some(text) = tree else {
-            return Ok(self.shards.active());
+            return Ok(self.active());
         };
         let number: i64 = text.parse().map_err(|_| ApiError::BadTreeId(text.to_owned()))?;
         let number = u64::try_from(number).map_err(|_| ApiError::BadTreeId(text.to_owned()))?;
         TreeId::new(number)
-            .and_then(|tree| self.shards.by_tree(tree))
+            .and_then(|tree| self.by_tree(tree))
             .ok_or(ApiError::UnknownTree(number))
     }
 }
@@ -53,11 +55,12 @@ pub(super) async fn info(
     accepts(&headers, JSON)?;
     let mut out = String::with_capacity(512);
     out.push_str("{\"inactiveShards\":");
-    if service.shards.inactive().is_empty() {
+    let shards = service.shards.load();
+    if shards.inactive().is_empty() {
         out.push_str("null");
     } else {
         out.push('[');
-        for (at, shard) in service.shards.inactive().iter().enumerate() {
+        for (at, shard) in shards.inactive().iter().enumerate() {
             out.push_str(if at == 0 { "{" } else { ",{" });
             service.write_head(&mut out, shard)?;
             out.push('}');
@@ -65,7 +68,7 @@ pub(super) async fn info(
         out.push(']');
     }
     out.push(',');
-    service.write_head(&mut out, service.shards.active())?;
+    service.write_head(&mut out, shards.active())?;
     out.push_str("}\n");
     Ok(json_response(StatusCode::OK, out))
 }
@@ -87,7 +90,8 @@ pub(super) async fn proof(
     if first > last {
         return Err(ApiError::SizesSwapped { first, last });
     }
-    let (log, _) = service.shard_of(tree)?;
+    let shards = service.shards.load();
+    let (log, _) = shards.named(tree)?;
     let head = service.engine.head(*log).ok_or(ApiError::Internal)?;
     if last > head.size {
         return Err(ApiError::SizeAhead {
@@ -119,8 +123,9 @@ pub(super) async fn public_key(
     accepts(&headers, PEM)?;
     let params = Params::of(&uri);
     // rekor `pkg/api/public_key.go` tells no cause here.
-    let (_, shard) = service
-        .shard_of(params.tree_id()?)
+    let shards = service.shards.load();
+    let (_, shard) = shards
+        .named(params.tree_id()?)
         .map_err(|_| ApiError::UnknownTreeKey)?;
     Ok(([(CONTENT_TYPE, PEM)], shard.public_key().to_pem()).into_response())
 }

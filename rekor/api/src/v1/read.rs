@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use super::entry_id::{EntryId, EntryRef, PATTERN};
 use super::error::{ApiError, Place, Rule, Violation};
 use super::negotiate::{JSON, Params, accepts};
-use super::shards::Shard;
+use super::shards::{Shard, Shards};
 use super::view::EntryView;
 use super::{Service, json_response};
 use crate::personality::{Extra, attestation_key};
@@ -61,8 +61,12 @@ pub(crate) fn extra(leaf: &StoredLeaf) -> Result<Extra<'_>, ApiError> {
 
 impl Service {
     /// The entry at a virtual index, if the log reaches that far.
-    pub(crate) async fn by_index(&self, index: u64) -> Result<Option<Found<'_>>, ApiError> {
-        let Some((shard, index)) = self.shards.locate(index) else {
+    pub(crate) async fn by_index<'a>(
+        &self,
+        shards: &'a Shards,
+        index: u64,
+    ) -> Result<Option<Found<'a>>, ApiError> {
+        let Some((shard, index)) = shards.locate(index) else {
             return Ok(None);
         };
         let Some(head) = self.engine.head(shard.0) else {
@@ -82,7 +86,7 @@ impl Service {
 
     /// The entry of this leaf hash in one shard.
     pub(crate) async fn in_shard<'a>(
-        &'a self,
+        &self,
         shard: &'a (LogId, Shard),
         hash: Hash,
     ) -> Result<Option<Found<'a>>, ApiError> {
@@ -93,7 +97,7 @@ impl Service {
     }
 
     async fn complete<'a>(
-        &'a self,
+        &self,
         (log, shard): &'a (LogId, Shard),
         leaf: StoredLeaf,
         hash: Hash,
@@ -135,7 +139,7 @@ pub(super) async fn get_by_index(
     accepts(&headers, JSON)?;
     let index = Params::of(&uri).required_integer("logIndex", 0)?;
     let _admitted = service.reads.enter()?;
-    answer(service.by_index(index).await?)
+    answer(service.by_index(&service.shards.load(), index).await?)
 }
 
 /// GET `/api/v1/log/entries/{entryUUID}`
@@ -150,14 +154,15 @@ pub(super) async fn get_by_uuid(
     let Path(uuid) = uuid.map_err(|_| malformed())?;
     let reference = EntryRef::parse(&uuid)?.ok_or_else(malformed)?;
     let _admitted = service.reads.enter()?;
+    let shards = service.shards.load();
     answer(match reference {
-        EntryRef::Full { tree, leaf } => match service.shards.by_tree(tree) {
+        EntryRef::Full { tree, leaf } => match shards.by_tree(tree) {
             Some(shard) => service.in_shard(shard, leaf).await?,
             None => None,
         },
         EntryRef::Bare(leaf) => {
             let mut found = None;
-            for shard in service.shards.lookup_order() {
+            for shard in shards.lookup_order() {
                 found = service.in_shard(shard, leaf).await?;
                 if found.is_some() {
                     break;

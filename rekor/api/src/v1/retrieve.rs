@@ -108,6 +108,7 @@ pub(super) async fn retrieve(
         .references
         .into_iter()
         .partition(|one| matches!(one, EntryRef::Full { .. }));
+    let shards = service.shards.load();
     let mut found = Vec::new();
     for reference in full
         .into_iter()
@@ -116,20 +117,20 @@ pub(super) async fn retrieve(
     {
         match reference {
             EntryRef::Full { tree, leaf } => {
-                if let Some(shard) = service.shards.by_tree(tree) {
+                if let Some(shard) = shards.by_tree(tree) {
                     found.extend(service.in_shard(shard, leaf).await?);
                 }
             }
             // A leaf can be in several shards: each of them is a hit.
             EntryRef::Bare(leaf) => {
-                for shard in service.shards.lookup_order() {
+                for shard in shards.lookup_order() {
                     found.extend(service.in_shard(shard, leaf).await?);
                 }
             }
         }
     }
     for index in lookups.indexes {
-        found.extend(service.by_index(index).await?);
+        found.extend(service.by_index(&shards, index).await?);
     }
 
     let mut out = String::from("[");

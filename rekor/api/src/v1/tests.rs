@@ -14,6 +14,7 @@ mod hostile;
 mod lifecycle;
 mod overload;
 mod replay;
+mod rolling;
 mod sharding;
 
 use common_tlog::checkpoint::Checkpoint;

@@ -59,7 +59,7 @@ pub(super) async fn create(
     // A frozen log answers so whatever the body is.
     if service
         .engine
-        .log(service.log)
+        .log(service.active.load().log)
         .is_none_or(|log| log.state != LogState::Active)
     {
         return Err(ApiError::Frozen);
@@ -71,12 +71,14 @@ pub(super) async fn create(
     let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
     let (kind, entry) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
-    match service.engine.submit(service.log, entry).await? {
+    // Held until it is answered: a shard is not closed while an entry is on its way there.
+    let shard = service.active.enter().await;
+    match service.engine.submit(shard.log, entry).await? {
         Outcome::Sequenced(receipt) => {
             if kind.kind == "hashedrekord" {
                 metrics::counter!("rekor_v2_new_hashedrekord_entries").increment(1);
             }
-            let body = transparency_log_entry(&service.key_id, kind, &receipt);
+            let body = transparency_log_entry(&shard.key_id, kind, &receipt);
             Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response())
         }
         Outcome::Duplicate(receipt) => Err(ApiError::Duplicate {

@@ -13,6 +13,7 @@ mod hostile;
 mod overload;
 mod reads;
 mod replay;
+mod rolling;
 mod writes;
 
 use common_tlog::checkpoint::Checkpoint;

@@ -1,16 +1,15 @@
 //! The read side: checkpoint, tiles and entry bundles (C2SP tlog-tiles).
 
-use std::sync::Arc;
-
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use common_engine::{Engine, LogId};
 use common_tlog::tile::{FULL_WIDTH, TileKind, TilePath};
 use common_tlog::{TileId, bundle_codec};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::Service;
+use super::Reads;
 use super::error::ApiError;
 
 /// A full tile never changes and never goes away.
@@ -20,8 +19,8 @@ const FOREVER: &str = "public, max-age=31536000, immutable";
 const SHORT: &str = "public, max-age=60";
 
 /// GET `checkpoint`: the newest signed head.
-pub(super) async fn checkpoint(State(service): State<Arc<Service>>) -> Result<Response, ApiError> {
-    let head = service.engine.head(service.log).ok_or(ApiError::NotFound)?;
+pub(super) async fn checkpoint(State(reads): State<Reads>) -> Result<Response, ApiError> {
+    let head = reads.service.engine.head(reads.log).ok_or(ApiError::NotFound)?;
     Ok((
         [
             (CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -37,13 +36,13 @@ pub(super) async fn checkpoint(State(service): State<Arc<Service>>) -> Result<Re
 /// Whatever is not there, or beyond the published tree, or not even a tile path, is 404: clients fall back
 /// from a partial tile to the full one on that status only.
 pub(super) async fn tile(
-    State(service): State<Arc<Service>>,
+    State(Reads { service, log }): State<Reads>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     // What is not UTF-8 once its percent signs are decoded is no tile path either.
     let Path(path) = path.map_err(|_| ApiError::NotFound)?;
     let path: TilePath = format!("tile/{path}").parse().map_err(|_| ApiError::NotFound)?;
-    let head = service.engine.head(service.log).ok_or(ApiError::NotFound)?;
+    let head = service.engine.head(log).ok_or(ApiError::NotFound)?;
     // An entry bundle is as wide as the tile of its leaf hashes.
     let level = match path.kind {
         TileKind::Hashes { level } => level,
@@ -62,10 +61,10 @@ pub(super) async fn tile(
     let bytes = match path.kind {
         TileKind::Hashes { level } => service
             .engine
-            .tile(service.log, level, path.index, path.width)
+            .tile(log, level, path.index, path.width)
             .await?
             .ok_or(ApiError::NotFound)?,
-        TileKind::Entries => bundle(&service, path.index, path.width).await?,
+        TileKind::Entries => bundle(&service.engine, log, path.index, path.width).await?,
     };
     let keep = if path.width == FULL_WIDTH { FOREVER } else { SHORT };
     Ok((
@@ -75,12 +74,9 @@ pub(super) async fn tile(
         .into_response())
 }
 
-async fn bundle(service: &Service, index: u64, width: u16) -> Result<Bytes, ApiError> {
+async fn bundle(engine: &Engine, log: LogId, index: u64, width: u16) -> Result<Bytes, ApiError> {
     let start = index.saturating_mul(u64::from(FULL_WIDTH));
-    let leaves = service
-        .engine
-        .leaves(service.log, start, u32::from(width))
-        .await?;
+    let leaves = engine.leaves(log, start, u32::from(width)).await?;
     if leaves.len() != usize::from(width) {
         tracing::error!(
             index,

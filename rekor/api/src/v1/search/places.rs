@@ -50,7 +50,8 @@ impl Service {
         if u64::try_from(places.len()).is_ok_and(|found| found > u64::from(limit)) {
             return Ok(None);
         }
-        let ours = |(log, _): &Place| self.shards.by_log(*log).is_some();
+        let shards = self.shards.load();
+        let ours = |(log, _): &Place| shards.by_log(*log).is_some();
         Ok(Some(places.into_iter().filter(ours).collect()))
     }
 
@@ -131,12 +132,13 @@ impl Service {
                 .or_default()
                 .push(offset);
         }
+        let shards = self.shards.load();
         let limit = self.limits.search_tiles;
         if by_tile.len() > limit {
             return Err(ApiError::TooScattered { limit });
         }
         for ((log, tile), offsets) in by_tile.into_iter().rev() {
-            let (Some(shard), Some(head)) = (self.shards.by_log(log), self.engine.head(log)) else {
+            let (Some(shard), Some(head)) = (shards.by_log(log), self.engine.head(log)) else {
                 continue;
             };
             let hashes = self
