@@ -12,7 +12,7 @@ mod signing;
 mod validity;
 
 pub use generate::RekorVersions;
-pub use registry::{KeyRecord, Registry, Role, log_id};
+pub use registry::{KeyRecord, Registry, Role, Succession, log_id};
 pub use root::{
     CertificateAuthority, CertificateChain, DistinguishedName, LogId, LogKey, RawCertificate,
     TransparencyLog, TrustedRoot,
@@ -106,6 +106,9 @@ pub enum RecordProblem {
     /// A role that needs a URL, an origin or a certificate chain lacks it.
     #[error("its role needs {0}")]
     Missing(&'static str),
+    /// A key that has ended is to take over, or two keys of one role are.
+    #[error("it is to take over although it has ended, or another key of its role is to")]
+    Succession,
     /// The window is empty.
     #[error("it ends before it starts")]
     Window,

@@ -110,18 +110,26 @@ impl Registry {
         })
     }
 
-    /// The services of a role, newest first. Keys that followed each other behind one URL are one
-    /// service, from the first key's start to the last key's end.
+    /// The services of a role that take requests, newest first. Keys that followed each other behind one URL are one
+    /// service, from the first key's start. One that has ended is not listed: clients choose differently among
+    /// several of one version (sigstore-python takes the last of an operator, sigstore-go the newest).
     fn services(&self, role: Role, version: u32) -> Vec<Service> {
         let mut services: Vec<Service> = Vec::new();
-        for record in self.by_role(role) {
-            if let Some(known) = services.iter_mut().find(|service| service.url == record.url) {
-                known.valid_for.end = known.valid_for.end.zip(record.valid_to).map(|(a, b)| a.max(b));
-            } else {
+        let keys = self.by_role(role);
+        let open = |url: &str| keys.iter().any(|key| key.in_use() && key.service_url() == url);
+        for record in keys.iter().filter(|key| key.successor.is_none()) {
+            let url = record.service_url();
+            if !open(url) {
+                continue;
+            }
+            if !services.iter().any(|service| service.url == url) {
                 services.push(Service {
-                    url: record.url.clone(),
+                    url: url.to_owned(),
                     major_api_version: version,
-                    valid_for: record.valid_for(),
+                    valid_for: ValidFor {
+                        start: Some(record.valid_from),
+                        end: None,
+                    },
                     operator: self.operator.clone(),
                 });
             }

@@ -105,9 +105,35 @@ pub struct KeyRecord {
     /// Until when; none while it is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_to: Option<Timestamp>,
+    /// Where writers find the service, if not at `url`: a log that is named by a host of its own need not be reached
+    /// by it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service_url: String,
+    /// Set while it is trusted and does not sign yet: it takes over from the key in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Succession>,
     /// Where the private key is: `file:…`, later `pkcs11:…` or a KMS URI. Empty once destroyed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signer: String,
+}
+
+/// How far a key is on its way into use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Succession {
+    /// Seconds between its publication and its first signature: what clients are given to learn of it.
+    pub propagation: u32,
+    /// Since when it is in what is published; none until it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<Timestamp>,
+}
+
+impl Succession {
+    /// When it may sign; `None` until it is published.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        Some(self.published?.plus_seconds(i64::from(self.propagation)))
+    }
 }
 
 impl KeyRecord {
@@ -142,6 +168,8 @@ impl KeyRecord {
             log_id,
             valid_from,
             valid_to: None,
+            service_url: String::new(),
+            successor: None,
             signer: String::new(),
         })
     }
@@ -159,6 +187,22 @@ impl KeyRecord {
             Certificate::from_der(der).map_err(|_| self.problem(RecordProblem::Certificate(number)))
         };
         self.cert_chain.iter().enumerate().map(parse).collect()
+    }
+
+    /// Whether it signs: it has taken over, and no other has from it.
+    #[must_use]
+    pub const fn in_use(&self) -> bool {
+        self.successor.is_none() && self.valid_to.is_none()
+    }
+
+    /// Where writers find the service.
+    #[must_use]
+    pub fn service_url(&self) -> &str {
+        if self.service_url.is_empty() {
+            &self.url
+        } else {
+            &self.service_url
+        }
     }
 
     /// The window in which signatures by it count.
@@ -181,6 +225,9 @@ impl KeyRecord {
                 algorithm: self.key_details.proto_name(),
                 key: key.algorithm().to_string(),
             }));
+        }
+        if self.successor.is_some() && self.valid_to.is_some() {
+            return Err(self.problem(RecordProblem::Succession));
         }
         if self.valid_to.is_some_and(|end| end < self.valid_from) {
             return Err(self.problem(RecordProblem::Window));
@@ -297,13 +344,43 @@ impl Registry {
     fn check(&self) -> Result<(), TrustError> {
         root::bounded("keys", self.keys.len(), MAX_INSTANCES)?;
         let mut ids = HashSet::new();
+        let mut successors = HashSet::new();
         for record in &self.keys {
             record.check()?;
+            if record.successor.is_some() && !successors.insert(record.role) {
+                return Err(record.problem(RecordProblem::Succession));
+            }
             if !is_name(&record.id) || !ids.insert(&record.id) {
                 return Err(record.problem(RecordProblem::Id));
             }
         }
         Ok(())
+    }
+
+    /// The key of a role that is on its way into use.
+    #[must_use]
+    pub fn successor(&self, role: Role) -> Option<(&KeyRecord, Succession)> {
+        let mut keys = self.keys.iter().filter(|key| key.role == role);
+        keys.find_map(|key| Some((key, key.successor?)))
+    }
+
+    /// The newest key in use for a role.
+    #[must_use]
+    pub fn in_use(&self, role: Role) -> Option<&KeyRecord> {
+        self.by_role(role).into_iter().rev().find(|key| key.in_use())
+    }
+
+    /// Puts the successor of a role in use and ends the keys before it at `end`. Nothing changes without a successor.
+    pub fn take_over(&mut self, role: Role, end: Timestamp) {
+        if self.successor(role).is_none() {
+            return;
+        }
+        for key in self.keys.iter_mut().filter(|key| key.role == role) {
+            if key.in_use() {
+                key.valid_to = Some(end.max(key.valid_from));
+            }
+            key.successor = None;
+        }
     }
 
     /// The keys of a role, oldest first.

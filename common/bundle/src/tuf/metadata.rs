@@ -262,6 +262,17 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Whether `key` is one of those that sign for `role`.
+    #[must_use]
+    pub fn lists(&self, role: Role, key: &PublicKey) -> bool {
+        let id = Key::new(key).and_then(|key| key.id());
+        self.roles
+            .get(role.name())
+            .is_some_and(|keys| id.is_ok_and(|id| keys.keyids.contains(&id)))
+    }
+}
+
 impl Key {
     /// How metadata carries `key`, in the one form that all clients read.
     pub fn new(key: &PublicKey) -> Result<Self, TufError> {

@@ -99,13 +99,12 @@ fn certificates(
     Ok(())
 }
 
-/// The newest key of a role has the well-known name, older ones the same under their id.
+/// The newest key in use of a role has the well-known name, others the same under their id: a client that reads one
+/// name alone must find the key that signs.
 fn name_of(registry: &Registry, record: &KeyRecord, name: &str) -> String {
-    let newest = registry
-        .by_role(record.role)
-        .last()
-        .is_some_and(|newest| newest.id == record.id);
-    if newest {
+    let keys = registry.by_role(record.role);
+    let named = registry.in_use(record.role).or(keys.last().copied());
+    if named.is_some_and(|named| named.id == record.id) {
         name.to_owned()
     } else {
         format!("{}.{name}", record.id)

@@ -255,6 +255,19 @@ impl Repository {
         Ok(files)
     }
 
+    /// Signs new versions of everything below the root, as after a change of keys that was cut short.
+    pub fn sign_again(
+        &mut self,
+        lifetimes: Lifetimes,
+        now: SystemTime,
+        signers: Signers<'_>,
+    ) -> Result<Files, TufError> {
+        let mut next = self.clone();
+        let files = next.advance(Role::Targets, lifetimes, now, signers)?;
+        *self = next;
+        Ok(files)
+    }
+
     /// Signs new versions of `from` and of the roles that list it.
     fn advance(
         &mut self,

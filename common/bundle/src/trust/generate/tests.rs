@@ -187,7 +187,11 @@ fn keys_behind_one_url_are_one_service() {
     };
     assert_eq!(window(&registry), ValidFor::new(at(0), None));
     registry.keys.last_mut().unwrap().valid_to = Some(at(2_000));
-    assert_eq!(window(&registry), ValidFor::new(at(0), Some(at(2_000))));
+    let none = registry.signing_config(RekorVersions::V1Only).unwrap_err();
+    assert!(
+        matches!(none, TrustError::MissingRole(Role::FulcioCa)),
+        "nobody issues: {none}"
+    );
     // The trusted root keeps them apart, oldest first.
     let authorities = registry.trusted_root().unwrap().certificate_authorities;
     let ends: Vec<Option<Timestamp>> = authorities
@@ -235,4 +239,55 @@ fn what_is_missing_is_named() {
     }
     assert_eq!(missing(Role::RekorV2, RekorVersions::V2Only), Role::RekorV2);
     assert!(without(Role::RekorV1).signing_config(RekorVersions::Both).is_ok());
+}
+
+#[test]
+fn a_successor_is_trusted_before_it_is_listed_and_its_forerunner_after() {
+    use crate::trust::Succession;
+    let mut registry = registry();
+    let before = registry.clone();
+    let mut next = log_record(
+        Role::RekorV2,
+        "rekor-v2-2",
+        "http://rekor-v2-2.localhost:3000",
+        60,
+    );
+    next.service_url = "http://localhost:3000".to_owned();
+    next.successor = Some(Succession {
+        propagation: 10,
+        published: Some(at(60)),
+    });
+    registry.add(next).unwrap();
+    let logs = |registry: &Registry| registry.trusted_root().unwrap().tlogs;
+    let writers = |registry: &Registry| {
+        let services = registry
+            .signing_config(RekorVersions::V2Only)
+            .unwrap()
+            .rekor_tlog_urls;
+        services
+            .into_iter()
+            .map(|service| service.url)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(logs(&registry).len(), logs(&before).len() + 1);
+    assert_eq!(writers(&registry), writers(&before), "nobody is sent there yet");
+    let (successor, step) = registry.successor(Role::RekorV2).unwrap();
+    assert_eq!((successor.id.as_str(), step.due()), ("rekor-v2-2", Some(at(70))));
+    assert_eq!(
+        registry.in_use(Role::RekorV2).unwrap().id,
+        before.by_role(Role::RekorV2)[0].id
+    );
+    let again = Registry::parse(registry.to_json().unwrap().as_bytes()).unwrap();
+    assert_eq!(again, registry);
+
+    registry.take_over(Role::RekorV2, at(80));
+    assert_eq!(registry.in_use(Role::RekorV2).unwrap().id, "rekor-v2-2");
+    assert_eq!(writers(&registry), ["http://localhost:3000"]);
+    let old = logs(&registry).into_iter().find(|log| {
+        log.base_url == before.by_role(Role::RekorV2)[0].url && log.public_key.key_details == "PKIX_ED25519"
+    });
+    assert_eq!(old.unwrap().public_key.valid_for.end, Some(at(80)));
+    let done = registry.clone();
+    registry.take_over(Role::RekorV2, at(90));
+    assert_eq!(registry, done, "once");
 }
