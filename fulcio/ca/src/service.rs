@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use common_pki::key::PublicKey;
 use common_pki::registry::SigningAlgorithm;
 use common_server::admission::{Bounds, Gate};
@@ -23,6 +24,8 @@ use crate::{Clock, metrics};
 pub struct CaConfig {
     /// The issuing certificate with its signer, and what is above it.
     pub chain: Arc<CaChain>,
+    /// Chains that certificates were issued under before, in PEM, newest first: the trust bundle lists them too.
+    pub former: Vec<Vec<String>>,
     /// The certificate log.
     pub ct: Arc<dyn CtLog>,
     /// Issuers whose tokens are accepted.
@@ -61,6 +64,7 @@ impl CaConfig {
         ];
         Self {
             chain,
+            former: Vec::new(),
             ct,
             issuers,
             fetch,
@@ -73,9 +77,15 @@ impl CaConfig {
     }
 }
 
+/// The chain that certificates are issued under, and those they were issued under before, newest first.
+struct Chains {
+    current: Arc<CaChain>,
+    former: Vec<PemChain>,
+}
+
 /// A certificate authority.
 pub struct Ca {
-    chain: Arc<CaChain>,
+    chains: ArcSwap<Chains>,
     ct: Arc<dyn CtLog>,
     issuers: Issuers,
     permitted: Vec<SigningAlgorithm>,
@@ -102,7 +112,10 @@ impl Ca {
         metrics::describe();
         Ok(Self {
             issuers: Issuers::new(config.issuers, config.key_cache, &config.fetch, &config.clock)?,
-            chain: config.chain,
+            chains: ArcSwap::from_pointee(Chains {
+                current: config.chain,
+                former: config.former,
+            }),
             ct: config.ct,
             permitted: config.permitted,
             clock: config.clock,
@@ -116,9 +129,27 @@ impl Ca {
         &self.writes
     }
 
-    /// The chains that certificates are issued under.
+    /// Issues under another chain from now on. What is being issued is finished under the one before, which stays in
+    /// the trust bundle.
+    pub fn take_over(&self, chain: Arc<CaChain>) {
+        self.chains.rcu(|chains| {
+            if chains.current.pem() == chain.pem() {
+                return Arc::clone(chains);
+            }
+            let mut former = vec![chains.current.pem().to_vec()];
+            former.extend(chains.former.iter().cloned());
+            Arc::new(Chains {
+                current: Arc::clone(&chain),
+                former,
+            })
+        });
+    }
+
+    /// The chains that certificates are and were issued under, the newest first.
     pub(crate) fn chains(&self) -> Vec<PemChain> {
-        vec![self.chain.pem().to_vec()]
+        let chains = self.chains.load();
+        let current = std::iter::once(chains.current.pem().to_vec());
+        current.chain(chains.former.iter().cloned()).collect()
     }
 
     /// The issuers whose tokens are accepted.
@@ -167,7 +198,7 @@ impl Ca {
     async fn certificate(&self, principal: Principal, key: &KeyRequest) -> Result<PemChain, Error> {
         let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
         // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
-        let (chain, now) = (Arc::clone(&self.chain), (self.clock)());
+        let (chain, now) = (Arc::clone(&self.chains.load().current), (self.clock)());
         let waits = chain.signer().waits();
         let signed = cpu::sign(waits, move || Precertificate::sign(chain, &principal, &key, now)).await;
         let precertificate = signed??;

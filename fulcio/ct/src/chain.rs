@@ -4,6 +4,7 @@
 //! constraints are not enforced: a log records what an authority did, also when it should not have.
 
 use crate::beside::Fingerprint;
+use arc_swap::ArcSwap;
 use common_pki::cert::{CertError, Certificate};
 use common_pki::key::PublicKey;
 use common_pki::{oid, sct};
@@ -105,7 +106,7 @@ impl Issuers {
 
 /// Validates submissions; remembers issuer chains, because all precertificates of an authority come with the same one.
 pub(crate) struct Validator {
-    roots: AcceptedRoots,
+    roots: ArcSwap<AcceptedRoots>,
     /// By all of their bytes: hashing them with SHA-256 for each submission would cost more than looking at them.
     known: Mutex<HashMap<Vec<Vec<u8>>, Arc<Issuers>>>,
 }
@@ -113,13 +114,19 @@ pub(crate) struct Validator {
 impl Validator {
     pub(crate) fn new(roots: AcceptedRoots) -> Self {
         Self {
-            roots,
+            roots: ArcSwap::from_pointee(roots),
             known: Mutex::default(),
         }
     }
 
-    pub(crate) fn roots(&self) -> &AcceptedRoots {
-        &self.roots
+    pub(crate) fn roots(&self) -> Arc<AcceptedRoots> {
+        self.roots.load_full()
+    }
+
+    /// Accepts other roots from now on. Chains that were verified are so again.
+    pub(crate) fn set_roots(&self, roots: AcceptedRoots) {
+        self.roots.store(Arc::new(roots));
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The precertificate and its verified issuers.
@@ -179,9 +186,9 @@ impl Validator {
             certificates.push(certificate);
         }
         let last = certificates.last().ok_or(ChainError::Length(0))?;
-        if !self.roots.iter().any(|root| root == last) {
-            let root = self
-                .roots
+        let roots = self.roots.load();
+        if !roots.iter().any(|root| root == last) {
+            let root = roots
                 .iter()
                 .find(|root| issued(root, last))
                 .ok_or(ChainError::UnknownRoot)?;

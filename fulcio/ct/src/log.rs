@@ -5,6 +5,7 @@ use crate::chain::{AcceptedRoots, ChainError, Issuers, Validator};
 use crate::personality::{self, CtPersonality};
 use bytes::Bytes;
 use common_engine::{Attachment, Engine, Head, LogId, ReadError, StoredLeaf, SubmitError};
+use common_pki::key::PublicKey;
 use common_pki::sct::{self, Sct, SctError};
 use common_server::admission::{Bounds, Gate};
 use common_server::cpu;
@@ -164,8 +165,19 @@ impl CtLog {
         &self.personality
     }
 
-    pub(crate) fn roots(&self) -> &AcceptedRoots {
+    /// The key that verifies its timestamps.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        self.personality.public_key()
+    }
+
+    pub(crate) fn roots(&self) -> Arc<AcceptedRoots> {
         self.validator.roots()
+    }
+
+    /// Accepts other roots from now on: an authority that rotates has two.
+    pub fn set_roots(&self, roots: AcceptedRoots) {
+        self.validator.set_roots(roots);
     }
 }
 

@@ -19,6 +19,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -53,10 +54,15 @@ pub enum TsaError {
     Clock,
 }
 
-/// The service: an authority, its certificates as PEM, the bounds on requests, and the clock.
-pub struct Tsa {
-    authority: TimestampAuthority,
+/// Who signs: an authority, and its certificates as PEM.
+struct Authority {
+    signing: TimestampAuthority,
     certificates: Bytes,
+}
+
+/// The service: an authority, the bounds on requests, and the clock.
+pub struct Tsa {
+    authority: ArcSwap<Authority>,
     bodies: Reader,
     writes: Gate,
     clock: Clock,
@@ -66,31 +72,24 @@ impl Tsa {
     /// An authority that signs with `signer` under `chain` (leaf, intermediates, root), which must verify for
     /// timestamping at the clock's time. Policy is 1.3.6.1.4.1.57264.2, the one Sigstore's clients know.
     pub fn new(chain: Vec<Certificate>, signer: Arc<dyn Signer>, clock: Clock) -> Result<Tsa, TsaError> {
-        let ([leaf, intermediates @ ..], [.., root]) = (chain.as_slice(), chain.as_slice()) else {
-            return Err(TsaError::ShortChain(0));
-        };
-        if intermediates.is_empty() {
-            return Err(TsaError::ShortChain(1));
-        }
-        let at = unix_seconds(&clock).ok_or(TsaError::Clock)?;
-        let roots = std::slice::from_ref(root);
-        verify_chain(
-            leaf,
-            &VerifyOptions {
-                intermediates,
-                roots,
-                at,
-                purpose: Some(oid::TIME_STAMPING),
-            },
-        )?;
-        let certificates = chain.iter().map(Certificate::to_pem).collect::<String>().into();
+        let authority = Authority::new(chain, signer, &clock)?;
         Ok(Tsa {
-            authority: TimestampAuthority::new(signer, chain, false)?,
-            certificates,
+            authority: ArcSwap::from_pointee(authority),
             bodies: Reader::new(MAX_BODY),
             writes: Gate::new("timestamp", Bounds::WRITES),
             clock,
         })
+    }
+
+    /// Signs with another key under another chain from now on, both as for [`Tsa::new`]. What is being signed is
+    /// finished with the one before.
+    ///
+    /// # Errors
+    /// As [`Tsa::new`]; the authority is the one before then.
+    pub fn take_over(&self, chain: Vec<Certificate>, signer: Arc<dyn Signer>) -> Result<(), TsaError> {
+        let next = Authority::new(chain, signer, &self.clock)?;
+        self.authority.store(Arc::new(next));
+        Ok(())
     }
 
     /// With other bounds on the requests at work than [`Bounds::WRITES`].
@@ -105,9 +104,10 @@ impl Tsa {
     /// Grants one timestamp, now. Signs, so it belongs on the processor pool.
     fn grant(&self, query: &Query) -> Result<Vec<u8>, Refusal> {
         let time = unix_seconds(&self.clock).ok_or(Refusal::Internal("the clock is before 1970"))?;
+        let authority = self.authority.load_full();
         // A timestamp outside the certificate's validity verifies nowhere: say so instead of handing it out.
-        if !self
-            .authority
+        if !authority
+            .signing
             .chain()
             .iter()
             .all(|certificate| certificate.is_valid_at(time))
@@ -122,12 +122,44 @@ impl Tsa {
             serial: Serial::from_random(random),
             time,
         };
-        self.authority.respond(&query.request, grant).map_err(|error| {
+        authority.signing.respond(&query.request, grant).map_err(|error| {
             tracing::error!(%error, "cannot sign a timestamp");
             match error {
                 TspError::Sign(SignError::Unavailable(_)) => Refusal::SignerUnavailable,
                 _ => Refusal::Internal("signing failed"),
             }
+        })
+    }
+
+    /// Leaf, intermediates and root in PEM.
+    fn certificates(&self) -> Bytes {
+        self.authority.load().certificates.clone()
+    }
+}
+
+impl Authority {
+    fn new(chain: Vec<Certificate>, signer: Arc<dyn Signer>, clock: &Clock) -> Result<Self, TsaError> {
+        let ([leaf, intermediates @ ..], [.., root]) = (chain.as_slice(), chain.as_slice()) else {
+            return Err(TsaError::ShortChain(0));
+        };
+        if intermediates.is_empty() {
+            return Err(TsaError::ShortChain(1));
+        }
+        let at = unix_seconds(clock).ok_or(TsaError::Clock)?;
+        let roots = std::slice::from_ref(root);
+        verify_chain(
+            leaf,
+            &VerifyOptions {
+                intermediates,
+                roots,
+                at,
+                purpose: Some(oid::TIME_STAMPING),
+            },
+        )?;
+        let certificates = chain.iter().map(Certificate::to_pem).collect::<String>().into();
+        Ok(Authority {
+            signing: TimestampAuthority::new(signer, chain, false)?,
+            certificates,
         })
     }
 }

@@ -30,7 +30,7 @@ async fn answer(tsa: Arc<Tsa>, request: Request) -> Result<Vec<u8>, Refusal> {
     let body = tsa.bodies.read(request.into_body()).await?;
     // A body that takes its time takes no place.
     let _admitted = tsa.writes.enter()?;
-    let waits = tsa.authority.waits();
+    let waits = tsa.authority.load().signing.waits();
     common_server::cpu::sign(waits, move || tsa.grant(&Query::parse(form, &body.bytes)?)).await?
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn certchain(State(tsa): State<Arc<Tsa>>) -> Response {
         (header::CONTENT_TYPE, "application/pem-certificate-chain"),
         (header::CACHE_CONTROL, "max-age=86400, immutable"),
     ];
-    (headers, tsa.certificates.clone()).into_response()
+    (headers, tsa.certificates()).into_response()
 }
 
 pub(crate) async fn only_post(method: Method) -> Response {
