@@ -190,7 +190,7 @@ fn check_heads(layout: &Layout, logs: &[StoredLog]) -> Result<(), Failure> {
         Registry::parse(&json).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     for log in logs {
         let origin = &log.info.spec.origin;
-        let check = log_checks::of(&registry, log)
+        let check = log_checks::of(&registry, logs, log)
             .ok_or_else(|| Failure::failed(format!("{} lists no key of log {origin:?}", path.display())))?;
         check.kind.head(&log.head).map_err(|flaw| {
             Failure::failed(format!(

@@ -11,6 +11,7 @@ use crate::bench::BenchArgs;
 use crate::exit::EXIT_CODES;
 use crate::fsck::FsckArgs;
 use crate::restore::RestoreArgs;
+use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::up::limits::LimitArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
@@ -48,6 +49,12 @@ pub(crate) enum Command {
     ///
     /// A log is never continued from before a checkpoint that was published: exit code 4, with the ways out.
     Restore(RestoreArgs),
+    /// Put a new key in use for a role, while the server runs: trusted first, then used, and no request fails.
+    ///
+    /// For Rekor and the certificate log it is a new log with a new key; the old one stays readable for ever.
+    Rotate(RotateArgs),
+    /// Open a new Rekor shard: `rotate rekor` by its other name.
+    Shard(ShardArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

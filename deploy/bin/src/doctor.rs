@@ -237,23 +237,27 @@ async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(
         StatusCode::OK
     };
     let response = answer.expect(expected).map_err(|error| broken(error, advice))?;
-    let authority = trust.root.timestamp_authorities.last();
-    let chain = authority
-        .map(trust::certificates)
-        .transpose()?
-        .unwrap_or_default();
-    let [leaf, intermediates @ .., root] = chain.as_slice() else {
-        return Err(broken(
-            "the trusted root lists no timestamp authority with leaf and root",
-            advice,
-        ));
-    };
-    let trusted = TimestampTrust {
-        leaf: Some(leaf),
-        intermediates,
-        roots: std::slice::from_ref(root),
-    };
-    let verified = tsp::verify(&response, signature, &trusted).map_err(|error| broken(error, advice))?;
+    let mut verified = Err(broken(
+        "the trusted root lists no timestamp authority with leaf and root",
+        advice,
+    ));
+    // Any of them may sign: one that is to take over is listed before it does.
+    for authority in trust.root.timestamp_authorities.iter().rev() {
+        let chain = trust::certificates(authority)?;
+        let [leaf, intermediates @ .., root] = chain.as_slice() else {
+            continue;
+        };
+        let trusted = TimestampTrust {
+            leaf: Some(leaf),
+            intermediates,
+            roots: std::slice::from_ref(root),
+        };
+        verified = tsp::verify(&response, signature, &trusted).map_err(|error| broken(error, advice));
+        if verified.is_ok() {
+            break;
+        }
+    }
+    let verified = verified?;
     let evidence = format!(
         "{} vouches for {}",
         verified.signer.subject_text(),

@@ -3,14 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use common_engine::SubmitError;
+use common_engine::{Active, Closed, SubmitError};
 use common_pki::key::PublicKey;
 use fulcio_ca::{CtError, CtLog, Fetch, FetchError, MAX_DOCUMENT};
-use fulcio_ct::AddError;
+use fulcio_ct::{AcceptedRoots, AddError};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
@@ -60,19 +61,51 @@ impl Fetch for OwnIssuer {
     }
 }
 
-/// The certificate log of this process, as the authority sees it.
+/// The certificate logs of this process, as the authority sees them: one takes precertificates, and all have made
+/// timestamps that certificates may carry.
 pub(crate) struct OwnCtLog {
-    /// The log.
-    pub(crate) log: Arc<fulcio_ct::CtLog>,
-    /// The key of its timestamps.
-    pub(crate) key: PublicKey,
+    active: Active<Arc<fulcio_ct::CtLog>>,
+    /// Oldest first.
+    logs: ArcSwap<Vec<Arc<fulcio_ct::CtLog>>>,
+}
+
+impl OwnCtLog {
+    /// `logs` oldest first, the last one takes precertificates; `None` without any.
+    pub(crate) fn new(logs: Vec<Arc<fulcio_ct::CtLog>>) -> Option<OwnCtLog> {
+        Some(OwnCtLog {
+            active: Active::new(Arc::clone(logs.last()?)),
+            logs: ArcSwap::from_pointee(logs),
+        })
+    }
+
+    /// Waits until no precertificate is on its way, and holds up those that come.
+    pub(crate) async fn close(&self) -> Closed<'_, Arc<fulcio_ct::CtLog>> {
+        self.active.close().await
+    }
+
+    /// Knows one more log, which takes precertificates once the closed one is exchanged for it.
+    pub(crate) fn add(&self, log: &Arc<fulcio_ct::CtLog>) {
+        self.logs.rcu(|logs| {
+            let mut logs = Vec::clone(logs);
+            logs.push(Arc::clone(log));
+            logs
+        });
+    }
+
+    /// Has every log accept these roots.
+    pub(crate) fn set_roots(&self, roots: &AcceptedRoots) {
+        for log in self.logs.load().iter() {
+            log.set_roots(roots.clone());
+        }
+    }
 }
 
 #[async_trait]
 impl CtLog for OwnCtLog {
     async fn add_pre_chain(&self, precertificate: &[u8], chain: &[Vec<u8>]) -> Result<Vec<u8>, CtError> {
-        let sct = self
-            .log
+        // Held until it is in: a log is not closed while a precertificate is on its way there.
+        let log = self.active.enter().await;
+        let sct = log
             .add_pre_chain(precertificate, chain)
             .await
             .map_err(|error| match error {
@@ -88,6 +121,8 @@ impl CtLog for OwnCtLog {
     }
 
     fn public_key(&self, log_id: &[u8; 32]) -> Option<PublicKey> {
-        (*log_id == self.key.fingerprint()).then(|| self.key.clone())
+        let logs = self.logs.load();
+        let mut keys = logs.iter().rev().map(|log| log.public_key());
+        keys.find(|key| key.fingerprint() == *log_id).cloned()
     }
 }

@@ -6,6 +6,8 @@
 
 mod create;
 mod permissions;
+mod retired;
+mod succession;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,11 +20,14 @@ use common_pki::key::{KeyAlgorithm, Signer};
 
 use crate::disk::{self, FileError};
 pub(crate) use crate::keys::permissions::exposed;
+use crate::keys::retired::Retired;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
 /// Where keys are made unless told otherwise: in the `keys` folder.
 const FILES: &str = "file:";
+/// The certificate log that an instance begins with.
+const FIRST_CT_LOG: &str = "ct-log-1";
 /// Key of the development issuer: clients do not trust it through Sigstore, so it is not in the registry.
 const ISSUER_KEY: &str = "development-issuer";
 
@@ -99,6 +104,7 @@ pub(crate) enum KeysError {
 }
 
 /// Registry and private keys.
+#[derive(Clone)]
 pub(crate) struct Keys {
     registry: Registry,
     signers: HashMap<String, Arc<dyn Signer>>,
@@ -135,7 +141,7 @@ impl Keys {
         Keys::load(layout, registry)
     }
 
-    /// Loads the private keys that `registry` lists as in use: each must be there, and be the one that is listed.
+    /// Loads the private keys that `registry` lists as in use or about to be: each must be there, and be the one that is listed.
     ///
     /// # Errors
     /// [`KeysError`].
@@ -152,14 +158,24 @@ impl Keys {
         &self.registry
     }
 
-    /// The key in use for a role: the newest that has not ended.
+    /// The key in use for a role.
     ///
     /// # Errors
     /// [`KeysError::NoKey`].
     pub(crate) fn active(&self, role: Role) -> Result<(&KeyRecord, Arc<dyn Signer>), KeysError> {
-        let mut keys = self.registry.by_role(role).into_iter().rev();
-        keys.find_map(|record| Some((record, Arc::clone(self.signers.get(&record.id)?))))
-            .ok_or(KeysError::NoKey(role))
+        let record = self.registry.in_use(role).ok_or(KeysError::NoKey(role))?;
+        Ok((record, self.signer(record)?))
+    }
+
+    /// What signs with the key of `record`. A key that has ended signs nothing, wherever its private half may be.
+    ///
+    /// # Errors
+    /// [`KeysError::Record`] if the public key does not parse.
+    pub(crate) fn signer(&self, record: &KeyRecord) -> Result<Arc<dyn Signer>, KeysError> {
+        match self.signers.get(&record.id) {
+            Some(signer) => Ok(Arc::clone(signer)),
+            None => Ok(Arc::new(Retired::new(record.public_key()?))),
+        }
     }
 
     /// The certificates of a record, in its order.
@@ -179,14 +195,9 @@ impl Keys {
 
 /// Lets the registry follow another port or scheme; a host of another name is another instance.
 fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
-    let stored = registry
-        .by_role(Role::RekorV2)
-        .last()
-        .map(|record| record.origin.clone());
-    let stored = stored.ok_or(KeysError::NoKey(Role::RekorV2))?;
-    if stored != url.host() {
+    if registry.operator != url.host() {
         return Err(KeysError::Host {
-            stored,
+            stored: registry.operator.clone(),
             asked: url.host().to_owned(),
         });
     }
@@ -196,9 +207,27 @@ fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
         .iter_mut()
         .filter(|record| record.valid_to.is_none())
     {
-        record.url = service_url(record.role, url);
+        place(record, url);
     }
     Ok(())
+}
+
+/// Says where the service of a key answers. A Rekor v2 shard is named by a host of its own and written to at the
+/// instance's URL; a later certificate log has a place under `/shards`.
+fn place(record: &mut KeyRecord, url: &PublicUrl) {
+    record.url = match record.role {
+        Role::RekorV2 if record.origin != url.host() => {
+            url.as_str().clone_into(&mut record.service_url);
+            url.with_host(&record.origin)
+        }
+        Role::CtLog if record.id != FIRST_CT_LOG => url.join(&shard_path(&record.id)),
+        role => service_url(role, url),
+    };
+}
+
+/// Where a later shard is read, below the instance's URL.
+pub(crate) fn shard_path(id: &str) -> String {
+    format!("/shards/{id}")
 }
 
 /// Where the service behind a role answers.

@@ -9,6 +9,7 @@
 //!   keys/*.pem             private keys, PKCS #8, for the owner only
 //!   tuf/                   the TUF repository as it is served
 //!   trust/                 what clients need, exported
+//!   control/socket         where commands reach the running instance, for the owner only
 //!   tls/                   authority of the local TLS certificate
 //!   scorecard/             published Scorecard results with their evidence
 //! ```
@@ -60,6 +61,16 @@ impl Layout {
     /// Published Scorecard results.
     pub(crate) fn scorecard(&self) -> PathBuf {
         self.root.join("scorecard")
+    }
+
+    /// For the owner only, so that whoever can connect to what is in it is the owner.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.root.join("control")
+    }
+
+    /// Where commands reach the running instance.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.control().join("socket")
     }
 
     /// Local TLS.

@@ -11,6 +11,8 @@ use common_tlog::note::{Note, NoteError};
 use fulcio_ct::CtCheck;
 use rekor_api::{RekorV1Check, RekorV2Check, v1};
 
+use crate::services::logs;
+
 /// A checkpoint that does not count.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unproven {
@@ -33,8 +35,9 @@ pub(crate) enum Unproven {
     Signature(String),
 }
 
-/// The check of a stored log under the key that its row names; `None` if the registry does not list that key.
-pub(crate) fn of(registry: &Registry, log: &StoredLog) -> Option<LogCheck> {
+/// The check of a log among those `stored` with it, under the key that its row names; `None` if the registry does not
+/// list that key.
+pub(crate) fn of(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> Option<LogCheck> {
     let role = match log.info.spec.kind {
         LogKind::Ct => Role::CtLog,
         LogKind::RekorV1 => Role::RekorV1,
@@ -42,7 +45,7 @@ pub(crate) fn of(registry: &Registry, log: &StoredLog) -> Option<LogCheck> {
     };
     let mut matching = registry.by_role(role).into_iter().filter_map(|record| {
         let key = record.public_key().ok()?;
-        let (spec, kind) = by_key(&log.info.spec, record, key)?;
+        let (spec, kind) = by_key(&log.info.spec, record, key, first_index(registry, stored, log))?;
         (spec == log.info.spec).then_some((spec, kind))
     });
     let (spec, kind) = matching.next_back()?;
@@ -53,7 +56,24 @@ pub(crate) fn of(registry: &Registry, log: &StoredLog) -> Option<LogCheck> {
     })
 }
 
-fn by_key(stored: &LogSpec, record: &KeyRecord, key: PublicKey) -> Option<(LogSpec, Arc<dyn KindCheck>)> {
+/// The virtual index of the first entry of a Rekor v1 shard: behind all of the shards before it.
+fn first_index(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> u64 {
+    let keys = registry.by_role(Role::RekorV1);
+    let before = keys
+        .iter()
+        .map(|record| logs::key_id(record))
+        .take_while(|key| *key != log.info.spec.key_id);
+    before
+        .filter_map(|key| stored.iter().find(|other| other.info.spec.key_id == key))
+        .fold(0, |sum: u64, other| sum.saturating_add(other.head.size))
+}
+
+fn by_key(
+    stored: &LogSpec,
+    record: &KeyRecord,
+    key: PublicKey,
+    first_index: u64,
+) -> Option<(LogSpec, Arc<dyn KindCheck>)> {
     let (limit, created) = (stored.leaf_limit, stored.created);
     match stored.kind {
         LogKind::Ct => {
@@ -61,7 +81,7 @@ fn by_key(stored: &LogSpec, record: &KeyRecord, key: PublicKey) -> Option<(LogSp
             Some((check.spec(created), Arc::new(check)))
         }
         LogKind::RekorV1 => {
-            let shard = v1::Shard::new(v1::TreeId::new(stored.tree_id)?, 0, key);
+            let shard = v1::Shard::new(v1::TreeId::new(stored.tree_id)?, first_index, key);
             let check = RekorV1Check::new(shard, &record.origin);
             Some((check.spec(limit, created), Arc::new(check)))
         }

@@ -13,6 +13,7 @@ mod cli;
 mod client_setup;
 mod clock;
 mod console;
+mod control;
 mod disk;
 mod doctor;
 mod exit;
@@ -31,6 +32,7 @@ mod progress;
 mod public_url;
 mod repository;
 mod restore;
+mod rotate;
 mod scorecard;
 mod services;
 mod token;
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
             Command::Fsck(args) => fsck::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
+            Command::Rotate(args) => rotate::command::run(args, console).await,
+            Command::Shard(args) => rotate::command::shard(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

@@ -70,6 +70,17 @@ impl PublicUrl {
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
+    /// The same scheme and port under another host name.
+    pub(crate) fn with_host(&self, host: &str) -> String {
+        let (scheme, rest) = self.text.split_once("://").unwrap_or(("http", &self.text));
+        let own = rest.rfind(']').map_or(0, |end| end.saturating_add(1));
+        let port = rest.get(own..).and_then(|rest| rest.rsplit_once(':'));
+        match port {
+            Some((_, port)) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }
+    }
+
     /// The URL with `path` behind it.
     pub(crate) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.text)

@@ -6,11 +6,12 @@
 //! has seen a version that a restart would write again with other content.
 
 mod due;
+mod handover;
 mod validity;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use common_bundle::trust::{Registry, RekorVersions, Role, TrustError};
@@ -25,10 +26,9 @@ use crate::files::{FileSet, Freshness, StaticFile};
 use crate::keys::{Keys, KeysError};
 use crate::layout::Layout;
 use crate::repository::due::Due;
+pub(crate) use crate::repository::handover::lists;
 pub(crate) use crate::repository::validity::Validity;
 
-/// How often it is looked whether something is due.
-const CHECK_EVERY: Duration = Duration::from_secs(3600);
 /// Folder of the targets within a repository (TUF §6.2).
 const TARGETS: &str = "targets";
 
@@ -67,6 +67,9 @@ pub(crate) enum RepositoryError {
     /// The TUF keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Writing was interrupted.
+    #[error("writing the trust repository was interrupted: {0}")]
+    Interrupted(tokio::task::JoinError),
 }
 
 /// The repository and the files exported beside it.
@@ -123,6 +126,7 @@ impl Repository {
             trust: FileSet::default(),
             validity: Validity::default(),
         };
+        repository.complete(now)?;
         repository.set_targets(&targets, now)?;
         repository.refresh(now)?;
         repository.export(keys.registry())?;
@@ -153,17 +157,9 @@ impl Repository {
             .unwrap_or_default()
     }
 
-    /// Signs anew whatever becomes due, for ever.
-    pub(crate) async fn keep_fresh(mut self, clock: Clock) {
-        loop {
-            tokio::time::sleep(CHECK_EVERY).await;
-            self = self.round(&clock).await;
-        }
-    }
-
     /// One look at what is due. Whatever goes wrong, clients go on with what is published until it expires, and the next
     /// round tries again: without rounds the repository would expire for certain.
-    async fn round(self, clock: &Clock) -> Repository {
+    pub(crate) async fn round(self, clock: &Clock) -> Repository {
         let (mut repository, clock) = (self.clone(), Arc::clone(clock));
         // Signing and flushing files take their time.
         let worked = tokio::task::spawn_blocking(move || {

@@ -195,7 +195,7 @@ fn registry_of(archive: &Archive) -> Result<Registry, Failure> {
 fn checks_of(registry: &Registry, logs: &[StoredLog]) -> Result<Vec<LogCheck>, Failure> {
     let check = |log: &StoredLog| {
         let origin = &log.info.spec.origin;
-        let check = log_checks::of(registry, log).ok_or_else(|| {
+        let check = log_checks::of(registry, logs, log).ok_or_else(|| {
             Failure::failed(format!(
                 "the backup's key registry lists no key of log {origin:?}"
             ))

@@ -1,25 +1,25 @@
-//! The composition: three logs in one engine, and every service on one origin.
+//! The composition: all logs in one engine, and every service on one origin.
+
+pub(crate) mod handover;
+pub(crate) mod logs;
+mod places;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
 use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use common_bundle::trust::{Role, TrustedRoot};
-use common_engine::{
-    Anchor, Engine, LogConfig, LogId, LogKind, LogSpec, LogState, Options, Storage, StoredLog,
-};
+use common_engine::{Anchor, Engine, LogId, LogInfo, LogState, Options, Storage};
 use common_pki::key::Signer;
 use common_server::reply;
 use deploy_issuer::{Exposure, Issuer};
 use fulcio_ca::{Ca, CaChain, CaConfig, IdentityType, IssuerConfig};
-use fulcio_ct::{AcceptedRoots, CtPersonality};
 use http::{StatusCode, header};
-use rekor_api::{RekorV1, RekorV2, v1, v2};
+use rekor_api::{v1, v2};
 use rekor_scorecard::Scorecard;
 
 use crate::clock::Clock;
@@ -30,6 +30,9 @@ use crate::keys::Keys;
 use crate::public_url::PublicUrl;
 use crate::repository::Validity;
 use crate::scorecard;
+use crate::services::handover::Running;
+use crate::services::logs::{Kind, Shards};
+use crate::services::places::Places;
 use crate::up::limits::LimitArgs;
 
 /// Numbers of the logs in the store, never used for another.
@@ -68,6 +71,18 @@ pub(crate) enum ServicesError {
          a log never continues with another key"
     )]
     LogsWithoutKeys(String),
+    /// The log of a key is not in the store.
+    #[error(
+        "keys/registry.json lists key {0:?}, and the store has no log of it although other logs take entries: keys and \
+         store are not of one instance; restore both from the same backup"
+    )]
+    ShardMissing(String),
+    /// A log cannot be closed or opened now.
+    #[error("a log cannot be handed over: {0}")]
+    Read(#[from] common_engine::ReadError),
+    /// Requests do not finish.
+    #[error("entries on their way did not finish within {} seconds; nothing was changed", handover::PATIENCE.as_secs())]
+    Busy,
     /// The stored tree ID is not one.
     #[error("the stored tree ID {0} of the Rekor v1 log is not a positive 63-bit number")]
     TreeId(u64),
@@ -167,6 +182,8 @@ pub(crate) struct Services {
     pub(crate) router: Router,
     /// What `/readyz` says.
     pub(crate) ready: Readiness,
+    /// What a key can be handed over in.
+    pub(crate) running: Running,
 }
 
 /// Whether the instance has proved that it works, and is not stopping.
@@ -210,50 +227,19 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         .map_err(|_| ServicesError::System("the clock is before 1970"))?;
     let created = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
 
-    let (ct_record, ct_signer) = keys.active(Role::CtLog)?;
-    let ct_personality = Arc::new(CtPersonality::new(Arc::clone(&ct_signer), &ct_record.origin)?);
-    let (_, v1_signer) = keys.active(Role::RekorV1)?;
-    let tree = tree_id(&storage.logs().await?)?;
-    let shard = v1::Shard::new(tree, 0, v1_signer.public_key().clone());
-    let (v2_record, v2_signer) = keys.active(Role::RekorV2)?;
-    let v2_key = v2_signer.public_key().clone();
-
-    let configs = vec![
-        LogConfig {
-            id: CT,
-            spec: ct_personality.spec(created),
-            personality: Arc::clone(&ct_personality) as Arc<dyn common_engine::Personality>,
-        },
-        LogConfig {
-            id: REKOR_V1,
-            spec: LogSpec {
-                kind: LogKind::RekorV1,
-                origin: shard.origin(url.host()),
-                tree_id: tree.get(),
-                key_id: shard.log_id().to_owned(),
-                leaf_limit: V1_LEAF_LIMIT,
-                created,
-            },
-            personality: Arc::new(RekorV1::new(shard.clone(), url.host(), Arc::clone(&v1_signer))),
-        },
-        LogConfig {
-            id: REKOR_V2,
-            spec: LogSpec {
-                kind: LogKind::RekorV2,
-                origin: url.host().to_owned(),
-                tree_id: 0,
-                key_id: hex::encode(&v2_record.log_id),
-                leaf_limit: V2_LEAF_LIMIT,
-                created,
-            },
-            personality: Arc::new(RekorV2::new(url.host(), Arc::clone(&v2_signer))?),
-        },
-    ];
-    let waits = [&ct_signer, &v1_signer, &v2_signer]
-        .into_iter()
-        .any(|signer| signer.waits());
+    let stored = storage.logs().await?;
+    let mut shards = Shards::new(keys, &stored, created);
+    let ct_shards = shards.of(Role::CtLog, None)?;
+    let v1_shards = shards.of(Role::RekorV1, None)?;
+    let v2_shards = shards.of(Role::RekorV2, None)?;
+    let all = ct_shards.iter().chain(&v1_shards).chain(&v2_shards);
+    let configs = all.map(|shard| shard.config.clone()).collect();
+    let mut waits = false;
+    for role in [Role::CtLog, Role::RekorV1, Role::RekorV2] {
+        waits |= keys.active(role)?.1.waits();
+    }
     let engine = Engine::open(
-        storage,
+        Arc::clone(&storage),
         configs,
         anchor,
         Arc::clone(&clock).into(),
@@ -261,11 +247,27 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     )
     .await?;
 
+    let places = Places::default();
+    let roots = handover::accepted_roots(keys)?;
+    let mut ct_logs = Vec::new();
+    for shard in &ct_shards {
+        if let Kind::Ct(personality) = &shard.kind {
+            let personality = Arc::clone(personality);
+            let log = fulcio_ct::CtLog::new(engine.clone(), shard.config.id, personality, roots.clone());
+            ct_logs.push((shard.name.clone(), Arc::new(log)));
+        }
+    }
+    let no_ct = || crate::keys::KeysError::NoKey(Role::CtLog);
+    let is_first = |name: &str| logs::first_number(name).is_some();
+    let first_ct = ct_logs.iter().find(|(name, _)| is_first(name));
+    let (_, first_ct) = first_ct.cloned().ok_or_else(no_ct)?;
+    for (name, log) in ct_logs.iter().filter(|(name, _)| !is_first(name)) {
+        places.add(name, fulcio_ct::router(Arc::clone(log)));
+    }
+    let ct = Arc::new(OwnCtLog::new(ct_logs.into_iter().map(|(_, log)| log).collect()).ok_or_else(no_ct)?);
+
     let (ca_record, ca_signer) = keys.active(Role::FulcioCa)?;
     let ca_certificates = Keys::chain(ca_record)?;
-    let roots = AcceptedRoots::new(ca_certificates.last().cloned().into_iter().collect())?;
-    let ct = Arc::new(fulcio_ct::CtLog::new(engine.clone(), CT, ct_personality, roots));
-
     let issuer = Issuer::new(issuer_config(url, exposure), issuer_key, Arc::clone(&clock))?;
     let issuer_routes = deploy_issuer::router(Arc::new(issuer));
     let fetch = OwnIssuer {
@@ -274,44 +276,49 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     };
     let mut ca = CaConfig::new(
         Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
-        Arc::new(OwnCtLog {
-            log: Arc::clone(&ct),
-            key: ct_signer.public_key().clone(),
-        }),
+        Arc::clone(&ct) as Arc<dyn fulcio_ca::CtLog>,
         vec![IssuerConfig::new(&url.issuer(), AUDIENCE, IdentityType::Email)?],
         Arc::new(fetch),
         Arc::clone(&clock),
     );
+    ca.former = handover::former_chains(keys)?;
     ca.writes = limits.writes();
     ca.quota = limits.per_identity();
-    let ca = Ca::new(ca)?;
+    let ca = Arc::new(Ca::new(ca)?);
 
-    let v1 = v1::Service::new(
+    let v1 = Arc::new(v1::Service::new(
         engine.clone(),
-        vec![(REKOR_V1, shard)],
+        logs::v1(&v1_shards),
         v1::Policy::default(),
         v1::Limits {
             writes: limits.writes(),
             ..v1::Limits::default()
         },
-    )?;
-    let v2 = v2::Service::new(
+    )?);
+    let no_v2 = || crate::keys::KeysError::NoKey(Role::RekorV2);
+    let (v2_record, v2_signer) = keys.active(Role::RekorV2)?;
+    let v2 = Arc::new(v2::Service::new(
         engine.clone(),
-        REKOR_V2,
-        url.host(),
-        &v2_key,
+        v2_shards.last().ok_or_else(no_v2)?.config.id,
+        &v2_record.origin,
+        v2_signer.public_key(),
         v2::Policy::default(),
         v2::Limits {
             writes: limits.writes(),
             ..v2::Limits::default()
         },
-    )?;
+    )?);
+    let first_v2 = v2_shards.iter().find(|shard| is_first(&shard.name));
+    let first_v2 = first_v2.ok_or_else(no_v2)?.config.id;
+    for shard in v2_shards.iter().filter(|shard| !is_first(&shard.name)) {
+        places.add(&shard.name, v2::router(Arc::clone(&v2), shard.config.id));
+    }
 
     let (tsa_record, tsa_signer) = keys.active(Role::Tsa)?;
-    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?
-        .bounded(limits.writes());
+    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?;
+    let tsa = Arc::new(tsa.bounded(limits.writes()));
 
-    let v1_routes = v1::router(Arc::new(v1));
+    let v1_routes = v1::router(Arc::clone(&v1));
     let trusted = trust.clone();
     let scorecard = Scorecard::new(rekor_scorecard::Config {
         store: Arc::new(scorecard::Folder(scorecard)),
@@ -324,16 +331,22 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
 
     let ready = Readiness::default();
     let router = Router::new()
-        .merge(fulcio_ca::router(Arc::new(ca)))
+        .merge(fulcio_ca::router(Arc::clone(&ca)))
         .merge(v1_routes)
         .merge(rekor_scorecard::router(Arc::new(scorecard)))
-        .merge(v2::router(Arc::new(v2)))
-        .merge(rekor_tsa::router(Arc::new(tsa)))
-        .nest("/ct", fulcio_ct::router(ct))
+        .merge(v2::router(Arc::clone(&v2), first_v2))
+        .merge(rekor_tsa::router(Arc::clone(&tsa)))
+        .merge(places.clone().router())
+        .nest("/ct", fulcio_ct::router(first_ct))
         .nest("/oidc", issuer_routes)
         .nest("/tuf", tuf.router())
         .nest("/trust", trust.router())
-        .merge(health(engine.clone(), ready.clone(), validity, clock))
+        .merge(health(
+            engine.clone(),
+            ready.clone(),
+            validity,
+            Arc::clone(&clock),
+        ))
         .route(
             "/",
             get(async move || ([(header::CACHE_CONTROL, "no-cache")], Html(landing.clone()))),
@@ -344,10 +357,22 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
                 "there is no such path; / lists the services",
             )
         });
+    let running = Running {
+        engine: engine.clone(),
+        storage,
+        clock,
+        ca,
+        ct,
+        v1,
+        v2,
+        tsa,
+        places,
+    };
     Ok(Services {
         engine,
         router,
         ready,
+        running,
     })
 }
 
@@ -364,21 +389,22 @@ fn engine_options(waits: bool) -> Options {
     }
 }
 
-/// The tree ID of the stored Rekor v1 log; a random one for a log that is not there yet. It is drawn anew for a new
-/// database, never derived: rekor-cli keeps the last state it saw of a tree ID (`~/.rekor/state.json`) and would take a
-/// second log of the same number for a fork.
-fn tree_id(logs: &[StoredLog]) -> Result<v1::TreeId, ServicesError> {
-    if let Some(log) = logs.iter().find(|log| log.info.id == REKOR_V1) {
-        let stored = log.info.spec.tree_id;
-        return v1::TreeId::new(stored).ok_or(ServicesError::TreeId(stored));
-    }
-    loop {
-        let mut random = [0; 8];
-        rand::fill(&mut random).map_err(|_| ServicesError::System("no random numbers"))?;
-        if let Some(tree) = v1::TreeId::new(u64::from_be_bytes(random) >> 1) {
-            return Ok(tree);
+/// The newest log of each kind that takes no entries for good. A shard that has handed over is none of them.
+pub(crate) fn frozen(engine: &Engine) -> Vec<Arc<LogInfo>> {
+    let logs = engine.logs();
+    let mut frozen: Vec<Arc<LogInfo>> = Vec::new();
+    for log in &logs {
+        let of_kind = |other: &&Arc<LogInfo>| other.spec.kind == log.spec.kind;
+        if logs
+            .iter()
+            .filter(of_kind)
+            .all(|other| other.state == LogState::Frozen)
+        {
+            frozen.retain(|other| other.spec.kind != log.spec.kind);
+            frozen.push(Arc::clone(log));
         }
     }
+    frozen
 }
 
 /// `/healthz` says that the process answers, `/readyz` that it may be sent requests.
@@ -403,11 +429,7 @@ fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) ->
             );
         }
         // A frozen log is as it should be: whoever asks is told, and sent requests all the same.
-        let frozen = engine
-            .logs()
-            .into_iter()
-            .filter(|log| log.state == LogState::Frozen);
-        let lines = frozen.map(|log| frozen_line(&log));
+        let lines = frozen(&engine).into_iter().map(|log| frozen_line(&log));
         std::iter::once("ready\n".to_owned())
             .chain(lines)
             .collect::<String>()

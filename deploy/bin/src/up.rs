@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common_backend::anchor::FileAnchor;
 use common_backend::sqlite::SqliteStorage;
-use common_engine::{Anchor, Engine, LogKind, LogState, NoAnchor, Storage};
+use common_engine::{Anchor, Engine, LogKind, NoAnchor, Storage};
 use common_pki::key::Signer;
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
@@ -22,6 +22,7 @@ use crate::cli::UpArgs;
 use crate::client_setup;
 use crate::clock::{self, Clock};
 use crate::console::Console;
+use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
 use crate::keys::{self, Keys, KeysError};
@@ -31,6 +32,7 @@ use crate::local_tls;
 use crate::paste::quoted;
 use crate::public_url::PublicUrl;
 use crate::repository::Repository;
+use crate::rotate::{self, Keeper};
 use crate::services::{self, Parts, Services};
 use crate::up::folder::Folder;
 use crate::up::ready::Ready;
@@ -79,6 +81,7 @@ async fn serve_on(
     let Instance {
         storage,
         services,
+        keys,
         repository,
         root,
     } = assemble(args, &clock, url, folder).await?;
@@ -88,6 +91,7 @@ async fn serve_on(
     let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));
     let mut http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
     http.extend(sockets.loopback);
+    let router_for_previews = services.router.clone();
     let router = match args.limits.per_address() {
         Some(limit) => client::limit(services.router, limit),
         None => services.router,
@@ -101,7 +105,17 @@ async fn serve_on(
     };
     let internal = tokio::spawn(serve(vec![sockets.metrics], internal, limits, stop.wait()));
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
-    let refresh = tokio::spawn(repository.keep_fresh(clock));
+    let keeper = Keeper::new(
+        folder.layout().clone(),
+        url.clone(),
+        clock,
+        services.running,
+        router_for_previews,
+        keys,
+        repository,
+    );
+    let keeping = tokio::spawn(Arc::clone(&keeper).keep());
+    let control = control::listen(folder.layout(), keeper).map_err(Failure::cannot_start)?;
 
     let frozen = frozen_logs(&services.engine, console);
     let outcome = tokio::select! {
@@ -126,7 +140,11 @@ async fn serve_on(
     }
     let _ = internal.await;
     upkeep.abort();
-    refresh.abort();
+    for task in [keeping, control] {
+        task.abort();
+        // What it had begun is done, or undone, by the next start.
+        let _ = task.await;
+    }
     services.engine.shutdown().await;
     drop(services.engine);
     close(storage).await;
@@ -135,9 +153,7 @@ async fn serve_on(
 
 /// The kinds of logs that are served for reading alone: they take no canary.
 fn frozen_logs(engine: &Engine, console: Console) -> Vec<LogKind> {
-    let logs = engine.logs();
-    let frozen = logs.iter().filter(|log| log.state == LogState::Frozen);
-    let kinds = frozen.map(|log| {
+    let kinds = services::frozen(engine).into_iter().map(|log| {
         console.warning(&format!(
             "log {} is frozen: it is read and never written again",
             log.spec.origin
@@ -167,6 +183,7 @@ pub(crate) struct Instance {
     pub(crate) storage: Arc<SqliteStorage>,
     /// Over the logs.
     pub(crate) services: Services,
+    keys: Keys,
     repository: Repository,
     /// The current `root.json`, whose digest is part of the lines to paste.
     root: bytes::Bytes,
@@ -190,6 +207,9 @@ pub(crate) async fn assemble(
         .await
         .map_err(Failure::cannot_start)?;
     let (keys, issuer_key) = open_keys(layout.clone(), url.clone(), clock()).await?;
+    let keys = rotate::resume(keys, layout, storage.as_ref(), clock)
+        .await
+        .map_err(Failure::cannot_start)?;
     let repository =
         Repository::open(layout.clone(), &keys, logs_exist, clock()).map_err(Failure::cannot_start)?;
     let root = repository.root();
@@ -219,6 +239,7 @@ pub(crate) async fn assemble(
     Ok(Instance {
         storage,
         services,
+        keys,
         repository,
         root,
     })

@@ -83,21 +83,25 @@ pub(crate) async fn issue(
         .as_secs();
     // A certificate may begin in the second after ours.
     let at = at.max(leaf.not_before());
-    let authority = trust.root.certificate_authorities.last();
-    let known = authority
-        .map(trust::certificates)
-        .transpose()?
-        .unwrap_or_default();
-    let Some((root, intermediates)) = known.split_last() else {
-        return Err(fail(&"the trusted root lists no certificate authority"));
-    };
-    let options = VerifyOptions {
-        intermediates,
-        roots: std::slice::from_ref(root),
-        at,
-        purpose: Some(oid::CODE_SIGNING),
-    };
-    let chain = verify_chain(&leaf, &options).map_err(|error| fail(&error))?;
+    let mut chain = Err(fail(&"the trusted root lists no certificate authority"));
+    // Any of them may issue: one that is to take over is listed before it does.
+    for authority in trust.root.certificate_authorities.iter().rev() {
+        let known = trust::certificates(authority)?;
+        let Some((root, intermediates)) = known.split_last() else {
+            continue;
+        };
+        let options = VerifyOptions {
+            intermediates,
+            roots: std::slice::from_ref(root),
+            at,
+            purpose: Some(oid::CODE_SIGNING),
+        };
+        chain = verify_chain(&leaf, &options).map_err(|error| fail(&error));
+        if chain.is_ok() {
+            break;
+        }
+    }
+    let chain = chain?;
     let issuer = chain
         .get(1)
         .ok_or_else(|| fail(&"the certificate was issued by nobody"))?;
@@ -128,14 +132,20 @@ struct Proof {
 pub(crate) async fn logged(client: &Client, trust: &Trust, issued: &Issued) -> Result<((), String), Broken> {
     let fail = |error: &dyn std::fmt::Display| broken(error, CT_ADVICE);
     let Issued { leaf, issuer_key } = issued;
-    let log = trust
-        .root
-        .ctlogs
-        .last()
-        .ok_or_else(|| fail(&"the trusted root lists no certificate log"))?;
-    let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).map_err(|error| fail(&error))?;
-    let sct = sct::verify_embedded(leaf, issuer_key, &key).map_err(|error| fail(&error))?;
-    let head: SignedTreeHead = get(client, "/ct/v1/get-sth").await?;
+    let mut found = Err(fail(&"the trusted root lists no certificate log"));
+    for log in trust.root.ctlogs.iter().rev() {
+        let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).map_err(|error| fail(&error))?;
+        let verified = sct::verify_embedded(leaf, issuer_key, &key);
+        found = verified.map(|sct| (log, key, sct)).map_err(|error| fail(&error));
+        if found.is_ok() {
+            break;
+        }
+    }
+    let (log, key, sct) = found?;
+    // A later log has a place of its own under the same origin.
+    let place = url::Url::parse(&log.base_url).map_err(|error| fail(&error))?;
+    let place = place.path().trim_end_matches('/');
+    let head: SignedTreeHead = get(client, &format!("{place}/v1/get-sth")).await?;
     let root = hash(&head.sha256_root_hash)?;
     let signature = STANDARD
         .decode(&head.tree_head_signature)
@@ -150,7 +160,7 @@ pub(crate) async fn logged(client: &Client, trust: &Trust, issued: &Issued) -> R
         .append_pair("hash", &tree_leaf.to_base64())
         .append_pair("tree_size", &head.tree_size.to_string())
         .finish();
-    let proof: Proof = get(client, &format!("/ct/v1/get-proof-by-hash?{query}")).await?;
+    let proof: Proof = get(client, &format!("{place}/v1/get-proof-by-hash?{query}")).await?;
     let path = proof
         .audit_path
         .iter()

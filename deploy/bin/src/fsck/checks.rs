@@ -20,7 +20,7 @@ pub(super) fn logs(registry: &Registry, stored: &[StoredLog]) -> Logs {
         wrong: Vec::new(),
     };
     for log in stored {
-        match log_checks::of(registry, log) {
+        match log_checks::of(registry, stored, log) {
             Some(mut check) => {
                 check.spec.leaf_limit = leaf_limit(&check);
                 logs.checks.push(check);

@@ -12,7 +12,7 @@ use common_pki::cert::{
 use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
 use common_pki::oid;
 
-use super::{FILES, KeysError, keyring, make_key, service_url};
+use super::{FILES, KeysError, keyring, make_key, place, service_url};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
@@ -23,14 +23,9 @@ const YEAR: i64 = 365 * 24 * 3600;
 /// Makes every key and writes it, and gives the registry that lists them. The registry itself is the caller's to write,
 /// last.
 pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Registry, KeysError> {
-    let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
-    let maker = Maker {
-        keyring: keyring(layout),
-        url,
-        start: start.plus_seconds(-BACKDATE),
-    };
+    let maker = Maker::new(layout, url, now)?;
     let mut registry = Registry::new(url.host(), url.issuer());
-    registry.add(maker.certificate_authority()?)?;
+    registry.add(maker.certificate_authority(1)?)?;
     registry.add(maker.log(
         Role::CtLog,
         "ct-log-1",
@@ -40,7 +35,7 @@ pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Resul
     // sigstore-go checks signed entry timestamps with ECDSA only (`pkg/tlog/entry.go`, VerifySET).
     registry.add(maker.log(Role::RekorV1, "rekor-v1-1", url.host(), KeyAlgorithm::EcdsaP256)?)?;
     registry.add(maker.log(Role::RekorV2, "rekor-v2-1", url.host(), KeyAlgorithm::Ed25519)?)?;
-    registry.add(maker.timestamp_authority()?)?;
+    registry.add(maker.timestamp_authority(1)?)?;
     // P-256 is the one curve every TUF client verifies (sigstore-java refuses P-384).
     registry.add(
         maker
@@ -55,14 +50,25 @@ pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Resul
     Ok(registry)
 }
 
-struct Maker<'a> {
+/// Makes keys and the records of them.
+pub(super) struct Maker<'a> {
     keyring: Keyring,
     url: &'a PublicUrl,
     start: Timestamp,
 }
 
-impl Maker<'_> {
-    fn key(
+impl<'a> Maker<'a> {
+    /// For keys that are valid from a little before `now`.
+    pub(super) fn new(layout: &Layout, url: &'a PublicUrl, now: SystemTime) -> Result<Self, KeysError> {
+        let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
+        Ok(Maker {
+            keyring: keyring(layout),
+            url,
+            start: start.plus_seconds(-BACKDATE),
+        })
+    }
+
+    pub(super) fn key(
         &self,
         role: Role,
         id: &str,
@@ -70,13 +76,13 @@ impl Maker<'_> {
         algorithm: KeyAlgorithm,
     ) -> Result<(KeyRecord, Arc<dyn Signer>), KeysError> {
         let (signer, uri) = make_key(&self.keyring, FILES, id, algorithm)?;
-        let url = service_url(role, self.url);
-        let mut record = KeyRecord::new(role, id, signer.public_key(), url, origin, self.start)?;
+        let mut record = KeyRecord::new(role, id, signer.public_key(), "", origin, self.start)?;
         record.signer = uri;
+        place(&mut record, self.url);
         Ok((record, signer))
     }
 
-    fn log(
+    pub(super) fn log(
         &self,
         role: Role,
         id: &str,
@@ -87,10 +93,16 @@ impl Maker<'_> {
     }
 
     /// P-384 root over a P-256 issuer.
-    fn certificate_authority(&self) -> Result<KeyRecord, KeysError> {
-        let (mut record, signer) = self.key(Role::FulcioCa, "fulcio-ca-1", "", KeyAlgorithm::EcdsaP256)?;
-        let (root, root_signer) = self.root("fulcio-root-1", "Fulcio root")?;
-        let profile = self.profile("Fulcio issuer", 10)?;
+    pub(super) fn certificate_authority(&self, number: u32) -> Result<KeyRecord, KeysError> {
+        let (mut record, signer) = self.key(
+            Role::FulcioCa,
+            &format!("fulcio-ca-{number}"),
+            "",
+            KeyAlgorithm::EcdsaP256,
+        )?;
+        let (root, root_signer) =
+            self.root(&format!("fulcio-root-{number}"), &numbered("Fulcio root", number))?;
+        let profile = self.profile(&numbered("Fulcio issuer", number), 10)?;
         let issuer = intermediate(
             profile,
             signer.public_key(),
@@ -104,25 +116,26 @@ impl Maker<'_> {
 
     /// P-384 root and intermediate over a P-256 leaf: every verifier wants at least two certificates, and ECDSA
     /// (sigstore-js `core/rfc3161/timestamp.ts`).
-    fn timestamp_authority(&self) -> Result<KeyRecord, KeysError> {
-        let (mut record, signer) = self.key(Role::Tsa, "tsa-1", "", KeyAlgorithm::EcdsaP256)?;
-        let (root, root_signer) = self.root("tsa-root-1", "TSA root")?;
+    pub(super) fn timestamp_authority(&self, number: u32) -> Result<KeyRecord, KeysError> {
+        let (mut record, signer) =
+            self.key(Role::Tsa, &format!("tsa-{number}"), "", KeyAlgorithm::EcdsaP256)?;
+        let (root, root_signer) = self.root(&format!("tsa-root-{number}"), &numbered("TSA root", number))?;
         let (parent_signer, _) = make_key(
             &self.keyring,
             FILES,
-            "tsa-intermediate-1",
+            &format!("tsa-intermediate-{number}"),
             KeyAlgorithm::EcdsaP384,
         )?;
         let parent_key: &PublicKey = parent_signer.public_key();
         let parent = intermediate(
-            self.profile("TSA intermediate", 10)?,
+            self.profile(&numbered("TSA intermediate", number), 10)?,
             parent_key,
             &oid::TIME_STAMPING,
             &root,
             &*root_signer,
         )?;
         let leaf = timestamping_leaf(
-            self.profile("TSA", 9)?,
+            self.profile(&numbered("TSA", number), 9)?,
             signer.public_key(),
             &parent,
             &*parent_signer,
@@ -149,6 +162,15 @@ impl Maker<'_> {
             not_before: unix(self.start)?,
             not_after: unix(self.start.plus_seconds(years.saturating_mul(YEAR)))?,
         })
+    }
+}
+
+/// Names of authorities differ, so that a chain is found by its issuer alone.
+fn numbered(name: &str, number: u32) -> String {
+    if number == 1 {
+        name.to_owned()
+    } else {
+        format!("{name} {number}")
     }
 }
 

@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+use std::time::Duration;
+
 use common_bundle::tuf::verify;
 
 use super::*;

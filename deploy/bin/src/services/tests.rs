@@ -170,11 +170,6 @@ async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
     assert!(matches!(refused, ServicesError::Engine(_)), "{refused}");
 }
 
-#[test]
-fn a_new_database_gets_a_new_tree_id() {
-    assert_ne!(tree_id(&[]).unwrap().get(), tree_id(&[]).unwrap().get());
-}
-
 #[tokio::test]
 async fn the_own_issuer_is_read_without_a_network() {
     let fixture = Fixture::new();

@@ -1,0 +1,110 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::time::Duration;
+
+use common_pki::key::SignError;
+
+use super::*;
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+const SUCCESSION: Succession = Succession {
+    propagation: 60,
+    published: None,
+};
+
+#[test]
+fn a_successor_is_loaded_and_its_forerunner_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let url: PublicUrl = "http://localhost:3000".parse().unwrap();
+    let keys = Keys::open(&layout, &url, now()).unwrap();
+    for role in [
+        Role::FulcioCa,
+        Role::CtLog,
+        Role::RekorV1,
+        Role::RekorV2,
+        Role::Tsa,
+        Role::TufRoot,
+        Role::TufOnline,
+    ] {
+        let before = keys.active(role).unwrap().0.id.clone();
+        let both = keys
+            .with_successor(&layout, &url, role, None, SUCCESSION, now())
+            .unwrap();
+        assert_eq!(both.active(role).unwrap().0.id, before, "it does not sign yet");
+        let (successor, _) = both.registry().successor(role).unwrap();
+        let signer = both.signer(successor).unwrap();
+        assert!(signer.sign(b"ready").is_ok());
+        assert!(both.registry().trusted_root().is_ok());
+
+        // A start reads the same.
+        let again = Keys::open(&layout, &url, now()).unwrap();
+        assert_eq!(again.registry(), both.registry());
+        let mut registry = both.registry().clone();
+        registry.take_over(role, successor.valid_from.plus_seconds(900));
+        let after = both.with_registry(&layout, registry).unwrap();
+        assert_ne!(after.active(role).unwrap().0.id, before);
+        let old = after.registry().by_role(role)[0];
+        assert!(matches!(
+            after.signer(old).unwrap().sign(b"no more"),
+            Err(SignError::Failed(_))
+        ));
+        // And back, for the next role.
+        keys.with_registry(&layout, keys.registry().clone()).unwrap();
+    }
+}
+
+#[test]
+fn every_shard_has_a_host_and_a_place_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let url: PublicUrl = "http://localhost:3000".parse().unwrap();
+    let mut keys = Keys::open(&layout, &url, now()).unwrap();
+    for role in [Role::RekorV2, Role::CtLog] {
+        keys = keys
+            .with_successor(&layout, &url, role, None, SUCCESSION, now())
+            .unwrap();
+    }
+    let (v2, _) = keys.registry().successor(Role::RekorV2).unwrap();
+    assert_eq!(
+        (v2.origin.as_str(), v2.url.as_str(), v2.service_url()),
+        (
+            "rekor-v2-2.localhost",
+            "http://rekor-v2-2.localhost:3000",
+            "http://localhost:3000"
+        )
+    );
+    let (ct, _) = keys.registry().successor(Role::CtLog).unwrap();
+    assert_eq!(
+        (ct.origin.as_str(), ct.url.as_str()),
+        (
+            "localhost:3000/shards/ct-log-2",
+            "http://localhost:3000/shards/ct-log-2"
+        )
+    );
+    // Another port moves the places and no origin.
+    let moved: PublicUrl = "http://localhost:4000".parse().unwrap();
+    let moved = Keys::open(&layout, &moved, now()).unwrap();
+    let (v2, _) = moved.registry().successor(Role::RekorV2).unwrap();
+    assert_eq!(
+        (v2.origin.as_str(), v2.url.as_str(), v2.service_url()),
+        (
+            "rekor-v2-2.localhost",
+            "http://rekor-v2-2.localhost:4000",
+            "http://localhost:4000"
+        )
+    );
+    assert_eq!(shard_host("rekor-v2-2", "::1"), "rekor-v2-2.ip-1.internal");
+    assert_eq!(
+        shard_host("rekor-v2-2", "127.0.0.1"),
+        "rekor-v2-2.ip-127-0-0-1.internal"
+    );
+}

@@ -1,0 +1,394 @@
+//! Keys that take over from others while the instance serves.
+//!
+//! Every role goes through the same steps, and each is found again after a crash:
+//!
+//! 1. A key is made and registered as the *successor* of the one in use. From here on the registry knows it.
+//! 2. The certificate log accepts its root, if it is an authority's; then it is published as trusted. The time is
+//!    written to the registry.
+//! 3. Nothing happens until clients have had time to learn of it. Until then it can be given up.
+//! 4. It takes over between two requests (see [`crate::services::handover`]). A log is closed, and another opened.
+//! 5. The registry says so and ends the key before it; what is published follows.
+//!
+//! What signs is trusted before, because 4 comes after 2 and both are written down before they count. A crash before
+//! 4 leaves a successor that waits. A crash within 4 leaves a closed log: the start sees it and does 5 before anything
+//! is served ([`resume`]).
+
+pub(crate) mod command;
+mod preview;
+mod resume;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use common_bundle::trust::{Role, Succession, Timestamp, TrustError};
+use common_engine::StorageError;
+use tokio::sync::{Mutex, Notify};
+
+use crate::clock::Clock;
+use crate::keys::{Keys, KeysError};
+use crate::layout::Layout;
+use crate::public_url::PublicUrl;
+use crate::repository::{Repository, RepositoryError};
+use crate::services::ServicesError;
+use crate::services::handover::Running;
+
+pub(crate) use self::resume::resume;
+
+/// How often it is looked whether something is due, at the latest.
+const CHECK_EVERY: Duration = Duration::from_secs(3600);
+/// How long after a failure it is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+/// Seconds that a key which has handed over still counts: requests under way may take that long.
+const UNDER_WAY: i64 = 60;
+/// Seconds more for an authority, whose last certificate is used until it ends.
+const CERTIFICATE: i64 = 600;
+
+/// A key cannot take over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RotateError {
+    /// One is on its way.
+    #[error(
+        "{id} is on its way already and takes over {when}; `--cancel` gives it up, `--status` shows where it stands"
+    )]
+    UnderWay {
+        /// The key.
+        id: String,
+        /// When.
+        when: String,
+    },
+    /// Nothing to give up.
+    #[error("no {0} key is on its way: nothing to cancel, nothing was changed")]
+    NothingUnderWay(Role),
+    /// Too late.
+    #[error("{0} has begun to take over: it is in use, and the way back is to rotate once more")]
+    TooLate(String),
+    /// The clock.
+    #[error("the clock is before 1970")]
+    Clock,
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The trust repository.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The services.
+    #[error(transparent)]
+    Services(#[from] ServicesError),
+    /// Trust files.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The store.
+    #[error("the log store cannot be read: {0}")]
+    Storage(#[from] StorageError),
+    /// Work was interrupted.
+    #[error("the work was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+    /// The preview.
+    #[error("cannot show what clients will see: {0}")]
+    Preview(String),
+}
+
+/// Has the keys, and what is published of them. There is one, and it does one thing at a time.
+pub(crate) struct Keeper {
+    layout: Layout,
+    url: PublicUrl,
+    clock: Clock,
+    running: Running,
+    /// The instance as its clients see it, for a preview.
+    router: Router,
+    state: Mutex<State>,
+    /// Something may be due earlier than was thought.
+    wake: Notify,
+}
+
+struct State {
+    keys: Keys,
+    repository: Repository,
+}
+
+/// What is on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnderWay {
+    /// The key that takes over.
+    pub(crate) id: String,
+    /// When; `None` until it is published.
+    pub(crate) due: Option<Timestamp>,
+}
+
+impl UnderWay {
+    /// For a sentence.
+    pub(crate) fn when(&self) -> String {
+        match self.due {
+            Some(due) => format!("at {}", text(due)),
+            None => "once it is published".to_owned(),
+        }
+    }
+}
+
+/// A time as people and JSON write it.
+fn text(time: Timestamp) -> String {
+    serde_json::to_value(time)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+impl Keeper {
+    /// For a running instance whose keys are published as they are.
+    pub(crate) fn new(
+        layout: Layout,
+        url: PublicUrl,
+        clock: Clock,
+        running: Running,
+        router: Router,
+        keys: Keys,
+        repository: Repository,
+    ) -> Arc<Keeper> {
+        Arc::new(Keeper {
+            layout,
+            url,
+            clock,
+            running,
+            router,
+            state: Mutex::new(State { keys, repository }),
+            wake: Notify::new(),
+        })
+    }
+
+    /// Does what becomes due, for ever: hands keys over, and signs the trust repository anew.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        let mut fresh = tokio::time::interval(CHECK_EVERY);
+        fresh.tick().await;
+        loop {
+            let pause = match self.hand_over_what_is_due().await {
+                Ok(Some(wait)) => wait.min(CHECK_EVERY),
+                Ok(None) => CHECK_EVERY,
+                Err(error) => {
+                    tracing::error!(%error, "a key could not take over; it is tried again");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.wake.notified() => {}
+                _ = fresh.tick() => {
+                    let mut state = self.state.lock().await;
+                    let repository = state.repository.clone();
+                    state.repository = repository.round(&self.clock).await;
+                }
+            }
+        }
+    }
+
+    /// Makes a successor and publishes it; it takes over by itself. Its id, and when.
+    ///
+    /// # Errors
+    /// [`RotateError`]. A successor that was registered stays so and is published by the next look.
+    pub(crate) async fn begin(
+        self: &Arc<Self>,
+        role: Role,
+        propagation: u32,
+        host: Option<String>,
+    ) -> Result<UnderWay, RotateError> {
+        let keeper = Arc::clone(self);
+        // To its end, also when whoever asked goes away.
+        tokio::spawn(async move { keeper.try_begin(role, propagation, host).await }).await?
+    }
+
+    async fn try_begin(
+        &self,
+        role: Role,
+        propagation: u32,
+        host: Option<String>,
+    ) -> Result<UnderWay, RotateError> {
+        let mut state = self.state.lock().await;
+        if let Some(under_way) = state.under_way(role) {
+            let when = under_way.when();
+            return Err(RotateError::UnderWay {
+                id: under_way.id,
+                when,
+            });
+        }
+        let (keys, layout, url, now) = (
+            state.keys.clone(),
+            self.layout.clone(),
+            self.url.clone(),
+            (self.clock)(),
+        );
+        let succession = Succession {
+            propagation,
+            published: None,
+        };
+        // Making keys and flushing files takes its time.
+        let made = tokio::task::spawn_blocking(move || {
+            keys.with_successor(&layout, &url, role, host.as_deref(), succession, now)
+        });
+        state.keys = made.await??;
+        self.publish(&mut state).await?;
+        let under_way = state.under_way(role).ok_or(RotateError::NothingUnderWay(role))?;
+        self.wake.notify_one();
+        Ok(under_way)
+    }
+
+    /// Publishes what the registry lists, and writes down since when a successor is.
+    async fn publish(&self, state: &mut State) -> Result<(), RotateError> {
+        self.running.accept_roots(&state.keys)?;
+        state.follow(&self.clock).await?;
+        let now = Timestamp::from_system_time((self.clock)()).ok_or(RotateError::Clock)?;
+        let mut registry = state.keys.registry().clone();
+        for key in &mut registry.keys {
+            if let Some(succession) = &mut key.successor {
+                succession.published.get_or_insert(now);
+            }
+        }
+        state.keys = state.keys.with_registry(&self.layout, registry)?;
+        Ok(())
+    }
+
+    /// Gives a successor up. What is published is what it was before.
+    ///
+    /// # Errors
+    /// [`RotateError`]; once it has begun to take over there is no way back.
+    pub(crate) async fn cancel(self: &Arc<Self>, role: Role) -> Result<String, RotateError> {
+        let keeper = Arc::clone(self);
+        tokio::spawn(async move { keeper.try_cancel(role).await }).await?
+    }
+
+    async fn try_cancel(&self, role: Role) -> Result<String, RotateError> {
+        let mut state = self.state.lock().await;
+        let under_way = state.under_way(role).ok_or(RotateError::NothingUnderWay(role))?;
+        if resume::has_begun(role, &state.keys, &self.running.logs().await?, &self.layout) {
+            return Err(RotateError::TooLate(under_way.id));
+        }
+        let mut registry = state.keys.registry().clone();
+        registry.keys.retain(|key| key.id != under_way.id);
+        state.keys = state.keys.with_registry(&self.layout, registry)?;
+        state.follow(&self.clock).await?;
+        self.running.accept_roots(&state.keys)?;
+        Ok(under_way.id)
+    }
+
+    /// Every key that is on its way.
+    pub(crate) async fn status(&self) -> Vec<(Role, UnderWay)> {
+        let state = self.state.lock().await;
+        let roles = ROLES.into_iter();
+        roles
+            .filter_map(|role| Some((role, state.under_way(role)?)))
+            .collect()
+    }
+
+    /// The key in use for a role.
+    pub(crate) async fn in_use(&self, role: Role) -> Option<String> {
+        let state = self.state.lock().await;
+        state.keys.registry().in_use(role).map(|key| key.id.clone())
+    }
+
+    /// What clients would see of a successor, without making one.
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub(crate) async fn preview(
+        &self,
+        role: Role,
+        propagation: u32,
+        host: Option<&str>,
+    ) -> Result<String, RotateError> {
+        let keys = self.state.lock().await.keys.clone();
+        if let Some((key, _)) = keys.registry().successor(role) {
+            return Err(RotateError::UnderWay {
+                id: key.id.clone(),
+                when: "later".to_owned(),
+            });
+        }
+        preview::preview(
+            &keys,
+            &self.url,
+            role,
+            propagation,
+            host,
+            (self.clock)(),
+            &self.router,
+        )
+        .await
+    }
+
+    /// Hands over every key that is due; how long until the next one is.
+    async fn hand_over_what_is_due(self: &Arc<Self>) -> Result<Option<Duration>, RotateError> {
+        let keeper = Arc::clone(self);
+        tokio::spawn(async move { keeper.try_hand_over().await }).await?
+    }
+
+    async fn try_hand_over(&self) -> Result<Option<Duration>, RotateError> {
+        let mut state = self.state.lock().await;
+        if state.keys.registry().keys.iter().any(|key| {
+            key.successor
+                .is_some_and(|succession| succession.published.is_none())
+        }) {
+            self.publish(&mut state).await?;
+        }
+        let mut next: Option<Duration> = None;
+        for role in ROLES {
+            let Some(due) = state.under_way(role).and_then(|under_way| under_way.due) else {
+                continue;
+            };
+            match due.system_time().duration_since((self.clock)()) {
+                Ok(wait) if !wait.is_zero() => next = Some(next.map_or(wait, |next| next.min(wait))),
+                _ => self.hand_over(&mut state, role).await?,
+            }
+        }
+        Ok(next)
+    }
+
+    async fn hand_over(&self, state: &mut State, role: Role) -> Result<(), RotateError> {
+        let Some((next, _)) = state.keys.registry().successor(role) else {
+            return Ok(());
+        };
+        let next = next.clone();
+        self.running.hand_over(role, &state.keys, &next).await?;
+        if matches!(role, Role::TufRoot | Role::TufOnline) {
+            let repository = state.repository.clone();
+            state.repository = repository.hand_over(role, &state.keys, &self.clock).await?;
+        }
+        let mut registry = state.keys.registry().clone();
+        registry.take_over(role, end_of(role, &self.clock)?);
+        state.keys = state.keys.with_registry(&self.layout, registry)?;
+        tracing::warn!(key = next.id, role = %role, "a key has taken over");
+        state.follow(&self.clock).await
+    }
+}
+
+impl State {
+    fn under_way(&self, role: Role) -> Option<UnderWay> {
+        let (key, succession) = self.keys.registry().successor(role)?;
+        Some(UnderWay {
+            id: key.id.clone(),
+            due: succession.due(),
+        })
+    }
+
+    /// Publishes what the registry lists.
+    async fn follow(&mut self, clock: &Clock) -> Result<(), RotateError> {
+        let (repository, outcome) = self.repository.clone().follow(&self.keys, clock).await;
+        self.repository = repository;
+        Ok(outcome?)
+    }
+}
+
+/// In the order in which they are handed over, should several be due at once.
+const ROLES: [Role; 7] = [
+    Role::TufRoot,
+    Role::TufOnline,
+    Role::Tsa,
+    Role::CtLog,
+    Role::FulcioCa,
+    Role::RekorV1,
+    Role::RekorV2,
+];
+
+/// When what a key has signed ends to count, once another has taken over.
+fn end_of(role: Role, clock: &Clock) -> Result<Timestamp, RotateError> {
+    let now = Timestamp::from_system_time(clock()).ok_or(RotateError::Clock)?;
+    let more = if role == Role::FulcioCa { CERTIFICATE } else { 0 };
+    Ok(now.plus_seconds(UNDER_WAY).plus_seconds(more))
+}

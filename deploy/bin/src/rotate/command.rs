@@ -1,0 +1,292 @@
+//! `rotate` and `shard`: what the running instance of a data folder is asked to do.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use common_bundle::trust::Role;
+use serde::{Deserialize, Serialize};
+
+use crate::console::{self, Console};
+use crate::control;
+use crate::exit::Failure;
+use crate::layout::Layout;
+
+/// Seven days, the life of a TUF timestamp: a client that has not come back by then refuses what it has, and gets
+/// the new trust with the next.
+const PROPAGATION: &str = "7d";
+
+/// Whose key takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    /// The certificate authority: a new chain.
+    Fulcio,
+    /// The certificate log: a new log with a new key.
+    Ctlog,
+    /// A Rekor log (`--log`): a new shard with a new key.
+    Rekor,
+    /// The timestamp authority: a new chain.
+    Tsa,
+    /// The trust repository (`--key`): a new root version that lists the new key.
+    Tuf,
+}
+
+/// Which Rekor log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RekorLog {
+    /// Rekor v1: virtual indexes go on.
+    V1,
+    /// Rekor v2: a log of its own, named by a host of its own.
+    V2,
+}
+
+/// Which TUF key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TufKey {
+    /// The key that the server signs with by itself.
+    Online,
+    /// The root key: signed by the old and the new.
+    Root,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Whose key takes over.
+    pub(crate) subject: Subject,
+    /// Which Rekor log.
+    #[arg(long, value_enum, default_value = "v1", value_name = "LOG")]
+    pub(crate) log: RekorLog,
+    /// Which TUF key.
+    #[arg(long, value_enum, default_value = "online", value_name = "KEY")]
+    pub(crate) key: TufKey,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShardArgs {
+    /// Which Rekor log.
+    #[arg(long, value_enum, default_value = "v1", value_name = "LOG")]
+    pub(crate) log: RekorLog,
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HowArgs {
+    /// Folder of the instance, which must be running.
+    #[arg(long, value_name = "DIR", default_value = "sigbox-data")]
+    pub(crate) data: PathBuf,
+    /// Time between the publication of the new key and its first use: 0s, 90s, 30m, 12h, 7d. The default is the life
+    /// of a TUF timestamp; a TUF key needs none.
+    #[arg(long, value_name = "TIME", default_value = PROPAGATION, value_parser = parse_time)]
+    pub(crate) propagate: u32,
+    /// Host name of a new Rekor v2 shard, part of its checkpoints for good [default: NAME-OF-ITS-KEY.HOST].
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
+    pub(crate) host: Option<String>,
+    /// Show what clients will see, and do nothing.
+    #[arg(long, conflicts_with_all = ["cancel", "status", "wait"])]
+    pub(crate) dry_run: bool,
+    /// Give up the key that is on its way: possible until it takes over.
+    #[arg(long, conflicts_with_all = ["status", "wait"])]
+    pub(crate) cancel: bool,
+    /// List every key that is on its way, and do nothing.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) status: bool,
+    /// Return only when it has taken over.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// What the instance is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Ask {
+    /// A key is to take over.
+    Begin {
+        /// Its role.
+        role: Role,
+        /// Seconds to propagate.
+        propagation: u32,
+        /// Host of a Rekor v2 shard.
+        host: Option<String>,
+        /// Answer only when it has.
+        wait: bool,
+    },
+    /// What clients would see.
+    Preview {
+        /// Its role.
+        role: Role,
+        /// Seconds to propagate.
+        propagation: u32,
+        /// Host of a Rekor v2 shard.
+        host: Option<String>,
+    },
+    /// Give it up.
+    Cancel {
+        /// Its role.
+        role: Role,
+    },
+    /// What is on its way.
+    Status,
+}
+
+/// `rotate`.
+///
+/// # Errors
+/// [`Failure`] with what the instance said.
+pub(crate) async fn run(args: RotateArgs, console: Console) -> Result<(), Failure> {
+    let role = match (args.subject, args.log, args.key) {
+        (Subject::Fulcio, ..) => Role::FulcioCa,
+        (Subject::Ctlog, ..) => Role::CtLog,
+        (Subject::Tsa, ..) => Role::Tsa,
+        (Subject::Rekor, log, _) => role_of(log),
+        (Subject::Tuf, _, TufKey::Online) => Role::TufOnline,
+        (Subject::Tuf, _, TufKey::Root) => Role::TufRoot,
+    };
+    ask(role, args.how, console).await
+}
+
+/// `shard`.
+///
+/// # Errors
+/// [`Failure`] with what the instance said.
+pub(crate) async fn shard(args: ShardArgs, console: Console) -> Result<(), Failure> {
+    ask(role_of(args.log), args.how, console).await
+}
+
+fn role_of(log: RekorLog) -> Role {
+    match log {
+        RekorLog::V1 => Role::RekorV1,
+        RekorLog::V2 => Role::RekorV2,
+    }
+}
+
+async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> {
+    let HowArgs {
+        propagate: propagation,
+        host,
+        wait,
+        ..
+    } = how;
+    if host.is_some() && role != Role::RekorV2 {
+        return Err(Failure::failed(
+            "--host names a Rekor v2 shard: expected --log v2 with it",
+        ));
+    }
+    // Clients walk from root to root whenever they look: publication and change are one.
+    let propagation = match role {
+        Role::TufRoot | Role::TufOnline => 0,
+        _ => propagation,
+    };
+    let ask = if how.status {
+        Ask::Status
+    } else if how.cancel {
+        Ask::Cancel { role }
+    } else if how.dry_run {
+        Ask::Preview {
+            role,
+            propagation,
+            host,
+        }
+    } else {
+        Ask::Begin {
+            role,
+            propagation,
+            host,
+            wait: wait || propagation == 0,
+        }
+    };
+    let layout = Layout::new(std::path::absolute(&how.data).map_err(Failure::failed)?);
+    let said = control::ask(&layout, &ask, |progress| console.remark(progress)).await;
+    let said = said.map_err(Failure::failed)?;
+    match ask {
+        Ask::Preview { .. } | Ask::Status => console::result(said.trim_end())
+            .map_err(|error| Failure::failed(format!("cannot write: {error}"))),
+        _ => {
+            console.line(&said);
+            Ok(())
+        }
+    }
+}
+
+/// A whole number and its unit.
+fn parse_time(text: &str) -> Result<u32, String> {
+    let expected = || format!("expected a number and s, m, h or d (0s, 90s, 30m, 12h, 7d), got {text:?}");
+    let digits = text.len().saturating_sub(1);
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(expected)?;
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u32 = number.parse().map_err(|_| expected())?;
+    number.checked_mul(factor).ok_or_else(expected)
+}
+
+/// What can be the host of a URL and the name of a note key: letters, digits, hyphens and dots.
+fn parse_host(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    let last_is_a_name = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.starts_with(|c: char| c.is_ascii_lowercase()));
+    if text.len() <= 253 && text.split('.').all(label) && last_is_a_name {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "expected a host name in lower case without port, got {text:?}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, seconds) in [
+            ("0s", 0),
+            ("90s", 90),
+            ("30m", 1_800),
+            ("12h", 43_200),
+            ("7d", 604_800),
+        ] {
+            assert_eq!(parse_time(text).unwrap(), seconds, "{text}");
+        }
+        for text in ["", "7", "d", "7 d", "-1s", "1.5h", "7w", "99999999999d", "µ"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_names_without_port() {
+        for text in ["rekor-2.example.com", "log2026.localhost", "a"] {
+            assert!(parse_host(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "A.example",
+            "a:80",
+            "a/b",
+            "a..b",
+            "-a",
+            "127.0.0.1",
+            "a b",
+            "a+b",
+        ] {
+            assert!(parse_host(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a start does about a key that was taking over when the process ended.
+
+use common_bundle::trust::{Role, Timestamp};
+use common_engine::{LogState, Storage, StoredLog};
+
+use super::{ROLES, RotateError, end_of};
+use crate::clock::Clock;
+use crate::keys::Keys;
+use crate::layout::Layout;
+use crate::repository;
+use crate::services::logs;
+
+/// Finishes in the registry what had begun in the store or in the trust repository, before either is opened.
+///
+/// # Errors
+/// [`RotateError`].
+pub(crate) async fn resume(
+    keys: Keys,
+    layout: &Layout,
+    storage: &dyn Storage,
+    clock: &Clock,
+) -> Result<Keys, RotateError> {
+    let stored = storage.logs().await?;
+    let now = Timestamp::from_system_time(clock()).ok_or(RotateError::Clock)?;
+    let mut registry = keys.registry().clone();
+    for role in ROLES {
+        let Some((successor, succession)) = keys.registry().successor(role) else {
+            continue;
+        };
+        if succession.due().is_some_and(|due| due <= now) && has_begun(role, &keys, &stored, layout) {
+            tracing::warn!(
+                key = successor.id,
+                "a key was taking over when the process ended: it has now"
+            );
+            registry.take_over(role, end_of(role, clock)?);
+        }
+    }
+    Ok(keys.with_registry(layout, registry)?)
+}
+
+/// Whether the log in use is closed in favour of the successor of its role, or the root of the trust repository lists
+/// it. Authorities leave no trace but in the registry.
+pub(super) fn has_begun(role: Role, keys: &Keys, stored: &[StoredLog], layout: &Layout) -> bool {
+    let Some((successor, _)) = keys.registry().successor(role) else {
+        return false;
+    };
+    if matches!(role, Role::TufRoot | Role::TufOnline) {
+        return repository::lists(layout, role, successor);
+    }
+    let Some(in_use) = keys.registry().in_use(role).filter(|_| role.is_log()) else {
+        return false;
+    };
+    let row = stored
+        .iter()
+        .find(|log| log.info.spec.key_id == logs::key_id(in_use));
+    row.is_some_and(|log| log.info.state == LogState::Frozen)
+}

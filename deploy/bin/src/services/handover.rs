@@ -1,0 +1,167 @@
+//! Keys handed over while requests are served. What signs is exchanged between two requests: those under way are
+//! finished by who began them, those that come are held up for the moment that a log is closed and another opened.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use common_bundle::trust::{KeyRecord, Role};
+use common_engine::{Engine, LogId, ReadError, Storage, StorageError, StoredLog};
+use common_pki::cert::Certificate;
+use fulcio_ca::{Ca, CaChain};
+use fulcio_ct::{AcceptedRoots, CtLog};
+use rekor_api::{v1, v2};
+use tokio::time::{sleep, timeout};
+
+use crate::clock::Clock;
+use crate::in_process::OwnCtLog;
+use crate::keys::Keys;
+use crate::services::ServicesError;
+use crate::services::logs::{self, Kind, Shard, Shards};
+use crate::services::places::Places;
+
+/// How long entries on their way are waited for. Those that come wait as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a log that is closed is asked for its final head, and how long apart.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The services, as far as a key can be handed over in them.
+pub(crate) struct Running {
+    pub(super) engine: Engine,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) clock: Clock,
+    pub(super) ca: Arc<Ca>,
+    pub(super) ct: Arc<OwnCtLog>,
+    pub(super) v1: Arc<v1::Service>,
+    pub(super) v2: Arc<v2::Service>,
+    pub(super) tsa: Arc<rekor_tsa::Tsa>,
+    pub(super) places: Places,
+}
+
+impl Running {
+    /// Has the certificate logs accept the root of every authority that `keys` lists, those to come included: the log
+    /// must know a root before the first precertificate under it.
+    ///
+    /// # Errors
+    /// [`ServicesError`].
+    pub(crate) fn accept_roots(&self, keys: &Keys) -> Result<(), ServicesError> {
+        self.ct.set_roots(&accepted_roots(keys)?);
+        Ok(())
+    }
+
+    /// The rows of the store.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
+        self.storage.logs().await
+    }
+
+    /// Puts the successor of `role` in use. It can be called again after an error, and after it succeeded.
+    ///
+    /// # Errors
+    /// [`ServicesError`]. A log may be closed already: then entries are refused until the next call succeeds.
+    pub(crate) async fn hand_over(
+        &self,
+        role: Role,
+        keys: &Keys,
+        next: &KeyRecord,
+    ) -> Result<(), ServicesError> {
+        match role {
+            Role::FulcioCa => {
+                let now = self.unix()?.as_secs();
+                let chain = CaChain::new(Keys::chain(next)?, keys.signer(next)?, now)?;
+                self.ca.take_over(Arc::new(chain));
+                Ok(())
+            }
+            Role::Tsa => Ok(self.tsa.take_over(Keys::chain(next)?, keys.signer(next)?)?),
+            Role::RekorV1 => {
+                let closed = timeout(PATIENCE, self.v1.close()).await;
+                let closed = closed.map_err(|_| ServicesError::Busy)?;
+                let shards = self.roll(role, keys, next).await?;
+                Ok(closed.reopen(logs::v1(&shards))?)
+            }
+            Role::RekorV2 => {
+                let closed = timeout(PATIENCE, self.v2.close()).await;
+                let closed = closed.map_err(|_| ServicesError::Busy)?;
+                let id = last(&self.roll(role, keys, next).await?)?.config.id;
+                self.places.add(&next.id, v2::router(Arc::clone(&self.v2), id));
+                let key = next.public_key().map_err(crate::keys::KeysError::from)?;
+                Ok(closed.reopen(id, &next.origin, &key)?)
+            }
+            Role::CtLog => {
+                let closed = timeout(PATIENCE, self.ct.close()).await;
+                let closed = closed.map_err(|_| ServicesError::Busy)?;
+                let shards = self.roll(role, keys, next).await?;
+                let shard = last(&shards)?;
+                if let Kind::Ct(personality) = &shard.kind {
+                    let (engine, personality) = (self.engine.clone(), Arc::clone(personality));
+                    let log = CtLog::new(engine, shard.config.id, personality, accepted_roots(keys)?);
+                    let log = Arc::new(log);
+                    self.places.add(&next.id, fulcio_ct::router(Arc::clone(&log)));
+                    self.ct.add(&log);
+                    closed.reopen(log);
+                }
+                Ok(())
+            }
+            // The trust repository signs with these, not a service.
+            Role::TufRoot | Role::TufOnline => Ok(()),
+        }
+    }
+
+    /// Closes the log in use and opens the next one, whose first entry follows on the last of the closed.
+    async fn roll(&self, role: Role, keys: &Keys, next: &KeyRecord) -> Result<Vec<Shard>, ServicesError> {
+        let created = u64::try_from(self.unix()?.as_millis()).unwrap_or(u64::MAX);
+        let stored = self.storage.logs().await?;
+        let before = Shards::new(keys, &stored, created).of(role, None)?;
+        self.freeze(last(&before)?.config.id).await?;
+        let stored = self.storage.logs().await?;
+        let shards = Shards::new(keys, &stored, created).of(role, Some(next))?;
+        let shard = last(&shards)?;
+        if self.engine.log(shard.config.id).is_none() {
+            self.engine.open_log(shard.config.clone()).await?;
+        }
+        Ok(shards)
+    }
+
+    async fn freeze(&self, log: LogId) -> Result<(), ServicesError> {
+        for _ in 0..ATTEMPTS {
+            match self.engine.freeze(log).await {
+                Ok(_) => return Ok(()),
+                Err(ReadError::Busy) => sleep(PAUSE).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ReadError::Busy.into())
+    }
+
+    fn unix(&self) -> Result<Duration, ServicesError> {
+        let since = (self.clock)().duration_since(UNIX_EPOCH);
+        since.map_err(|_| ServicesError::System("the clock is before 1970"))
+    }
+}
+
+fn last(shards: &[Shard]) -> Result<&Shard, ServicesError> {
+    shards
+        .last()
+        .ok_or(ServicesError::System("the registry lists no log of this kind"))
+}
+
+/// The root of every authority that issues, did or will.
+pub(super) fn accepted_roots(keys: &Keys) -> Result<AcceptedRoots, ServicesError> {
+    let mut roots = Vec::new();
+    for record in keys.registry().by_role(Role::FulcioCa) {
+        roots.extend(Keys::chain(record)?.pop());
+    }
+    Ok(AcceptedRoots::new(roots)?)
+}
+
+/// The chains of authorities that issue no more, in PEM, newest first.
+pub(super) fn former_chains(keys: &Keys) -> Result<Vec<Vec<String>>, ServicesError> {
+    let ended = keys.registry().by_role(Role::FulcioCa).into_iter().rev();
+    let ended = ended.filter(|record| record.valid_to.is_some());
+    let pem = |certificate: &Certificate| certificate.to_pem().trim_end().to_owned();
+    ended
+        .map(|record| Ok(Keys::chain(record)?.iter().map(pem).collect()))
+        .collect()
+}
