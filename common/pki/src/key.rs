@@ -16,7 +16,7 @@ use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 
 pub use crate::signer::{LocalSigner, PRIVATE_KEY_LABEL, SignError, Signer};
-pub use algorithm::{HashAlgorithm, Hasher, KeyAlgorithm, sha256};
+pub use algorithm::{HashAlgorithm, Hasher, KeyAlgorithm, sha1, sha256};
 pub use weak::WeakKey;
 
 use crate::pem::{self, PemError};

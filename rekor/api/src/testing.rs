@@ -266,10 +266,6 @@ impl Exchange {
         request.body(Body::from(self.request.clone())).unwrap()
     }
 
-    pub(crate) fn body(&self) -> Value {
-        serde_json::from_str(&self.request).unwrap_or_default()
-    }
-
     /// Upstream's answer, null where it was no JSON.
     pub(crate) fn recorded_answer(&self) -> Value {
         let response = self

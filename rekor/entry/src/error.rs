@@ -9,6 +9,7 @@ use common_pki::key::{KeyAlgorithm, KeyError};
 use common_pki::pem::PemError;
 use common_pki::tsp::TspError;
 
+use crate::pki::PgpError;
 use crate::signature::SignatureFailure;
 
 /// A field that breaks its schema, worded and numbered as `go-openapi/errors schema.go` does.
@@ -128,9 +129,9 @@ pub enum Invalid {
     /// A key that does not parse or is of no kind we verify with.
     #[error("invalid public key: {0}")]
     Key(#[from] KeyError),
-    /// A format of keys that this server does not read.
-    #[error("the PKI format requested is not supported by this server: {0}")]
-    FormatNotSupported(&'static str),
+    /// Something of OpenPGP that does not parse or verify.
+    #[error("{0}")]
+    Pgp(#[from] PgpError),
     /// Not a signature of minisign or signify.
     #[error("invalid signature provided: {0}")]
     MinisignSignature(&'static str),
@@ -184,6 +185,9 @@ pub enum Invalid {
     /// A package that lacks something, or does not hold together.
     #[error("{0}")]
     Package(&'static str),
+    /// A list of digests that is no YAML of the expected shape.
+    #[error("error occurred parsing SumCollection: {0}")]
+    Sums(String),
     /// An archive that does not unpack.
     #[error("reading {0}: {1}")]
     Archive(&'static str, String),

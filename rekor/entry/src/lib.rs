@@ -27,7 +27,7 @@ pub mod v2;
 mod verifier;
 
 pub use error::{FieldError, FieldRule, Invalid};
-pub use pki::Format;
+pub use pki::{PgpError, canonical_key};
 pub use policy::{AlgorithmPolicy, UnknownAlgorithm};
 pub use signature::SignatureFailure;
 pub use verifier::Verifier;

@@ -4,6 +4,7 @@
 //! octets upstream makes, whatever of several notations they came in.
 
 mod minisign;
+pub(crate) mod pgp;
 mod ssh;
 
 use common_pki::key::HashAlgorithm;
@@ -12,10 +13,11 @@ use crate::error::Invalid;
 use crate::signature::{SignatureFailure, verify_digest};
 use crate::verifier::Verifier;
 
+pub use pgp::PgpError;
+
 /// A format of keys and detached signatures (`rekor openapi.yaml`, `rekord_v0_0_1_schema.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named as in the API")]
-pub enum Format {
+pub(crate) enum Format {
     Pgp,
     Minisign,
     X509,
@@ -27,8 +29,7 @@ impl Format {
     pub(crate) const NAMES: &[&str] = &["pgp", "minisign", "x509", "ssh"];
 
     /// The name in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pgp => "pgp",
             Self::Minisign => "minisign",
@@ -38,25 +39,16 @@ impl Format {
     }
 
     /// The reverse of [`Format::name`].
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Pgp, Self::Minisign, Self::X509, Self::Ssh]
             .into_iter()
             .find(|format| format.name() == name)
     }
 
-    /// The canonical form of a key.
-    ///
-    /// # Errors
-    /// The octets are no key of this format, or the format is not implemented.
-    pub fn canonical_key(self, key: &[u8]) -> Result<Vec<u8>, Invalid> {
-        self.key(key).map(|key| key.canonical)
-    }
-
     /// Reads a key: its canonical form and the names in it.
     pub(crate) fn key(self, key: &[u8]) -> Result<Key, Invalid> {
         match self {
-            Self::Pgp => Err(Invalid::FormatNotSupported(self.name())),
+            Self::Pgp => Ok(Key::pgp(&pgp::Ring::parse(key)?)),
             Self::Minisign => Ok(Key::minisign(&minisign::PublicKey::parse(key)?)),
             Self::X509 => Ok(Key::x509(&Verifier::from_pem(key)?)),
             Self::Ssh => Ok(Key::ssh(&ssh::PublicKey::parse(key)?)),
@@ -66,7 +58,10 @@ impl Format {
     /// Reads a detached signature and the key it is by; it is not verified yet.
     pub(crate) fn detached(self, key: &[u8], signature: &[u8]) -> Result<Detached, Invalid> {
         match self {
-            Self::Pgp => Err(Invalid::FormatNotSupported(self.name())),
+            Self::Pgp => {
+                let signature = pgp::Detached::parse(signature)?;
+                Ok(Detached::Pgp(signature, pgp::Ring::parse(key)?))
+            }
             Self::Minisign => {
                 let signature = minisign::Signature::parse(signature)?;
                 minisign::PublicKey::parse(key).map(|key| Detached::Minisign(signature, key))
@@ -80,8 +75,22 @@ impl Format {
     }
 }
 
+/// The canonical form of a key that entries are searched by; nothing for a format that does not exist.
+///
+/// # Errors
+/// The octets are no key of this format.
+#[must_use]
+pub fn canonical_key(format: &str, key: &[u8]) -> Option<Result<Vec<u8>, Invalid>> {
+    if format == "tuf" {
+        return Some(crate::v1::canonical_root(key));
+    }
+    let format = Format::from_name(format)?;
+    Some(format.key(key).map(|key| key.canonical))
+}
+
 /// A detached signature with the key it is by.
 pub(crate) enum Detached {
+    Pgp(pgp::Detached, pgp::Ring),
     Minisign(minisign::Signature, minisign::PublicKey),
     X509(Vec<u8>, Verifier),
     Ssh(Box<ssh::Signature>, ssh::PublicKey),
@@ -91,6 +100,7 @@ impl Detached {
     /// Verifies it over a message.
     pub(crate) fn verify(&self, message: &[u8]) -> Result<(), Invalid> {
         match self {
+            Self::Pgp(signature, ring) => Ok(signature.verify(ring, message)?),
             Self::Minisign(signature, key) => signature.verify(key, message),
             Self::X509(signature, verifier) => {
                 verifier.check_chain()?;
@@ -103,6 +113,7 @@ impl Detached {
     /// The signature's canonical form.
     pub(crate) fn signature(&self) -> Result<Vec<u8>, Invalid> {
         match self {
+            Self::Pgp(signature, _) => Ok(signature.canonical().as_bytes().to_vec()),
             Self::Minisign(signature, _) => Ok(signature.canonical().into_bytes()),
             Self::X509(signature, _) => Ok(signature.clone()),
             Self::Ssh(signature, _) => signature.canonical().map(String::into_bytes),
@@ -112,6 +123,7 @@ impl Detached {
     /// The key as it is logged.
     pub(crate) fn key(&self) -> Key {
         match self {
+            Self::Pgp(_, ring) => Key::pgp(ring),
             Self::Minisign(_, key) => Key::minisign(key),
             Self::X509(_, verifier) => Key::x509(verifier),
             Self::Ssh(_, key) => Key::ssh(key),
@@ -127,6 +139,13 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    pub(crate) fn pgp(ring: &pgp::Ring) -> Self {
+        Self {
+            canonical: ring.canonical().into_bytes(),
+            subjects: ring.emails(),
+        }
+    }
+
     fn minisign(key: &minisign::PublicKey) -> Self {
         Self {
             canonical: key.canonical().into_bytes(),

@@ -183,3 +183,13 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
     out.copy_from_slice(digest::digest(&digest::SHA256, data).as_ref());
     out
 }
+
+/// SHA-1 of data in pieces. It no longer protects anything; the formats that still name keys by it or sign over it are
+/// named in [`PublicKey::verify_legacy_sha1`](super::PublicKey::verify_legacy_sha1).
+pub fn sha1(pieces: &[&[u8]]) -> [u8; 20] {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    pieces.iter().for_each(|piece| context.update(piece));
+    let mut out = [0; 20];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}

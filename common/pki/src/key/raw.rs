@@ -1,5 +1,6 @@
 //! Keys that come without a SubjectPublicKeyInfo, and the signatures that only their formats make.
 
+use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 
 use super::{HashAlgorithm, KeyAlgorithm, KeyError, PublicKey, SignatureError, spki};
@@ -45,24 +46,23 @@ impl PublicKey {
 
     /// Verifies an RSASSA-PSS signature over SHA-256 with a salt of 32 octets (RFC 8017 §8.1, COSE's PS256).
     pub fn verify_pss_sha256(&self, message: &[u8], sig: &[u8]) -> Result<(), SignatureError> {
-        self.verify_rsa(&signature::RSA_PSS_2048_8192_SHA256, message, sig)
+        self.rsa(&signature::RSA_PSS_2048_8192_SHA256)?
+            .verify_sig(message, sig)
+            .map_err(|_| SignatureError::Invalid)
     }
 
-    /// Verifies an RSA PKCS #1 v1.5 signature over SHA-1: what Alpine signs its packages with. Nothing else may use it.
-    pub fn verify_legacy_sha1(&self, message: &[u8], sig: &[u8]) -> Result<(), SignatureError> {
-        self.verify_rsa(
-            &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-            message,
-            sig,
-        )
+    /// Verifies an RSA PKCS #1 v1.5 signature over a [`sha1`] digest: what Alpine signs its packages with, and old keys of
+    /// OpenPGP their names. Nothing else may use it.
+    pub fn verify_legacy_sha1(&self, digest: &[u8], sig: &[u8]) -> Result<(), SignatureError> {
+        let digest = Digest::import_less_safe(digest, &digest::SHA1_FOR_LEGACY_USE_ONLY)
+            .map_err(|_| SignatureError::Invalid)?;
+        self.rsa(&signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY)?
+            .verify_digest_sig(&digest, sig)
+            .map_err(|_| SignatureError::Invalid)
     }
 
-    fn verify_rsa(
-        &self,
-        algorithm: &'static signature::RsaParameters,
-        message: &[u8],
-        sig: &[u8],
-    ) -> Result<(), SignatureError> {
+    /// The key for an RSA algorithm that has no slot among the prepared ones.
+    fn rsa(&self, algorithm: &'static signature::RsaParameters) -> Result<ParsedPublicKey, SignatureError> {
         match self.algorithm() {
             KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {}
             KeyAlgorithm::RsaOther(bits) if (2048..=8192).contains(&bits) => {}
@@ -73,8 +73,6 @@ impl PublicKey {
                 });
             }
         }
-        ParsedPublicKey::new(algorithm, self.subject_public_key())
-            .and_then(|key| key.verify_sig(message, sig).map_err(Into::into))
-            .map_err(|_| SignatureError::Invalid)
+        ParsedPublicKey::new(algorithm, self.subject_public_key()).map_err(|_| SignatureError::Invalid)
     }
 }

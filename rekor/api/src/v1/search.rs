@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use common_pki::key::sha256;
 use common_server::cpu;
 use http::StatusCode;
-use rekor_entry::{Format, Invalid};
+use rekor_entry::canonical_key;
 use serde::Deserialize;
 
 use super::error::{ApiError, Place, Rule, Violation};
@@ -139,15 +139,13 @@ fn check_format(format: Option<&str>) -> Result<(), ApiError> {
 
 /// Hex SHA-256 of the key's canonical form, without a prefix (rekor `pkg/api/index.go`, SearchIndexHandler).
 fn key_term(key: &PublicKeyQuery) -> Result<String, ApiError> {
-    let format = key.format.as_deref().and_then(Format::from_name);
-    let format = format.ok_or(ApiError::KeyFormat)?;
     let content = STANDARD
         .decode(key.content.as_deref().unwrap_or_default())
         .map_err(|_| ApiError::UnparsableKey)?;
-    match format.canonical_key(&content) {
-        Ok(key) => Ok(hex::encode(sha256(&key))),
-        Err(Invalid::FormatNotSupported(_)) => Err(ApiError::KeyFormat),
-        Err(_) => Err(ApiError::UnparsableKey),
+    match canonical_key(key.format.as_deref().unwrap_or_default(), &content) {
+        Some(Ok(key)) => Ok(hex::encode(sha256(&key))),
+        Some(Err(_)) => Err(ApiError::UnparsableKey),
+        None => Err(ApiError::KeyFormat),
     }
 }
 

@@ -16,7 +16,7 @@ pub enum EntryError {
     /// A kind Rekor v1 does not have: 422, and 422 in the body.
     #[error("invalid kind value: {0:?}")]
     UnknownKind(String),
-    /// A kind that is switched off, or that this server does not implement: 400.
+    /// A kind that is switched off: 400.
     #[error("entry kind '{0}' is not enabled for submission on this server")]
     KindNotEnabled(Kind),
     /// A version the kind does not have: 400.

@@ -5,16 +5,19 @@ mod cose;
 mod dsse;
 mod error;
 mod hashedrekord;
+mod helm;
 mod intoto;
 mod jar;
 mod rekord;
 mod rfc3161;
+mod rpm;
 mod tuf;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use error::EntryError;
+pub(crate) use tuf::canonical_root;
 
 use crate::Canonical;
 use crate::committed::CommittedEntry;
@@ -23,7 +26,7 @@ use crate::index::sha256_hex;
 use crate::json::{Object, Text};
 use crate::policy::AlgorithmPolicy;
 
-/// The kinds Rekor v1 knows, whether this server implements them or not.
+/// The kinds of Rekor v1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named as in the API")]
 pub enum Kind {
@@ -125,7 +128,7 @@ pub(crate) struct Implementation {
     pub(crate) read: fn(&RawValue) -> Result<CommittedEntry, Invalid>,
 }
 
-/// The kinds this crate implements: one file and one line each.
+/// Each kind in each of its versions: one file and one line.
 pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[
     hashedrekord::V001,
     dsse::V001,
@@ -137,6 +140,8 @@ pub(crate) const IMPLEMENTATIONS: &[Implementation] = &[
     tuf::V001,
     alpine::V001,
     jar::V001,
+    rpm::V001,
+    helm::V001,
 ];
 
 /// Semantic versions, as the models' `apiVersion` demands (`rekor openapi.yaml`).
@@ -234,15 +239,9 @@ impl<'a> ProposedEntry<'a> {
     }
 
     fn implementation(&self) -> Result<&'static Implementation, EntryError> {
-        let mut of_kind = IMPLEMENTATIONS
+        IMPLEMENTATIONS
             .iter()
-            .filter(|implementation| implementation.kind == self.kind)
-            .peekable();
-        if of_kind.peek().is_none() {
-            return Err(EntryError::KindNotEnabled(self.kind));
-        }
-        of_kind
-            .find(|implementation| implementation.api_version == &*self.api_version)
+            .find(|known| known.kind == self.kind && known.api_version == &*self.api_version)
             .ok_or_else(|| EntryError::UnknownVersion {
                 kind: self.kind,
                 version: self.api_version.chars().take(64).collect(),

@@ -78,6 +78,11 @@ fn canonical(envelope: &common_bundle::tuf::Envelope) -> Result<Vec<u8>, Invalid
     serde_json_canonicalizer::to_vec(envelope).map_err(Invalid::Shape)
 }
 
+/// A root that is signed by its own keys, as a search by key names it (`rekor pkg/pki/tuf/tuf.go NewPublicKey`).
+pub(crate) fn canonical_root(root: &[u8]) -> Result<Vec<u8>, Invalid> {
+    canonical(&verify_role(root, root)?.root)
+}
+
 fn canonicalize(spec: &RawValue, _purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let verified = verify(spec)?;
     let mut body = String::with_capacity(

@@ -80,7 +80,11 @@ fn what_breaks_the_schema_is_refused_in_go_openapis_words() {
         ),
         (
             json!({"publicKey": {"format": "pgp", "content": "enp6"}}),
-            "the PKI format requested is not supported by this server",
+            "public key provided could not be parsed",
+        ),
+        (
+            json!({"publicKey": {"format": "tuf", "content": "enp6"}}),
+            "public key provided could not be parsed",
         ),
         (
             json!({"publicKey": {"format": "x509", "url": "http://127.0.0.1/"}}),

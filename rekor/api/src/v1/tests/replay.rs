@@ -1,8 +1,6 @@
 //! Every exchange recorded from rekor-server, answered by ours. What differs is in [`wanted`], with its
 //! reason; a difference that is no longer there fails too.
 
-use http::Method;
-use rekor_entry::v1::Kind;
 use serde_json::Value;
 
 use super::verify_entry;
@@ -16,7 +14,7 @@ enum Wanted {
     Answer(u16, &'static str),
     /// A valid entry that upstream refuses.
     Accepted,
-    /// The same entries without these many that are of kinds not implemented yet.
+    /// The same entries without these many that were logged before the recording began.
     FewerHits(usize),
 }
 
@@ -52,7 +50,7 @@ fn wanted(exchange: &Exchange) -> Option<Wanted> {
         "index {\"hash\": \"abcd\"}" => {
             Message("hash in body should match '^(sha512:)?[0-9a-fA-F]{128}$|^(sha384:)?[0-9a-fA-F]{96}$|")
         }
-        // One of the two entries of this address is a kind that is not implemented yet.
+        // The other entry of this address is in no recorded request.
         "index {\"email\": \"dev@example.com\"}" | "index {\"email\": \"Dev@Example.com\"}" => FewerHits(1),
         name if name.starts_with("index {\"email\": \"dev@example.com\", \"hash\"")
             && exchange.request.contains("\"or\"") =>
@@ -61,29 +59,6 @@ fn wanted(exchange: &Exchange) -> Option<Wanted> {
         }
         _ => return None,
     })
-}
-
-/// Kinds and formats that are not implemented yet; remove a line when its kind arrives.
-fn not_implemented(request: &Value) -> Option<String> {
-    let kind = request.get("kind").and_then(Value::as_str)?;
-    let pgp = request["spec"]["signature"]["format"] == "pgp";
-    match kind {
-        "rekord" if pgp => Some(
-            "error processing entry: the PKI format requested is not supported by this server: pgp"
-                .to_owned(),
-        ),
-        "helm" | "rpm" => Some(format!(
-            "error processing entry: entry kind '{kind}' is not enabled for submission on this server"
-        )),
-        _ => None,
-    }
-}
-
-#[test]
-fn the_list_of_missing_kinds_is_about_kinds_that_exist() {
-    for kind in ["helm", "rpm"] {
-        assert!(Kind::ALL.iter().any(|known| known.as_str() == kind), "{kind}");
-    }
 }
 
 #[tokio::test]
@@ -101,10 +76,6 @@ async fn recorded_exchanges_are_answered_alike() {
 
 fn compare(exchange: &Exchange, reply: &Reply, stack: &Stack) -> Result<(), String> {
     let status = reply.status.as_u16();
-    let submission = exchange.method == Method::POST && exchange.path == "/api/v1/log/entries";
-    if let Some(message) = not_implemented(&exchange.body()).filter(|_| submission) {
-        return same((status, reply.message()), (400, message));
-    }
     match wanted(exchange) {
         Some(Wanted::Answer(other, _)) if other == exchange.status => {
             Err("the status is upstream's: not a difference in status".to_owned())

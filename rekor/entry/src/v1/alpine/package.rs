@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use common_pki::key::{PublicKey, sha256};
+use common_pki::key::{PublicKey, sha1, sha256};
 use common_pki::pem;
 use flate2::bufread::GzDecoder;
 
@@ -42,7 +42,7 @@ pub(super) fn verify(apk: &[u8], key: &PublicKey) -> Result<BTreeMap<String, Str
             "checksum for data.tar.gz does not match value from .PKGINFO",
         ));
     }
-    key.verify_legacy_sha1(compressed, &signature)
+    key.verify_legacy_sha1(&sha1(&[compressed]), &signature)
         .map_err(|_| SignatureFailure::Rsa)?;
     Ok(info)
 }
