@@ -65,7 +65,7 @@ pub fn decode(input: &[u8]) -> Result<(Block, &[u8]), PemError> {
 
 /// As [`decode_one`] for a private key: the contents, and the base64 they came from, are wiped from memory when
 /// dropped and nowhere else.
-pub(crate) fn decode_private(input: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), PemError> {
+pub fn decode_private(input: &[u8]) -> Result<(String, Zeroizing<Vec<u8>>), PemError> {
     let (label, lines, rest) = split(input)?;
     if !rest.trim_ascii().is_empty() {
         return Err(PemError::Trailing(label));

@@ -10,6 +10,7 @@ use crate::bench::BenchArgs;
 
 use crate::exit::EXIT_CODES;
 use crate::fsck::FsckArgs;
+use crate::keys::command::KeysArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::up::limits::LimitArgs;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Rotate(RotateArgs),
     /// Open a new Rekor shard: `rotate rekor` by its other name.
     Shard(ShardArgs),
+    /// Make, list and move the private keys of an instance: in files, on tokens, in key services.
+    Keys(KeysArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

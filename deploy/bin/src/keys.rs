@@ -4,8 +4,10 @@
 //! logs that name its keys are created after that: the next start makes new keys over the orphans. Once the registry
 //! exists it is never regenerated; a key file that is missing or differs from it stops the start.
 
+pub(crate) mod command;
 mod create;
 mod permissions;
+pub(crate) mod places;
 mod retired;
 mod succession;
 
@@ -13,18 +15,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use common_backend::signer::{Keyring, KeyringError};
+use common_backend::signer::{Env, Keyring, KeyringError};
 use common_bundle::trust::{KeyRecord, Registry, Role, TrustError};
 use common_pki::cert::{BuildError, CertError, Certificate};
 use common_pki::key::{KeyAlgorithm, Signer};
 
+use crate::clock;
 use crate::disk::{self, FileError};
 pub(crate) use crate::keys::permissions::exposed;
+pub(crate) use crate::keys::places::Places;
 use crate::keys::retired::Retired;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
-/// Where keys are made unless told otherwise: in the `keys` folder.
+/// Where the development issuer's key is made: in the `keys` folder.
 const FILES: &str = "file:";
 /// The certificate log that an instance begins with.
 const FIRST_CT_LOG: &str = "ct-log-1";
@@ -66,6 +70,14 @@ pub(crate) enum KeysError {
         uri: String,
         /// The record's id.
         id: String,
+    },
+    /// The key that is to take over is one that is in use.
+    #[error(
+        "{uri} names one key, which is in use: keys in key services and behind programs are not rotated yet"
+    )]
+    Same {
+        /// The signer's URI.
+        uri: String,
     },
     /// No key of a role is in use.
     #[error("the registry has no key in use for {0}")]
@@ -119,25 +131,25 @@ impl Keys {
         Ok(disk::read(&layout.registry())?.is_some())
     }
 
-    /// Loads the keys of the folder, or creates them. The URLs of the registry follow `url`.
+    /// Loads the keys of the folder, or creates them at their `places`. The URLs of the registry follow `url`.
     ///
     /// # Errors
     /// [`KeysError`]; nothing that existed has been replaced then.
-    pub(crate) fn open(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Keys, KeysError> {
+    pub(crate) fn open(
+        layout: &Layout,
+        url: &PublicUrl,
+        places: &Places,
+        now: SystemTime,
+    ) -> Result<Keys, KeysError> {
         disk::create_folder(&layout.keys())?;
-        let path = layout.registry();
-        let registry = match disk::read(&path)? {
-            Some(json) => {
-                let mut registry = Registry::parse(&json).map_err(|source| KeysError::Registry {
-                    path: path.display().to_string(),
-                    source,
-                })?;
+        let registry = match read_registry(layout)? {
+            Some(mut registry) => {
                 move_to(&mut registry, url)?;
                 registry
             }
-            None => create::create(layout, url, now)?,
+            None => create::create(layout, url, places, now)?,
         };
-        disk::write_if_changed(&path, registry.to_json()?.as_bytes())?;
+        disk::write_if_changed(&layout.registry(), registry.to_json()?.as_bytes())?;
         Keys::load(layout, registry)
     }
 
@@ -193,6 +205,19 @@ impl Keys {
     }
 }
 
+/// The registry of the folder, `None` before the first start.
+fn read_registry(layout: &Layout) -> Result<Option<Registry>, KeysError> {
+    let path = layout.registry();
+    let Some(json) = disk::read(&path)? else {
+        return Ok(None);
+    };
+    let registry = Registry::parse(&json).map_err(|source| KeysError::Registry {
+        path: path.display().to_string(),
+        source,
+    })?;
+    Ok(Some(registry))
+}
+
 /// Lets the registry follow another port or scheme; a host of another name is another instance.
 fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
     if registry.operator != url.host() {
@@ -241,7 +266,7 @@ fn service_url(role: Role, url: &PublicUrl) -> String {
 }
 
 fn keyring(layout: &Layout) -> Keyring {
-    Keyring::new(layout.keys())
+    Keyring::new(layout.keys(), Env::process(clock::system()))
 }
 
 fn load(keyring: &Keyring, record: &KeyRecord) -> Result<Arc<dyn Signer>, KeysError> {

@@ -70,6 +70,7 @@ fn main() -> ExitCode {
             Command::Restore(args) => restore::run(args, console).await,
             Command::Rotate(args) => rotate::command::run(args, console).await,
             Command::Shard(args) => rotate::command::shard(args, console).await,
+            Command::Keys(args) => keys::command::run(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

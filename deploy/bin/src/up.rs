@@ -25,7 +25,7 @@ use crate::console::Console;
 use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
-use crate::keys::{self, Keys, KeysError};
+use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
 use crate::layout::Layout;
 use crate::local_tls;
@@ -272,7 +272,7 @@ async fn open_keys(
 ) -> Result<(Keys, Arc<dyn Signer>), Failure> {
     let open = move || {
         Ok((
-            Keys::open(&layout, &url, now)?,
+            Keys::open(&layout, &url, &Places::default(), now)?,
             keys::development_issuer(&layout)?,
         ))
     };

@@ -1,8 +1,32 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
+mod services;
+
+use std::process::Command;
 
 use common_pki::key::PublicKey;
 
 use super::*;
+
+/// Surroundings with these variables.
+pub(super) fn env(variables: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Env {
+    Env::new(
+        variables,
+        Arc::new(|| UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000)),
+    )
+}
+
+/// A keyring over a folder, with nothing in its surroundings.
+pub(super) fn keyring(folder: impl Into<PathBuf>) -> Keyring {
+    Keyring::new(folder, env(|_| None))
+}
 
 /// Signs something and verifies it.
 pub(super) fn works(signer: &dyn Signer) -> PublicKey {
@@ -15,31 +39,82 @@ pub(super) fn works(signer: &dyn Signer) -> PublicKey {
 #[test]
 fn a_file_is_made_and_opened_by_its_uri() {
     let folder = tempfile::tempdir().unwrap();
-    let keyring = Keyring::new(folder.path());
-    let (made, uri) = keyring
-        .create("file:", "rekor-v2-1", KeyAlgorithm::Ed25519)
-        .unwrap();
+    let ring = keyring(folder.path());
+    let (made, uri) = ring.create("file:", "rekor-v2-1", KeyAlgorithm::Ed25519).unwrap();
     assert_eq!(uri, "file:rekor-v2-1.pem");
-    let opened = keyring.open(&uri).unwrap();
+    let opened = ring.open(&uri).unwrap();
     assert_eq!(works(&*opened).spki_der(), works(&*made).spki_der());
     assert!(!opened.waits());
 }
 
 #[test]
+fn an_encrypted_file_needs_its_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let pass = |passphrase: &'static str| env(move |name| (name == "PASS").then(|| passphrase.to_owned()));
+    let ring = |passphrase| Keyring::new(folder.path(), pass(passphrase));
+    let place = "file:?passphrase=env:PASS";
+    let (made, uri) = ring("right")
+        .create(place, "tuf-root-1", KeyAlgorithm::EcdsaP256)
+        .unwrap();
+    assert_eq!(uri, "file:tuf-root-1.pem?passphrase=env:PASS");
+    let opened = ring("right").open(&uri).unwrap();
+    assert_eq!(works(&*opened).spki_der(), works(&*made).spki_der());
+    for (holder, uri, expected) in [
+        (ring("wrong"), uri.as_str(), "wrong passphrase"),
+        (ring(""), &uri, "expected a secret in env:PASS"),
+        (ring("right"), "file:tuf-root-1.pem", "names no passphrase"),
+        (
+            ring("right"),
+            "file:tuf-root-1.pem?passphrase=file:/nonexistent",
+            "No such file",
+        ),
+        (
+            ring("right"),
+            "file:tuf-root-1.pem?pass=x",
+            "expected ?passphrase",
+        ),
+    ] {
+        let error = holder.open(uri).err().unwrap().to_string();
+        assert!(error.contains(expected), "{uri}: {error}");
+    }
+    // A file as openssl writes it, with PBKDF2, and its passphrase in a file.
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "from a file\n").unwrap();
+    let written = Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-384",
+            "-aes-256-cbc",
+        ])
+        .arg("-pass")
+        .arg(format!("file:{}", secret.display()))
+        .arg("-out")
+        .arg(folder.path().join("openssl.pem"))
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let uri = format!("file:openssl.pem?passphrase=file:{}", secret.display());
+    works(&*keyring(folder.path()).open(&uri).unwrap());
+}
+
+#[test]
 fn other_places_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let keyring = Keyring::new(folder.path());
+    let ring = keyring(folder.path());
     for uri in ["file:../../etc/passwd", "file:", "file:.x.pem", "file:a/b.pem"] {
-        let error = keyring.open(uri).err().unwrap();
+        let error = ring.open(uri).err().unwrap();
         assert!(matches!(error, KeyringError::Uri { .. }), "{uri}: {error}");
     }
     for uri in ["", "x.pem", "https://example.com/key"] {
-        let error = keyring.open(uri).err().unwrap();
+        let error = ring.open(uri).err().unwrap();
         assert!(matches!(error, KeyringError::Scheme(_)), "{uri}: {error}");
     }
-    let error = keyring.open("file:x.pem").err().unwrap();
+    let error = ring.open("file:x.pem").err().unwrap();
     assert!(matches!(error, KeyringError::Missing(_)), "{error}");
     std::fs::write(folder.path().join("x.pem"), "not a key").unwrap();
-    let error = keyring.open("file:x.pem").err().unwrap();
+    let error = ring.open("file:x.pem").err().unwrap();
     assert!(matches!(error, KeyringError::Key { .. }), "{error}");
 }

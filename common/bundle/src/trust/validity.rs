@@ -1,5 +1,6 @@
 //! Points in time and windows, as proto-JSON writes them.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -43,6 +44,13 @@ impl Timestamp {
             .checked_add(seconds)
             .and_then(Self::from_unix)
             .unwrap_or(self)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.format(&Rfc3339).map_err(|_| fmt::Error)?;
+        f.pad(&text)
     }
 }
 

@@ -12,7 +12,7 @@ use common_pki::cert::{
 use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
 use common_pki::oid;
 
-use super::{FILES, KeysError, keyring, make_key, place, service_url};
+use super::{KeysError, Places, keyring, make_key, place, service_url};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
@@ -22,8 +22,13 @@ const YEAR: i64 = 365 * 24 * 3600;
 
 /// Makes every key and writes it, and gives the registry that lists them. The registry itself is the caller's to write,
 /// last.
-pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Result<Registry, KeysError> {
-    let maker = Maker::new(layout, url, now)?;
+pub(super) fn create(
+    layout: &Layout,
+    url: &PublicUrl,
+    places: &Places,
+    now: SystemTime,
+) -> Result<Registry, KeysError> {
+    let maker = Maker::new(layout, url, places, now)?;
     let mut registry = Registry::new(url.host(), url.issuer());
     registry.add(maker.certificate_authority(1)?)?;
     registry.add(maker.log(
@@ -53,19 +58,30 @@ pub(super) fn create(layout: &Layout, url: &PublicUrl, now: SystemTime) -> Resul
 /// Makes keys and the records of them.
 pub(super) struct Maker<'a> {
     keyring: Keyring,
+    places: &'a Places,
     url: &'a PublicUrl,
     start: Timestamp,
 }
 
 impl<'a> Maker<'a> {
-    /// For keys that are valid from a little before `now`.
-    pub(super) fn new(layout: &Layout, url: &'a PublicUrl, now: SystemTime) -> Result<Self, KeysError> {
+    /// For keys that are made at their `places` and valid from a little before `now`.
+    pub(super) fn new(
+        layout: &Layout,
+        url: &'a PublicUrl,
+        places: &'a Places,
+        now: SystemTime,
+    ) -> Result<Self, KeysError> {
         let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
         Ok(Maker {
             keyring: keyring(layout),
+            places,
             url,
             start: start.plus_seconds(-BACKDATE),
         })
+    }
+
+    fn make(&self, id: &str, algorithm: KeyAlgorithm) -> Result<(Arc<dyn Signer>, String), KeysError> {
+        make_key(&self.keyring, self.places.of(id), id, algorithm)
     }
 
     pub(super) fn key(
@@ -75,7 +91,7 @@ impl<'a> Maker<'a> {
         origin: &str,
         algorithm: KeyAlgorithm,
     ) -> Result<(KeyRecord, Arc<dyn Signer>), KeysError> {
-        let (signer, uri) = make_key(&self.keyring, FILES, id, algorithm)?;
+        let (signer, uri) = self.make(id, algorithm)?;
         let mut record = KeyRecord::new(role, id, signer.public_key(), "", origin, self.start)?;
         record.signer = uri;
         place(&mut record, self.url);
@@ -120,12 +136,7 @@ impl<'a> Maker<'a> {
         let (mut record, signer) =
             self.key(Role::Tsa, &format!("tsa-{number}"), "", KeyAlgorithm::EcdsaP256)?;
         let (root, root_signer) = self.root(&format!("tsa-root-{number}"), &numbered("TSA root", number))?;
-        let (parent_signer, _) = make_key(
-            &self.keyring,
-            FILES,
-            &format!("tsa-intermediate-{number}"),
-            KeyAlgorithm::EcdsaP384,
-        )?;
+        let (parent_signer, _) = self.make(&format!("tsa-intermediate-{number}"), KeyAlgorithm::EcdsaP384)?;
         let parent_key: &PublicKey = parent_signer.public_key();
         let parent = intermediate(
             self.profile(&numbered("TSA intermediate", number), 10)?,
@@ -145,7 +156,7 @@ impl<'a> Maker<'a> {
     }
 
     fn root(&self, id: &str, name: &str) -> Result<(Certificate, Arc<dyn Signer>), KeysError> {
-        let (signer, _) = make_key(&self.keyring, FILES, id, KeyAlgorithm::EcdsaP384)?;
+        let (signer, _) = self.make(id, KeyAlgorithm::EcdsaP384)?;
         Ok((self_signed_root(self.profile(name, 10)?, &*signer)?, signer))
     }
 

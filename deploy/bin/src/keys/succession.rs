@@ -7,7 +7,7 @@ use common_bundle::trust::{KeyRecord, Registry, Role, Succession};
 use common_pki::key::KeyAlgorithm;
 
 use super::create::Maker;
-use super::{Keys, KeysError, keyring, load, shard_path};
+use super::{Keys, KeysError, Places, keyring, load, shard_path};
 use crate::disk;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
@@ -27,6 +27,9 @@ impl Keys {
         now: SystemTime,
     ) -> Result<Keys, KeysError> {
         let mut record = make(&self.registry, layout, url, role, host, now)?;
+        if self.registry.keys.iter().any(|key| key.spki == record.spki) {
+            return Err(KeysError::Same { uri: record.signer });
+        }
         record.successor = Some(succession);
         let mut registry = self.registry.clone();
         registry.add(record)?;
@@ -64,7 +67,8 @@ fn make(
     host: Option<&str>,
     now: SystemTime,
 ) -> Result<KeyRecord, KeysError> {
-    let maker = Maker::new(layout, url, now)?;
+    let places = Places::beside(registry);
+    let maker = Maker::new(layout, url, &places, now)?;
     let prefix = match role {
         Role::FulcioCa => "fulcio-ca",
         Role::CtLog => "ct-log",

@@ -25,7 +25,7 @@ fn layout(folder: &tempfile::TempDir) -> Layout {
 }
 
 fn open(layout: &Layout, public: &str) -> Result<Keys, KeysError> {
-    Keys::open(layout, &url(public), now())
+    Keys::open(layout, &url(public), &Places::default(), now())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common_bundle::tuf::verify;
 
 use super::*;
+use crate::keys::Places;
 use crate::public_url::PublicUrl;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -22,7 +23,7 @@ fn start() -> SystemTime {
 fn open(folder: &tempfile::TempDir, url: &str, now: SystemTime) -> Result<Repository, RepositoryError> {
     let layout = Layout::new(folder.path().to_owned());
     let url: PublicUrl = url.parse().unwrap();
-    let keys = Keys::open(&layout, &url, start()).unwrap();
+    let keys = Keys::open(&layout, &url, &Places::default(), start()).unwrap();
     Repository::open(layout, &keys, false, now)
 }
 
@@ -119,7 +120,13 @@ fn a_long_stop_is_made_good_at_the_start() {
 fn a_cut_between_any_two_files_is_recovered() {
     let whole = tempfile::tempdir().unwrap();
     let first = open(&whole, "http://localhost:3000", start()).unwrap();
-    let keys = Keys::open(&first.layout, &"http://localhost:4000".parse().unwrap(), start()).unwrap();
+    let keys = Keys::open(
+        &first.layout,
+        &"http://localhost:4000".parse().unwrap(),
+        &Places::default(),
+        start(),
+    )
+    .unwrap();
     let targets = published_targets(keys.registry()).unwrap();
     let files = {
         let mut next = first.metadata.clone();
@@ -160,7 +167,13 @@ fn a_lost_repository_is_not_started_again_under_existing_logs() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().to_owned());
     open(&folder, "http://localhost:3000", start()).unwrap();
-    let keys = Keys::open(&layout, &"http://localhost:3000".parse().unwrap(), start()).unwrap();
+    let keys = Keys::open(
+        &layout,
+        &"http://localhost:3000".parse().unwrap(),
+        &Places::default(),
+        start(),
+    )
+    .unwrap();
     Repository::open(layout.clone(), &keys, true, start()).unwrap();
     std::fs::remove_file(layout.tuf().join("timestamp.json")).unwrap();
     let error = Repository::open(layout.clone(), &keys, true, start())

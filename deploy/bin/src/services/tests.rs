@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::keys::Places;
 use crate::layout::Layout;
 
 fn clock() -> Clock {
@@ -48,7 +49,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let url: PublicUrl = "http://localhost:3000".parse().unwrap();
         let layout = Layout::new(folder.path().to_owned());
-        let keys = Keys::open(&layout, &url, clock()()).unwrap();
+        let keys = Keys::open(&layout, &url, &Places::default(), clock()()).unwrap();
         let issuer_key = crate::keys::development_issuer(&layout).unwrap();
         Fixture {
             _folder: folder,

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use super::super::checks;
 use crate::clock::Clock;
 use crate::files::FileSet;
-use crate::keys::Keys;
+use crate::keys::{Keys, Places};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 use crate::repository::Validity;
@@ -46,7 +46,7 @@ fn clock() -> Clock {
 pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
     let url: PublicUrl = "http://localhost:3000".parse().unwrap();
     let clock = clock();
-    let keys = Keys::open(&Layout::new(path.to_owned()), &url, clock()).unwrap();
+    let keys = Keys::open(&Layout::new(path.to_owned()), &url, &Places::default(), clock()).unwrap();
     let services = services::start(Parts {
         keys: &keys,
         issuer_key: crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap(),

@@ -25,7 +25,7 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().to_owned());
     let url: PublicUrl = "http://localhost:3000".parse().unwrap();
-    let keys = Keys::open(&layout, &url, now()).unwrap();
+    let keys = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
     for role in [
         Role::FulcioCa,
         Role::CtLog,
@@ -46,7 +46,7 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
         assert!(both.registry().trusted_root().is_ok());
 
         // A start reads the same.
-        let again = Keys::open(&layout, &url, now()).unwrap();
+        let again = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
         assert_eq!(again.registry(), both.registry());
         let mut registry = both.registry().clone();
         registry.take_over(role, successor.valid_from.plus_seconds(900));
@@ -67,7 +67,7 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().to_owned());
     let url: PublicUrl = "http://localhost:3000".parse().unwrap();
-    let mut keys = Keys::open(&layout, &url, now()).unwrap();
+    let mut keys = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
     for role in [Role::RekorV2, Role::CtLog] {
         keys = keys
             .with_successor(&layout, &url, role, None, SUCCESSION, now())
@@ -92,7 +92,7 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
     );
     // Another port moves the places and no origin.
     let moved: PublicUrl = "http://localhost:4000".parse().unwrap();
-    let moved = Keys::open(&layout, &moved, now()).unwrap();
+    let moved = Keys::open(&layout, &moved, &Places::default(), now()).unwrap();
     let (v2, _) = moved.registry().successor(Role::RekorV2).unwrap();
     assert_eq!(
         (v2.origin.as_str(), v2.url.as_str(), v2.service_url()),

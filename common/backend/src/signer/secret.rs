@@ -1,0 +1,32 @@
+//! Passphrases and PINs: from a file or the environment, never from an argument, which every user of the machine can read.
+
+use zeroize::Zeroizing;
+
+use super::{Env, KeyringError};
+
+/// The secret that `source` names: `file:/path`, a path, or `env:NAME`.
+pub(super) fn read(env: &Env, source: &str) -> Result<Zeroizing<String>, KeyringError> {
+    if let Some(name) = source.strip_prefix("env:") {
+        return from_env(env, name);
+    }
+    let path = source.strip_prefix("file:").unwrap_or(source);
+    // `file:///path` is a path as well (RFC 8089).
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let content = std::fs::read(path).map(Zeroizing::new);
+    let content = content.map_err(|source| KeyringError::File {
+        path: path.into(),
+        source,
+    })?;
+    let text = std::str::from_utf8(&content).map_err(|_| KeyringError::Secret(source.to_owned()))?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        return Err(KeyringError::Secret(source.to_owned()));
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// The secret in the environment variable `name`.
+pub(super) fn from_env(env: &Env, name: &str) -> Result<Zeroizing<String>, KeyringError> {
+    let value = env.get(name).map(Zeroizing::new);
+    value.ok_or_else(|| KeyringError::Secret(format!("env:{name}")))
+}

@@ -1,0 +1,220 @@
+//! Where the keys of an instance are made, each by its name.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use common_bundle::trust::Registry;
+
+/// The names of keys: what follows in an id is a number, `ct-log-1`.
+pub(crate) const NAMES: [&str; 10] = [
+    "ct-log",
+    "fulcio-ca",
+    "fulcio-root",
+    "rekor-v1",
+    "rekor-v2",
+    "tsa",
+    "tsa-intermediate",
+    "tsa-root",
+    "tuf-online",
+    "tuf-root",
+];
+/// Unless told otherwise: in the `keys` folder.
+const FILES: &str = "file:";
+
+/// Not a place for keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadPlace {
+    /// Neither a URI nor a name and a URI.
+    #[error(
+        "expected URI or NAME=URI, such as pkcs11:token=sigbox?module-path=/usr/lib/softhsm/libsofthsm2.so or \
+         rekor-v1=awskms:///alias/rekor, got {0:?}"
+    )]
+    Syntax(String),
+    /// No key is called that.
+    #[error("no key is called {got:?}; keys are {}", NAMES.join(", "))]
+    Name {
+        /// The name.
+        got: String,
+    },
+    /// One name twice.
+    #[error("the place of {0} is given twice")]
+    Twice(String),
+}
+
+/// The place of one key, or of every key that has none of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    name: Option<String>,
+    uri: String,
+}
+
+impl Place {
+    /// The place `uri` for the key `name`, or for every other with no name.
+    ///
+    /// # Errors
+    /// [`BadPlace::Name`].
+    pub(crate) fn new(name: Option<&str>, uri: &str) -> Result<Place, BadPlace> {
+        match name {
+            Some(got) if !NAMES.contains(&got) => Err(BadPlace::Name { got: got.to_owned() }),
+            _ => Ok(Place {
+                name: name.map(str::to_owned),
+                uri: uri.to_owned(),
+            }),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Place, BadPlace> {
+        // URIs have equals signs too; names have no colon.
+        let named = text.split_once('=').filter(|(name, _)| !name.contains(':'));
+        let (name, uri) = named.map_or((None, text), |(name, uri)| (Some(name), uri));
+        if uri.contains(':') {
+            Place::new(name, uri)
+        } else {
+            Err(BadPlace::Syntax(text.to_owned()))
+        }
+    }
+}
+
+/// The places of all keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    others: String,
+    named: BTreeMap<String, String>,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places {
+            others: FILES.to_owned(),
+            named: BTreeMap::new(),
+        }
+    }
+}
+
+impl Places {
+    /// # Errors
+    /// [`BadPlace::Twice`].
+    pub(crate) fn new(places: impl IntoIterator<Item = Place>) -> Result<Places, BadPlace> {
+        let mut all = Places::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for Place { name, uri } in places {
+            if !seen.insert(name.clone()) {
+                return Err(BadPlace::Twice(
+                    name.unwrap_or_else(|| "every other key".to_owned()),
+                ));
+            }
+            match name {
+                Some(name) => drop(all.named.insert(name, uri)),
+                None => all.others = uri,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Beside the newest keys of `registry`: a key that takes over is kept where its predecessor is, and the roots above an
+    /// authority where its own key is.
+    pub(crate) fn beside(registry: &Registry) -> Places {
+        let mut named = BTreeMap::new();
+        for name in NAMES {
+            let role = match name {
+                "fulcio-root" => "fulcio-ca",
+                "tsa-root" | "tsa-intermediate" => "tsa",
+                name => name,
+            };
+            let newest = registry
+                .keys
+                .iter()
+                .rfind(|key| key.role.name() == role && !key.signer.is_empty());
+            if let Some(key) = newest {
+                named.insert(name.to_owned(), place_of(&key.signer));
+            }
+        }
+        Places {
+            named,
+            ..Places::default()
+        }
+    }
+
+    /// Where the key `id` is made.
+    pub(crate) fn of(&self, id: &str) -> &str {
+        let name = id.rsplit_once('-').map_or(id, |(name, _)| name);
+        self.named.get(name).unwrap_or(&self.others)
+    }
+}
+
+/// A signer's URI without what names the key itself; as it is, where a place makes no keys.
+fn place_of(uri: &str) -> String {
+    let (path, query) = uri
+        .split_once('?')
+        .map_or((uri, ""), |(path, query)| (path, query));
+    let mark = if query.is_empty() { "" } else { "?" };
+    if path.starts_with(FILES) {
+        return format!("{FILES}{mark}{query}");
+    }
+    match path.strip_prefix("pkcs11:") {
+        Some(attributes) => {
+            let kept = attributes.split(';').filter(|part| {
+                !["object=", "id=", "type="]
+                    .iter()
+                    .any(|name| part.starts_with(name))
+            });
+            format!("pkcs11:{}{mark}{query}", kept.collect::<Vec<_>>().join(";"))
+        }
+        None => uri.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_at_its_own_place_or_at_that_of_all_others() {
+        let places = [
+            "pkcs11:token=a?pin-source=env:PIN",
+            "tuf-root=file:?passphrase=env:P",
+            "tsa=awskms:///alias/t",
+        ];
+        let places = Places::new(places.map(|place| place.parse().unwrap())).unwrap();
+        assert_eq!(places.of("tuf-root-1"), "file:?passphrase=env:P");
+        assert_eq!(places.of("tsa-2"), "awskms:///alias/t");
+        assert_eq!(places.of("tsa-root-1"), "pkcs11:token=a?pin-source=env:PIN");
+        assert_eq!(Places::default().of("ct-log-1"), "file:");
+    }
+
+    #[test]
+    fn a_successor_is_made_where_its_predecessor_is() {
+        for (uri, place) in [
+            ("file:ct-log-1.pem", "file:"),
+            ("file:tsa-1.pem?passphrase=env:P", "file:?passphrase=env:P"),
+            (
+                "pkcs11:token=t;object=tsa-1?module-path=/m.so",
+                "pkcs11:token=t?module-path=/m.so",
+            ),
+            ("pkcs11:slot-id=3;id=%01", "pkcs11:slot-id=3"),
+            ("awskms:///alias/x", "awskms:///alias/x"),
+        ] {
+            assert_eq!(place_of(uri), place);
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for (text, expected) in [
+            ("rekor=file:", "keys are ct-log"),
+            ("tsa=hsm", "expected URI or NAME=URI"),
+            ("hsm", "expected URI or NAME=URI"),
+        ] {
+            let error = text.parse::<Place>().unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let twice = ["file:", "pkcs11:token=a"].map(|place| place.parse().unwrap());
+        assert!(Places::new(twice).unwrap_err().to_string().contains("twice"));
+    }
+}
