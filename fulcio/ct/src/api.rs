@@ -1,15 +1,14 @@
-//! The read side over HTTP, in both dialects.
+//! The log over HTTP: reads in both dialects, and submission where it is switched on.
 
 mod error;
 mod parameters;
 mod rfc6962;
 mod staticct;
+pub(crate) mod submit;
 
 use crate::log::CtLog;
 use axum::Router;
-use axum::extract::State;
 use axum::routing::{get, post};
-use error::ApiError;
 use http::header;
 use std::sync::Arc;
 
@@ -54,10 +53,13 @@ pub fn router(log: Arc<CtLog>) -> Router {
             "/get-roots",
             get(rfc6962::get_roots).fallback(error::method_not_allowed),
         )
-        .route("/add-chain", post(disabled).fallback(error::method_not_allowed))
+        .route(
+            "/add-chain",
+            post(submit::add_chain).fallback(error::method_not_allowed),
+        )
         .route(
             "/add-pre-chain",
-            post(disabled).fallback(error::method_not_allowed),
+            post(submit::add_pre_chain).fallback(error::method_not_allowed),
         );
     Router::new()
         .route(
@@ -75,9 +77,4 @@ pub fn router(log: Arc<CtLog>) -> Router {
         .nest("/v1", rfc6962.clone())
         .nest("/ct/v1", rfc6962)
         .with_state(log)
-}
-
-/// The authority submits within the process; nobody else has anything to log here. The body is not read.
-async fn disabled(State(_): State<Arc<CtLog>>) -> ApiError {
-    ApiError::SubmissionDisabled
 }

@@ -1,5 +1,6 @@
 //! The log in use: adding precertificates, and what reads need beyond the engine.
 
+use crate::api::submit::MAX_BODY;
 use crate::beside::{self, Fingerprint};
 use crate::chain::{AcceptedRoots, ChainError, Issuers, Validator};
 use crate::personality::{self, CtPersonality};
@@ -8,6 +9,7 @@ use common_engine::{Attachment, Engine, Head, LogId, ReadError, StoredLeaf, Subm
 use common_pki::key::PublicKey;
 use common_pki::sct::{self, Sct, SctError};
 use common_server::admission::{Bounds, Gate};
+use common_server::body::Reader;
 use common_server::cpu;
 use common_tlog::Hash;
 use std::collections::HashMap;
@@ -56,6 +58,13 @@ pub struct CtLog {
     issuers: Mutex<HashMap<Fingerprint, Bytes>>,
     reads: Gate,
     ranges: Gate,
+    submission: Option<Submission>,
+}
+
+/// What bounds submission over HTTP.
+pub(crate) struct Submission {
+    pub(crate) bodies: Reader,
+    pub(crate) writes: Gate,
 }
 
 impl CtLog {
@@ -71,6 +80,19 @@ impl CtLog {
             issuers: Mutex::default(),
             reads: Gate::new("ct_read", Bounds::READS),
             ranges: Gate::new("ct_range", Bounds::EXPENSIVE_READS),
+            submission: None,
+        }
+    }
+
+    /// Takes precertificates of authorities outside the process too, over HTTP, `writes` at once.
+    #[must_use]
+    pub fn taking_submissions(self, writes: Bounds) -> Self {
+        Self {
+            submission: Some(Submission {
+                bodies: Reader::new(MAX_BODY),
+                writes: Gate::new("ct_add", writes),
+            }),
+            ..self
         }
     }
 
@@ -141,6 +163,11 @@ impl CtLog {
     /// The published head.
     pub(crate) fn head(&self) -> Result<Arc<Head>, ReadError> {
         self.engine.head(self.id).ok_or(ReadError::UnknownLog(self.id))
+    }
+
+    /// Submission over HTTP, where it is on.
+    pub(crate) fn submission(&self) -> Option<&Submission> {
+        self.submission.as_ref()
     }
 
     /// Lets in what reads a leaf, a tile of hashes or a proof.

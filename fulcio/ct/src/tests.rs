@@ -10,6 +10,7 @@ mod adding;
 mod refusals;
 mod rfc6962;
 mod staticct;
+mod submission;
 
 use crate::{AcceptedRoots, CtLog, CtPersonality, router};
 use axum::Router;
@@ -153,6 +154,13 @@ impl World {
             router,
             now,
         }
+    }
+
+    /// The same log, open to submissions over HTTP.
+    pub(crate) fn taking_submissions(&self) -> Arc<CtLog> {
+        let roots = AcceptedRoots::new(vec![self.authority.root.clone()]).unwrap();
+        let log = CtLog::new(self.engine.clone(), LOG, Arc::clone(&self.personality), roots);
+        Arc::new(log.taking_submissions(common_server::admission::Bounds::WRITES))
     }
 
     /// The same store, key and authority in a new process.

@@ -2,12 +2,14 @@
 //! answers (`trillian/ctfe/handlers.go`).
 
 use axum::response::{IntoResponse, Response};
-use common_engine::ReadError;
+use common_engine::{ReadError, SubmitError};
 use common_server::admission::Refused;
+use common_server::body::BodyError;
 use common_server::reply;
 use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::log::BesideError;
+use crate::chain::ChainError;
+use crate::log::{AddError, BesideError};
 
 /// Every refusal.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,18 @@ pub(crate) enum ApiError {
     /// add-chain and add-pre-chain.
     #[error("submission over HTTP is disabled: this log takes precertificates from its own authority only")]
     SubmissionDisabled,
+    /// add-chain where submission is on.
+    #[error("final certificates are not logged here: expected a precertificate at add-pre-chain")]
+    FinalCertificate,
+    /// The submitted chain is not logged.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The body is longer than is read.
+    #[error(transparent)]
+    TooLarge(BodyError),
+    /// The log takes no more just now, or its key does not answer.
+    #[error("the log cannot take the entry now: try again later")]
+    Unavailable,
     /// Another method than the endpoint's.
     #[error("method not allowed: {0}")]
     Method(Method),
@@ -47,14 +61,17 @@ pub(crate) enum ApiError {
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Parameter(_) | Self::TreeSize { .. } => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::TreeSize { .. } | Self::FinalCertificate | Self::Chain(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownHash(_)
             | Self::ProofTreeSize { .. }
             | Self::UnknownTile(_)
             | Self::UnknownIssuer => StatusCode::NOT_FOUND,
             Self::SubmissionDisabled => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -69,6 +86,30 @@ impl ApiError {
 impl From<Refused> for ApiError {
     fn from(_: Refused) -> Self {
         Self::Busy
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { .. } => Self::TooLarge(error),
+            BodyError::Overloaded => Self::Busy,
+            BodyError::TooSlow | BodyError::Unreadable => Self::Parameter(error.to_string()),
+        }
+    }
+}
+
+impl From<AddError> for ApiError {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Refused(cause) => Self::Chain(cause),
+            AddError::Log(SubmitError::TooLarge { .. }) => Self::Parameter(error.to_string()),
+            AddError::Log(SubmitError::Overloaded) | AddError::Overloaded(_) => Self::Busy,
+            AddError::Log(_) | AddError::Timestamp(_) => {
+                tracing::error!(%error, "a submitted precertificate was not logged");
+                Self::Unavailable
+            }
+        }
     }
 }
 
