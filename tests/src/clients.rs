@@ -1,8 +1,13 @@
 //! The official clients, each with a home of its own inside the story's scratch folder.
 
+mod javascript;
+mod programs;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use self::javascript::JsCli;
+pub use self::programs::Program;
 use crate::stack::Stack;
 use crate::{ok, tool};
 
@@ -26,6 +31,23 @@ impl Rekor {
             Self::V2 => "v2",
         }
     }
+
+    /// The published signing configuration that names this Rekor alone.
+    pub fn signing_config(self, stack: &Stack) -> PathBuf {
+        stack.ready.trust_dir.join(match self {
+            Self::V1 => "signing_config.v0.2.json",
+            Self::V2 => "signing_config_rekor_v2.v0.2.json",
+        })
+    }
+}
+
+/// What is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A file.
+    Blob,
+    /// An in-toto statement about a file, in an envelope.
+    Statement,
 }
 
 /// What `cosign attest-blob` is given.
@@ -65,24 +87,24 @@ impl<'a> Cosign<'a> {
             let trust = &self.stack.ready.trust_dir;
             command
                 .arg("--signing-config")
-                .arg(trust.join("signing_config_rekor_v2.v0.2.json"));
+                .arg(rekor.signing_config(self.stack));
             command.arg("--trusted-root").arg(trust.join("trusted_root.json"));
         }
+    }
+
+    /// `cosign VERB`, with a token and the Rekor asked for, to be completed by the caller.
+    pub fn writing(&self, verb: &str, rekor: Rekor, email: &str) -> Command {
+        let mut command = self.command();
+        command.args([verb, "--yes", "--identity-token", &self.stack.token(email)]);
+        self.rekor(&mut command, rekor);
+        command
     }
 
     /// `cosign sign-blob`; the bundle's path.
     pub fn sign_blob(&self, rekor: Rekor, email: &str, artifact: &Path) -> PathBuf {
         let bundle = with_suffix(artifact, &format!("cosign.{}.json", rekor.name()));
-        let mut command = self.command();
-        command.args([
-            "sign-blob",
-            "--yes",
-            "--identity-token",
-            &self.stack.token(email),
-            "--bundle",
-        ]);
-        command.arg(&bundle);
-        self.rekor(&mut command, rekor);
+        let mut command = self.writing("sign-blob", rekor, email);
+        command.arg("--bundle").arg(&bundle);
         ok(command.arg(artifact));
         bundle
     }
@@ -90,15 +112,8 @@ impl<'a> Cosign<'a> {
     /// `cosign attest-blob`, of a predicate or of a whole statement; the bundle's path.
     pub fn attest_blob(&self, rekor: Rekor, email: &str, artifact: &Path, what: Attested<'_>) -> PathBuf {
         let bundle = with_suffix(artifact, &format!("cosign-attest.{}.json", rekor.name()));
-        let mut command = self.command();
-        command.args([
-            "attest-blob",
-            "--yes",
-            "--identity-token",
-            &self.stack.token(email),
-        ]);
+        let mut command = self.writing("attest-blob", rekor, email);
         command.arg("--bundle").arg(&bundle);
-        self.rekor(&mut command, rekor);
         match what {
             Attested::Predicate(file) => ok(command
                 .args(["--type", "slsaprovenance1", "--predicate"])
@@ -224,7 +239,7 @@ pub fn rekor_cli(stack: &Stack) -> Command {
 
 /// A client that sees neither our environment nor our home.
 fn isolated(stack: &Stack, name: &str) -> Command {
-    let home = stack.path(&format!("{name}-home"));
+    let home = stack.path(&format!("{}-home", name.replace('/', "-")));
     std::fs::create_dir_all(&home).unwrap();
     let mut command = Command::new(tool(name));
     command
