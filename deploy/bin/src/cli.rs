@@ -164,8 +164,30 @@ pub(crate) enum Client {
     Cosign,
     /// sigstore-python 4.
     Python,
+    /// @sigstore/cli 0.10.
+    Js,
+    /// sigstore-go 1.
+    Go,
+    /// sigstore-java 2.
+    Java,
+    /// sigstore-rust 0.15.
+    Rust,
+    /// gitsign: commits and tags.
+    Gitsign,
     /// rekor-cli 1.5.
     RekorCli,
+    /// Sigstore's admission controller for Kubernetes.
+    PolicyController,
+    /// Kyverno.
+    Kyverno,
+    /// Flux 2.9 or newer.
+    Flux,
+    /// podman, CRI-O, skopeo and buildah.
+    Podman,
+    /// GitHub Actions.
+    GithubActions,
+    /// GitLab CI.
+    GitlabCi,
 }
 
 #[cfg(test)]
@@ -198,10 +220,13 @@ mod tests {
 
     #[test]
     fn an_unknown_client_is_told_which_are_supported() {
-        let error = Cli::try_parse_from(["sigbox", "client-setup", "gitsign"])
+        let error = Cli::try_parse_from(["sigbox", "client-setup", "notation"])
             .unwrap_err()
             .to_string();
-        assert!(error.contains("cosign, python, rekor-cli"), "{error}");
+        assert!(
+            error.contains("cosign, python, js, go, java, rust, gitsign, rekor-cli"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -12,15 +12,15 @@ pub(crate) fn page(instance: &Instance) -> String {
         ..instance.clone()
     };
     let mut sections = String::new();
-    for client in Client::value_variants() {
-        let title = match client {
-            Client::Cosign => "cosign",
-            Client::Python => "sigstore-python",
-            Client::RekorCli => "rekor-cli",
-        };
-        let lines = escape(&instance.lines(*client).join("\n"));
+    for (title, client) in [("cosign", Client::Cosign), ("sigstore-python", Client::Python)] {
+        let lines = escape(&instance.lines(client).join("\n"));
         sections.push_str(&format!("<h2>{title}</h2>\n<pre>{lines}</pre>\n"));
     }
+    let links: Vec<String> = Client::value_variants()
+        .iter()
+        .map(|client| format!("<a href=\"/setup/{0}\">{0}</a>", client.name()))
+        .collect();
+    sections.push_str(&format!("<h2>Every client</h2>\n<p>{}</p>\n", links.join(", ")));
     let url = escape(&instance.url);
     format!(
         r#"<!doctype html>
@@ -63,6 +63,7 @@ mod tests {
     fn text_from_outside_is_escaped() {
         let instance = Instance {
             url: "http://localhost:3000/<b>&\"".to_owned(),
+            tls_url: "https://localhost:3443".to_owned(),
             root_sha256: "00".repeat(32),
             sigbox: "sigbox".to_owned(),
         };
@@ -80,6 +81,7 @@ mod tests {
     fn the_path_of_the_program_is_not_published() {
         let page = page(&Instance {
             url: "http://localhost:3000".to_owned(),
+            tls_url: "https://localhost:3443".to_owned(),
             root_sha256: "00".repeat(32),
             sigbox: "/home/somebody/build/sigbox".to_owned(),
         });

@@ -1,15 +1,32 @@
 //! The lines a person pastes: setting up a client and its first signature. Pure text, so that the terminal, the landing
 //! page and `client-setup` say the same.
 
+mod commands;
+mod libraries;
+mod platforms;
+
 use std::path::Path;
 
-use crate::cli::{Client, DEFAULT_EMAIL, DEFAULT_URL};
+use clap::ValueEnum as _;
+
+use crate::cli::{Client, DEFAULT_URL};
+
+impl Client {
+    /// As it is written on the command line and in `/setup/NAME`.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+}
 
 /// What the lines depend on.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     /// Public URL, without trailing slash.
     pub(crate) url: String,
+    /// The same over TLS, for clients that take nothing else.
+    pub(crate) tls_url: String,
     /// Hex SHA-256 of `trust/root.json`: cosign warns without it.
     pub(crate) root_sha256: String,
     /// How this program is called.
@@ -17,6 +34,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
+    /// A token of the development issuer, as a word.
     fn token(&self) -> String {
         let url = if self.url == DEFAULT_URL {
             String::new()
@@ -26,71 +44,49 @@ impl Instance {
         format!("\"$({} token{url})\"", self.sigbox)
     }
 
-    /// The lines for `client`, one command each, for a POSIX shell.
+    /// The lines for `client`, for a POSIX shell: one command each, or the lines of a here-document.
     #[must_use]
     pub(crate) fn lines(&self, client: Client) -> Vec<String> {
         match client {
             Client::Cosign => self.cosign(),
             Client::Python => self.python(),
+            Client::Js => self.js(),
+            Client::Go => self.go(),
+            Client::Java => self.java(),
+            Client::Rust => self.rust(),
+            Client::Gitsign => self.gitsign(),
             Client::RekorCli => self.rekor_cli(),
+            Client::PolicyController => self.policy_controller(),
+            Client::Kyverno => self.kyverno(),
+            Client::Flux => self.flux(),
+            Client::Podman => self.podman(),
+            Client::GithubActions => self.github_actions(),
+            Client::GitlabCi => self.gitlab_ci(),
         }
-    }
-
-    fn cosign(&self) -> Vec<String> {
-        let Instance { url, root_sha256, .. } = self;
-        let token = self.token();
-        vec![
-            format!(
-                "cosign initialize --mirror {url}/tuf --root {url}/trust/root.json --root-checksum {root_sha256}"
-            ),
-            hello(),
-            format!("cosign sign-blob --yes --identity-token {token} --bundle hello.sigstore.json hello.txt"),
-            format!(
-                "cosign verify-blob --bundle hello.sigstore.json --certificate-identity {DEFAULT_EMAIL} \
-                 --certificate-oidc-issuer {url}/oidc hello.txt"
-            ),
-        ]
-    }
-
-    fn python(&self) -> Vec<String> {
-        let Instance { url, .. } = self;
-        let token = self.token();
-        vec![
-            format!("curl -fsS -o sigbox-root.json {url}/trust/root.json"),
-            format!("sigstore --instance {url}/tuf trust-instance sigbox-root.json"),
-            hello(),
-            format!(
-                "sigstore --instance {url}/tuf sign --identity-token {token} --overwrite \
-                 --bundle hello.python.sigstore.json hello.txt"
-            ),
-            format!(
-                "sigstore --instance {url}/tuf verify identity --bundle hello.python.sigstore.json \
-                 --cert-identity {DEFAULT_EMAIL} --cert-oidc-issuer {url}/oidc hello.txt"
-            ),
-        ]
-    }
-
-    fn rekor_cli(&self) -> Vec<String> {
-        let Instance { url, .. } = self;
-        let digest = "\"$(openssl dgst -sha256 -r hello.txt | cut -c 1-64)\"";
-        let entry = format!(
-            "--type hashedrekord --pki-format x509 --artifact-hash {digest} --signature hello.sig --public-key hello.pub"
-        );
-        vec![
-            hello(),
-            "openssl ecparam -name prime256v1 -genkey -noout -out hello.key".to_owned(),
-            "openssl pkey -in hello.key -pubout -out hello.pub".to_owned(),
-            "openssl dgst -sha256 -sign hello.key -out hello.sig hello.txt".to_owned(),
-            format!("rekor-cli upload --rekor_server {url} {entry}"),
-            format!("rekor-cli search --rekor_server {url} --sha {digest}"),
-            format!("rekor-cli verify --rekor_server {url} {entry}"),
-            format!("rekor-cli loginfo --rekor_server {url}"),
-        ]
     }
 }
 
 fn hello() -> String {
     "echo hello > hello.txt".to_owned()
+}
+
+/// Fetches a file of the instance into the working directory.
+fn fetch(url: &str, path: &str, file: &str) -> String {
+    format!("curl -fsS -o {file} {url}{path}")
+}
+
+/// Lines as they are written here, without the indentation that all share.
+fn dedent(text: &str) -> Vec<String> {
+    let lines = || text.trim_matches('\n').trim_end().lines();
+    let indent = |line: &str| line.len().saturating_sub(line.trim_start().len());
+    let shared = lines()
+        .filter(|l| !l.trim().is_empty())
+        .map(indent)
+        .min()
+        .unwrap_or_default();
+    lines()
+        .map(|line| line.get(shared..).unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// How a shell calls the program at `executable`: by name when the search path finds the same file, else by its quoted

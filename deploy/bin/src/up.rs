@@ -19,7 +19,7 @@ use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
 
 use crate::cli::UpArgs;
-use crate::client_setup;
+use crate::client_setup::{self, Served, own_name};
 use crate::clock::{self, Clock};
 use crate::console::Console;
 use crate::control;
@@ -29,7 +29,7 @@ use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
 use crate::layout::Layout;
 use crate::local_tls;
-use crate::paste::quoted;
+use crate::paste::{self, quoted};
 use crate::public_url::PublicUrl;
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
@@ -88,13 +88,19 @@ async fn serve_on(
     warn_of_exposed_keys(console, folder.layout());
     let acceptor = local_tls::prepare(folder.layout(), url.host(), clock()).map_err(Failure::cannot_start)?;
 
+    let tls_authority =
+        std::fs::read_to_string(folder.layout().tls_authority()).map_err(Failure::cannot_start)?;
+    let setup = client_setup::routes(url.as_str(), &sockets.tls_url(), tls_authority, repository.tuf());
+    let lines = Served::new(url.as_str(), &sockets.tls_url(), &root).instance();
+
     let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));
     let mut http = vec![sockets.http, sockets.tls.with_tls(acceptor)];
     http.extend(sockets.loopback);
     let router_for_previews = services.router.clone();
+    let router = services.router.merge(setup);
     let router = match args.limits.per_address() {
-        Some(limit) => client::limit(services.router, limit),
-        None => services.router,
+        Some(limit) => client::limit(router, limit),
+        None => router,
     };
     let router = layers::wrap(router, REQUEST_LIMIT);
     let public = tokio::spawn(serve(http, router, args.limits.connections(), stop.wait()));
@@ -122,7 +128,7 @@ async fn serve_on(
         passed = doctor::canary(&local, &frozen) => match passed {
             Ok(()) => {
                 services.ready.set(true);
-                ready.announce(args.json, console, &client_setup::instance(url.as_str(), &root), began.elapsed())
+                ready.announce(args.json, console, &paste::Instance { sigbox: own_name(), ..lines }, began.elapsed())
             }
             Err(broken) => Err(Failure::cannot_start(format!("the first canary did not pass: {broken}"))),
         },
@@ -233,7 +239,8 @@ pub(crate) async fn assemble(
         trust: repository.trust(),
         scorecard: layout.scorecard(),
         scorecard_issuers: args.scorecard_issuers.clone(),
-        landing: landing::page(&client_setup::instance(url.as_str(), &root)),
+        // It shows no client that needs TLS.
+        landing: landing::page(&Served::new(url.as_str(), url.as_str(), &root).instance()),
     };
     let services = services::start(parts).await.map_err(Failure::cannot_start)?;
     Ok(Instance {

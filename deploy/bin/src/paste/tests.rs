@@ -7,6 +7,7 @@ use super::*;
 fn instance(url: &str) -> Instance {
     Instance {
         url: url.to_owned(),
+        tls_url: "https://localhost:3443".to_owned(),
         root_sha256: "ab".repeat(32),
         sigbox: "sigbox".to_owned(),
     }

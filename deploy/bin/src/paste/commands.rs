@@ -1,0 +1,113 @@
+//! Command line clients.
+
+use super::{Instance, fetch, hello};
+use crate::cli::DEFAULT_EMAIL;
+
+/// `@sigstore/cli`, at the version the stories run.
+const JS: &str = "npx --yes @sigstore/cli@0.10.3";
+
+impl Instance {
+    pub(super) fn cosign(&self) -> Vec<String> {
+        let Instance { url, root_sha256, .. } = self;
+        let token = self.token();
+        vec![
+            format!(
+                "cosign initialize --mirror {url}/tuf --root {url}/trust/root.json --root-checksum {root_sha256}"
+            ),
+            hello(),
+            format!("cosign sign-blob --yes --identity-token {token} --bundle hello.sigstore.json hello.txt"),
+            format!(
+                "cosign verify-blob --bundle hello.sigstore.json --certificate-identity {DEFAULT_EMAIL} \
+                 --certificate-oidc-issuer {url}/oidc hello.txt"
+            ),
+        ]
+    }
+
+    pub(super) fn python(&self) -> Vec<String> {
+        let Instance { url, .. } = self;
+        let token = self.token();
+        vec![
+            fetch(url, "/trust/root.json", "sigbox-root.json"),
+            format!("sigstore --instance {url}/tuf trust-instance sigbox-root.json"),
+            hello(),
+            format!(
+                "sigstore --instance {url}/tuf sign --identity-token {token} --overwrite \
+                 --bundle hello.python.sigstore.json hello.txt"
+            ),
+            format!(
+                "sigstore --instance {url}/tuf verify identity --bundle hello.python.sigstore.json \
+                 --cert-identity {DEFAULT_EMAIL} --cert-oidc-issuer {url}/oidc hello.txt"
+            ),
+        ]
+    }
+
+    pub(super) fn rekor_cli(&self) -> Vec<String> {
+        let Instance { url, .. } = self;
+        let digest = "\"$(openssl dgst -sha256 -r hello.txt | cut -c 1-64)\"";
+        let entry = format!(
+            "--type hashedrekord --pki-format x509 --artifact-hash {digest} --signature hello.sig --public-key hello.pub"
+        );
+        vec![
+            hello(),
+            "openssl ecparam -name prime256v1 -genkey -noout -out hello.key".to_owned(),
+            "openssl pkey -in hello.key -pubout -out hello.pub".to_owned(),
+            "openssl dgst -sha256 -sign hello.key -out hello.sig hello.txt".to_owned(),
+            format!("rekor-cli upload --rekor_server {url} {entry}"),
+            format!("rekor-cli search --rekor_server {url} --sha {digest}"),
+            format!("rekor-cli verify --rekor_server {url} {entry}"),
+            format!("rekor-cli loginfo --rekor_server {url}"),
+        ]
+    }
+
+    /// Attestations into Rekor v1 alone: the command line has no more. The token is read from the environment in CI only.
+    pub(super) fn js(&self) -> Vec<String> {
+        let Instance { url, .. } = self;
+        let token = self.token();
+        let trust = "--tuf-root-path sigbox-root.json --tuf-cache-path \"$PWD/sigbox-tuf\"";
+        vec![
+            fetch(url, "/trust/root.json", "sigbox-root.json"),
+            "mkdir -p sigbox-tuf".to_owned(),
+            format!(
+                "{JS} initialize --mirror {url}/tuf --root sigbox-root.json --cache-path \"$PWD/sigbox-tuf\" --force"
+            ),
+            hello(),
+            concat!(
+                r#"printf '{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"hello.txt","#,
+                r#""digest":{"sha256":"%s"}}],"predicateType":"https://example.com/greeting/v1","predicate":{}}' "#,
+                r#""$(openssl dgst -sha256 -r hello.txt | cut -c 1-64)" > hello.statement.json"#
+            )
+            .to_owned(),
+            format!(
+                "CI=true SIGSTORE_ID_TOKEN={token} {JS} attest --fulcio-url {url} --rekor-url {url} \
+                 --tsa-server-url {url} --timeout 20 -o hello.js.sigstore.json hello.statement.json"
+            ),
+            format!(
+                "{JS} verify --tuf-mirror-url {url}/tuf {trust} --certificate-issuer {url}/oidc \
+                 --certificate-identity-email {DEFAULT_EMAIL} hello.js.sigstore.json"
+            ),
+        ]
+    }
+
+    /// For the repository in the working directory. gitsign takes trust from where cosign keeps it.
+    pub(super) fn gitsign(&self) -> Vec<String> {
+        let Instance { url, root_sha256, .. } = self;
+        vec![
+            format!(
+                "cosign initialize --mirror {url}/tuf --root {url}/trust/root.json --root-checksum {root_sha256}"
+            ),
+            fetch(url, "/tuf/targets/rekor.pub", "sigbox-rekor.pub"),
+            format!("git config --local gitsign.fulcio {url}"),
+            format!("git config --local gitsign.rekor {url}"),
+            format!("git config --local gitsign.issuer {url}/oidc"),
+            format!("git config --local gitsign.timestampServerURL {url}/api/v1/timestamp"),
+            "git config --local gpg.format x509".to_owned(),
+            "git config --local gpg.x509.program gitsign".to_owned(),
+            "git config --local commit.gpgsign true".to_owned(),
+            "export SIGSTORE_REKOR_PUBLIC_KEY=\"$PWD/sigbox-rekor.pub\"".to_owned(),
+            "git commit --allow-empty -m \"signed with gitsign\"".to_owned(),
+            format!(
+                "gitsign verify --certificate-identity={DEFAULT_EMAIL} --certificate-oidc-issuer={url}/oidc HEAD"
+            ),
+        ]
+    }
+}
