@@ -23,6 +23,7 @@ mod overload;
 mod readme;
 mod refusals;
 mod rekor_cli;
+mod rotation;
 mod setup;
 mod signing;
 mod syscalls;
