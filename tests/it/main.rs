@@ -15,6 +15,7 @@ mod crash;
 mod doctor;
 mod durable;
 mod fsck;
+mod identities;
 mod images;
 mod login;
 mod matrix;

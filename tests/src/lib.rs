@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod clients;
 pub mod entries;
+pub mod issuer;
 pub mod log;
 pub mod postgres;
 pub mod reads;

@@ -58,6 +58,16 @@ impl Stack {
         Self::spawn(Command::new(sigbox()).args(["up", "--ephemeral", "--json"]))
     }
 
+    /// The same with the issuers of a file.
+    pub fn with_issuers(file: &Path) -> Self {
+        let mut command = Command::new(sigbox());
+        Self::spawn(
+            command
+                .args(["up", "--ephemeral", "--json", "--fulcio-config"])
+                .arg(file),
+        )
+    }
+
     /// On a folder that outlives the process, at ports that stay the same.
     pub fn at(data: &Path, ports: &Ports) -> Self {
         Self::spawn(&mut up(data, ports))

@@ -96,6 +96,10 @@ pub(crate) struct UpArgs {
     /// Identity provider whose certificates may publish Scorecard results; repeat it for several [default: all].
     #[arg(long = "scorecard-issuer", value_name = "URL")]
     pub(crate) scorecard_issuers: Vec<String>,
+    /// OIDC issuers to trust beside the development issuer, in Fulcio's own configuration format (JSON or YAML); read again
+    /// when it changes and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fulcio_config: Option<PathBuf>,
     /// How much clients may ask for.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -20,6 +20,7 @@ mod exit;
 mod files;
 mod fsck;
 mod http;
+mod identities;
 mod in_process;
 mod keys;
 mod landing;

@@ -25,6 +25,7 @@ use rekor_scorecard::Scorecard;
 use crate::clock::Clock;
 use crate::doctor::frozen_line;
 use crate::files::FileSet;
+use crate::identities::fetch_for;
 use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
@@ -142,6 +143,18 @@ pub(crate) fn issuer_config(url: &PublicUrl, exposure: Exposure) -> deploy_issue
     }
 }
 
+/// The issuers of the composition itself: the development issuer.
+///
+/// # Errors
+/// If its URL cannot be an issuer's.
+pub(crate) fn own_issuers(url: &PublicUrl) -> Result<Vec<IssuerConfig>, fulcio_ca::ConfigError> {
+    Ok(vec![IssuerConfig::new(
+        &url.issuer(),
+        AUDIENCE,
+        IdentityType::email(),
+    )?])
+}
+
 /// What the services are made of.
 pub(crate) struct Parts<'a> {
     /// Registry and private keys.
@@ -152,6 +165,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) url: &'a PublicUrl,
     /// Who may talk to the development issuer.
     pub(crate) exposure: Exposure,
+    /// Issuers whose tokens are taken beside those of the development issuer.
+    pub(crate) issuers: Vec<IssuerConfig>,
     /// What clients may ask for.
     pub(crate) limits: &'a LimitArgs,
     /// The store of the logs.
@@ -178,6 +193,8 @@ pub(crate) struct Parts<'a> {
 pub(crate) struct Services {
     /// The logs.
     pub(crate) engine: Engine,
+    /// The certificate authority.
+    pub(crate) ca: Arc<Ca>,
     /// Every route.
     pub(crate) router: Router,
     /// What `/readyz` says.
@@ -211,6 +228,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         issuer_key,
         url,
         exposure,
+        issuers,
         limits,
         storage,
         anchor,
@@ -277,8 +295,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let mut ca = CaConfig::new(
         Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
         Arc::clone(&ct) as Arc<dyn fulcio_ca::CtLog>,
-        vec![IssuerConfig::new(&url.issuer(), AUDIENCE, IdentityType::Email)?],
-        Arc::new(fetch),
+        [own_issuers(url)?, issuers].concat(),
+        fetch_for(url.issuer(), Arc::new(fetch)),
         Arc::clone(&clock),
     );
     ca.former = handover::former_chains(keys)?;
@@ -361,7 +379,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         engine: engine.clone(),
         storage,
         clock,
-        ca,
+        ca: Arc::clone(&ca),
         ct,
         v1,
         v2,
@@ -370,6 +388,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     };
     Ok(Services {
         engine,
+        ca,
         router,
         ready,
         running,

@@ -7,6 +7,7 @@ mod ready;
 pub(crate) mod signal;
 mod sockets;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +18,7 @@ use common_pki::key::Signer;
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
+use fulcio_ca::{Configuration, IssuerConfig};
 
 use crate::cli::UpArgs;
 use crate::client_setup::{self, Served, own_name};
@@ -25,6 +27,7 @@ use crate::console::Console;
 use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
+use crate::identities::IssuersFile;
 use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
 use crate::layout::Layout;
@@ -61,12 +64,27 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     services::issuer_config(&url, exposure(&args))
         .check()
         .map_err(Failure::cannot_start)?;
+    let issuers = match &args.fulcio_config {
+        None => None,
+        Some(file) => Some(issuers(file, console)?),
+    };
     let folder = Folder::open(&args).map_err(Failure::cannot_start)?;
-    let outcome = serve_on(&args, console, stop, sockets, &url, &folder, began).await;
+    let outcome = serve_on(&args, console, stop, sockets, &url, &folder, issuers, began).await;
     folder.close().map_err(Failure::failed)?;
     outcome
 }
 
+/// The issuers of a file, and the file to follow.
+fn issuers(file: &Path, console: Console) -> Result<(IssuersFile, Configuration), Failure> {
+    let file = IssuersFile::new(file.to_owned());
+    let configuration = file.read().map_err(Failure::cannot_start)?;
+    for warning in &configuration.warnings {
+        console.warning(warning);
+    }
+    Ok((file, configuration))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a start, each made before")]
 async fn serve_on(
     args: &UpArgs,
     console: Console,
@@ -74,6 +92,7 @@ async fn serve_on(
     sockets: Sockets,
     url: &PublicUrl,
     folder: &Folder,
+    issuers: Option<(IssuersFile, Configuration)>,
     began: Instant,
 ) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics().map_err(Failure::cannot_start)?;
@@ -84,7 +103,17 @@ async fn serve_on(
         keys,
         repository,
         root,
-    } = assemble(args, &clock, url, folder).await?;
+    } = assemble(
+        args,
+        &clock,
+        url,
+        folder,
+        issuers
+            .as_ref()
+            .map(|(_, configuration)| configuration.issuers.clone())
+            .unwrap_or_default(),
+    )
+    .await?;
     warn_of_exposed_keys(console, folder.layout());
     let acceptor = local_tls::prepare(folder.layout(), url.host(), clock()).map_err(Failure::cannot_start)?;
 
@@ -123,6 +152,18 @@ async fn serve_on(
     let keeping = tokio::spawn(Arc::clone(&keeper).keep());
     let control = control::listen(folder.layout(), keeper).map_err(Failure::cannot_start)?;
 
+    let follow = match issuers {
+        None => None,
+        Some((file, configuration)) => {
+            let own = services::own_issuers(url).map_err(Failure::cannot_start)?;
+            Some(tokio::spawn(file.follow(
+                Arc::clone(&services.ca),
+                own,
+                configuration.files,
+            )))
+        }
+    };
+
     let frozen = frozen_logs(&services.engine, console);
     let outcome = tokio::select! {
         passed = doctor::canary(&local, &frozen) => match passed {
@@ -146,11 +187,12 @@ async fn serve_on(
     }
     let _ = internal.await;
     upkeep.abort();
-    for task in [keeping, control] {
+    for task in [keeping, control].into_iter().chain(follow) {
         task.abort();
         // What it had begun is done, or undone, by the next start.
         let _ = task.await;
     }
+    drop(services.ca);
     services.engine.shutdown().await;
     drop(services.engine);
     close(storage).await;
@@ -201,6 +243,7 @@ pub(crate) async fn assemble(
     clock: &Clock,
     url: &PublicUrl,
     folder: &Folder,
+    issuers: Vec<IssuerConfig>,
 ) -> Result<Instance, Failure> {
     let layout = folder.layout();
     let storage = Arc::new(
@@ -230,6 +273,7 @@ pub(crate) async fn assemble(
         issuer_key,
         url,
         exposure: exposure(args),
+        issuers,
         limits: &args.limits,
         storage: Arc::clone(&storage) as Arc<dyn Storage>,
         anchor,

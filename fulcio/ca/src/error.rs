@@ -101,8 +101,8 @@ pub enum Error {
 
 fn token_message(cause: &TokenError) -> String {
     match cause {
-        // Upstream finds this only while encoding the certificate, and says so in these words alone.
-        TokenError::NotIa5 { .. } => cause.to_string(),
+        // Upstream finds these only while it fills in the certificate, and says so in these words alone.
+        TokenError::NotIa5 { .. } | TokenError::Mapping(_) => cause.to_string(),
         _ => format!("There was an error processing the identity token: {cause}"),
     }
 }

@@ -60,6 +60,110 @@ pub enum Extension {
     Subject = 24,
 }
 
+impl Extension {
+    /// Those that a configuration maps, with their key there (`github-workflow-sha`) and their name in upstream's messages
+    /// and JSON (fulcio `pkg/certificate/extensions.go`). Issuer and subject always come from the token.
+    pub const MAPPED: [(Self, &'static str, &'static str); 20] = [
+        (
+            Self::GithubWorkflowTrigger,
+            "github-workflow-trigger",
+            "GithubWorkflowTrigger",
+        ),
+        (
+            Self::GithubWorkflowSha,
+            "github-workflow-sha",
+            "GithubWorkflowSHA",
+        ),
+        (
+            Self::GithubWorkflowName,
+            "github-workflow-name",
+            "GithubWorkflowName",
+        ),
+        (
+            Self::GithubWorkflowRepository,
+            "github-workflow-repository",
+            "GithubWorkflowRepository",
+        ),
+        (
+            Self::GithubWorkflowRef,
+            "github-workflow-ref",
+            "GithubWorkflowRef",
+        ),
+        (Self::BuildSignerUri, "build-signer-uri", "BuildSignerURI"),
+        (
+            Self::BuildSignerDigest,
+            "build-signer-digest",
+            "BuildSignerDigest",
+        ),
+        (Self::RunnerEnvironment, "runner-environment", "RunnerEnvironment"),
+        (
+            Self::SourceRepositoryUri,
+            "source-repository-uri",
+            "SourceRepositoryURI",
+        ),
+        (
+            Self::SourceRepositoryDigest,
+            "source-repository-digest",
+            "SourceRepositoryDigest",
+        ),
+        (
+            Self::SourceRepositoryRef,
+            "source-repository-ref",
+            "SourceRepositoryRef",
+        ),
+        (
+            Self::SourceRepositoryIdentifier,
+            "source-repository-identifier",
+            "SourceRepositoryIdentifier",
+        ),
+        (
+            Self::SourceRepositoryOwnerUri,
+            "source-repository-owner-uri",
+            "SourceRepositoryOwnerURI",
+        ),
+        (
+            Self::SourceRepositoryOwnerIdentifier,
+            "source-repository-owner-identifier",
+            "SourceRepositoryOwnerIdentifier",
+        ),
+        (Self::BuildConfigUri, "build-config-uri", "BuildConfigURI"),
+        (
+            Self::BuildConfigDigest,
+            "build-config-digest",
+            "BuildConfigDigest",
+        ),
+        (Self::BuildTrigger, "build-trigger", "BuildTrigger"),
+        (Self::RunInvocationUri, "run-invocation-uri", "RunInvocationURI"),
+        (
+            Self::SourceRepositoryVisibilityAtSigning,
+            "source-repository-visibility-at-signing",
+            "SourceRepositoryVisibilityAtSigning",
+        ),
+        (
+            Self::DeploymentEnvironment,
+            "deployment-environment",
+            "DeploymentEnvironment",
+        ),
+    ];
+
+    /// The last arc of its object identifier.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The name in upstream's messages and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let mapped = Self::MAPPED.iter().find(|(one, ..)| *one == self);
+        match (self, mapped) {
+            (_, Some((.., name))) => name,
+            (Self::Subject, None) => "Subject",
+            (_, None) => "Issuer",
+        }
+    }
+}
+
 /// The extensions of one certificate: at most one of each kind, none of them empty, in numeric order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions(BTreeMap<Extension, String>);
@@ -78,10 +182,15 @@ impl Extensions {
         self.set(Extension::IssuerV2, issuer);
     }
 
+    /// Kind and text of each, in numeric order.
+    pub fn iter(&self) -> impl Iterator<Item = (Extension, &str)> {
+        self.0.iter().map(|(kind, text)| (*kind, text.as_str()))
+    }
+
     /// As X.509 extensions, none critical, in numeric order.
     pub(crate) fn encode(&self) -> Vec<cert::Extension> {
         let encode = |(kind, text): (&Extension, &String)| {
-            let oid = ext::sigstore_oid(u32::from(*kind as u8))?;
+            let oid = ext::sigstore_oid(u32::from(kind.number()))?;
             Some(match kind {
                 kind if *kind <= Extension::GithubWorkflowRef => ext::raw_text(oid, text),
                 _ => ext::utf8_string(oid, text),

@@ -12,6 +12,7 @@
 //! differs on purpose, `docs/divergences.md` says so.
 
 mod chain;
+mod config;
 mod ct;
 mod error;
 mod extensions;
@@ -30,12 +31,14 @@ use std::time::SystemTime;
 use axum::Router;
 
 pub use chain::{CaChain, ChainError};
+pub use config::{Configuration, PRESETS, ReadFile};
 pub use ct::{CtError, CtLog};
 pub use error::{Code, Error};
 pub use extensions::{Extension, Extensions};
 pub use identity::{
-    ClaimPath, ConfigError, DiscoveryError, FETCH_TIMEOUT, Fetch, FetchError, HttpFetcher, IdentityType,
-    IssuerConfig, KeyCache, MAX_DOCUMENT, MAX_TOKEN, TokenError,
+    CiProvider, CiProviderText, ClaimPath, ConfigError, DiscoveryError, Email, FETCH_TIMEOUT, Fetch,
+    FetchError, FetchFor, HttpFetcher, IdentityType, IssuerConfig, KeyCache, KeyOrigin, MAX_DOCUMENT,
+    MAX_TOKEN, Proxy, SubjectDomain, TokenError, TypeText,
 };
 pub use service::{Ca, CaConfig};
 

@@ -14,7 +14,7 @@ use crate::ct::CtLog;
 use crate::error::{Code, Error};
 use crate::identity::principal::Principal;
 use crate::identity::token::Token;
-use crate::identity::{ConfigError, Fetch, IssuerConfig, Issuers, KeyCache, TokenError};
+use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Reading, TokenError};
 use crate::issuance::{Precertificate, ct_error};
 use crate::possession::KeyRequest;
 use crate::{Clock, metrics};
@@ -31,7 +31,7 @@ pub struct CaConfig {
     /// Issuers whose tokens are accepted.
     pub issuers: Vec<IssuerConfig>,
     /// How issuers' documents are read.
-    pub fetch: Arc<dyn Fetch>,
+    pub fetch: FetchFor,
     /// How long their keys are believed.
     pub key_cache: KeyCache,
     /// Algorithms a client's key may have.
@@ -50,7 +50,7 @@ impl CaConfig {
         chain: Arc<CaChain>,
         ct: Arc<dyn CtLog>,
         issuers: Vec<IssuerConfig>,
-        fetch: Arc<dyn Fetch>,
+        fetch: FetchFor,
         clock: Clock,
     ) -> Self {
         let permitted = vec![
@@ -87,7 +87,7 @@ struct Chains {
 pub struct Ca {
     chains: ArcSwap<Chains>,
     ct: Arc<dyn CtLog>,
-    issuers: Issuers,
+    issuers: ArcSwap<Issuers>,
     permitted: Vec<SigningAlgorithm>,
     clock: Clock,
     writes: Gate,
@@ -107,11 +107,16 @@ impl Ca {
     /// An authority.
     ///
     /// # Errors
-    /// If an issuer is configured twice.
+    /// If an issuer is configured twice, or cannot be reached as it is configured.
     pub fn new(config: CaConfig) -> Result<Self, ConfigError> {
         metrics::describe();
+        let reading = Reading {
+            cache: config.key_cache,
+            fetch: config.fetch,
+            clock: Arc::clone(&config.clock),
+        };
         Ok(Self {
-            issuers: Issuers::new(config.issuers, config.key_cache, &config.fetch, &config.clock)?,
+            issuers: ArcSwap::from_pointee(Issuers::new(config.issuers, reading, None)?),
             chains: ArcSwap::from_pointee(Chains {
                 current: config.chain,
                 former: config.former,
@@ -152,9 +157,21 @@ impl Ca {
         current.chain(chains.former.iter().cloned()).collect()
     }
 
-    /// The issuers whose tokens are accepted.
-    pub(crate) fn issuer_configs(&self) -> Vec<&IssuerConfig> {
-        self.issuers.configs()
+    /// The issuers whose tokens are accepted, exact ones first, patterns in the order they are tried.
+    pub(crate) fn issuer_configs(&self) -> Vec<Arc<IssuerConfig>> {
+        self.issuers.load().configs().to_vec()
+    }
+
+    /// Accepts tokens of these issuers from now on. Requests that have begun end as they would have; keys that are read in
+    /// the same way as before stay known.
+    ///
+    /// # Errors
+    /// As [`Ca::new`]; then the issuers stay what they were.
+    pub fn reload(&self, issuers: Vec<IssuerConfig>) -> Result<(), ConfigError> {
+        let old = self.issuers.load();
+        let new = Issuers::new(issuers, old.reading().clone(), Some(&old))?;
+        self.issuers.store(Arc::new(new));
+        Ok(())
     }
 
     /// Verifies the request that `read` makes and issues a certificate that is in the log. All of it happens on the pool
@@ -214,7 +231,8 @@ impl Ca {
 
     /// Who asks, when it is within the quota.
     async fn principal(&self, token: Token) -> Result<(Principal, Option<Spent>), Error> {
-        let mut opened = self.issuers.open(token).await?;
+        let issuers = self.issuers.load_full();
+        let mut opened = issuers.open(token).await?;
         let mut renewed = false;
         let principal = loop {
             match opened.verify() {

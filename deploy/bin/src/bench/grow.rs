@@ -110,13 +110,14 @@ pub(crate) async fn run(args: GrowArgs, console: Console) -> Result<(), Failure>
         json: false,
         expose_development_issuer_to_the_network: false,
         scorecard_issuers: Vec::new(),
+        fulcio_config: None,
         limits: LimitArgs::default(),
     };
     let folder = Folder::open(&up).map_err(Failure::cannot_start)?;
     let clock = clock::system();
     let Instance {
         storage, services, ..
-    } = up::assemble(&up, &clock, &args.public_url, &folder).await?;
+    } = up::assemble(&up, &clock, &args.public_url, &folder, Vec::new()).await?;
     let engine = services.engine.clone();
     let before = (size(&engine, args.log.id()), bytes_in(folder.layout().root()));
     let filled = fill(&args, &engine, maker, making, &stop, console).await;

@@ -67,6 +67,7 @@ impl Fixture {
             issuer_key: Arc::clone(&self.issuer_key),
             url: &self.url,
             exposure: Exposure::LoopbackOnly,
+            issuers: Vec::new(),
             limits: &LimitArgs::default(),
             storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
             anchor: Arc::new(NoAnchor),

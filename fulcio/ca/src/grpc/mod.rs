@@ -176,12 +176,16 @@ impl Service for Doors {
             .issuer_configs()
             .into_iter()
             .map(|issuer| OidcIssuer {
-                issuer: Some(Issuer::IssuerUrl(issuer.issuer_url().to_owned())),
+                issuer: Some(match issuer.is_meta() {
+                    false => Issuer::IssuerUrl(issuer.issuer_url().to_owned()),
+                    true => Issuer::WildcardIssuerUrl(issuer.issuer_url().to_owned()),
+                }),
                 audience: issuer.audiences.first().cloned().unwrap_or_default(),
-                challenge_claim: issuer.identity_type.challenge_claim().to_owned(),
+                challenge_claim: issuer.challenge_claim().to_owned(),
+                spiffe_trust_domain: issuer.identity_type.trust_domain().to_owned(),
                 issuer_type: issuer.identity_type.name().to_owned(),
-                skip_email_verification: issuer.skip_email_verification,
-                ..OidcIssuer::default()
+                subject_domain: issuer.identity_type.subject_domain().to_owned(),
+                skip_email_verification: issuer.identity_type.skips_verification(),
             })
             .collect();
         finish(SERVICE, "GetConfiguration", Ok(Configuration { issuers }))

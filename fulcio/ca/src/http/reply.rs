@@ -1,6 +1,8 @@
 //! Answers in the JSON of protocol buffers: camelCase, unset fields written out (grpc-gateway's
 //! `EmitUnpopulated`), and the legacy API's PEM.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -39,7 +41,11 @@ struct Configuration<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Issuer<'a> {
-    issuer_url: &'a str,
+    // One of these: what is not set of a oneof is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wildcard_issuer_url: Option<&'a str>,
     audience: &'a str,
     challenge_claim: &'a str,
     spiffe_trust_domain: &'a str,
@@ -74,17 +80,18 @@ pub(super) fn trust_bundle(chains: Vec<PemChain>) -> Response {
 }
 
 /// `Configuration`.
-pub(super) fn configuration(issuers: &[&IssuerConfig]) -> Response {
+pub(super) fn configuration(issuers: &[Arc<IssuerConfig>]) -> Response {
     let issuers = issuers
         .iter()
         .map(|issuer| Issuer {
-            issuer_url: issuer.issuer_url(),
+            issuer_url: (!issuer.is_meta()).then(|| issuer.issuer_url()),
+            wildcard_issuer_url: issuer.is_meta().then(|| issuer.issuer_url()),
             audience: issuer.audiences.first().map_or("", String::as_str),
-            challenge_claim: issuer.identity_type.challenge_claim(),
-            spiffe_trust_domain: "",
+            challenge_claim: issuer.challenge_claim(),
+            spiffe_trust_domain: issuer.identity_type.trust_domain(),
             issuer_type: issuer.identity_type.name(),
-            subject_domain: "",
-            skip_email_verification: issuer.skip_email_verification,
+            subject_domain: issuer.identity_type.subject_domain(),
+            skip_email_verification: issuer.identity_type.skips_verification(),
         })
         .collect();
     Json(Configuration { issuers }).into_response()

@@ -2,6 +2,7 @@
 //!
 //! RFC 7519 §4.1 and OpenID Connect Core §3.1.3.7. Upstream: go-oidc `verify.go`.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
@@ -36,6 +37,23 @@ impl Claims {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(mismatch(name, "a string", other)),
         }
+    }
+
+    /// The text of a claim that has one: numbers without an exponent (fulcio #2406), booleans in words. The error is the
+    /// kind of value that has none.
+    pub(crate) fn scalar(&self, name: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
+        Ok(match self.0.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(Cow::Borrowed(text)),
+            Some(Value::Bool(flag)) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+            // An integer as it was written; a fraction in the shortest form that gives it back.
+            Some(Value::Number(number)) => Some(Cow::Owned(match number.as_f64() {
+                Some(float) if number.is_f64() => float.to_string(),
+                _ => number.to_string(),
+            })),
+            Some(Value::Array(_)) => return Err("an array"),
+            Some(Value::Object(_)) => return Err("an object"),
+        })
     }
 
     /// A claim that is there, is a string and is not empty.
@@ -123,7 +141,27 @@ pub(crate) fn missing(claim: &str, expected: &str) -> TokenError {
 
 /// A claim of another type or value.
 pub(crate) fn mismatch(claim: &str, expected: &str, got: &Value) -> TokenError {
-    let got = match got {
+    TokenError::Claim {
+        claim: claim.to_owned(),
+        expected: expected.to_owned(),
+        got: shown(got),
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float-to-integer cast saturates"
+)]
+pub(crate) fn rfc3339(seconds: f64) -> String {
+    OffsetDateTime::from_unix_timestamp(seconds.floor() as i64)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{seconds:e} s"))
+}
+
+/// A value for people: quoted, shortened, and of what has parts only its kind.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
         Value::String(text) => quote(text),
         Value::Array(values) if values.iter().all(Value::is_string) => {
             let shown: Vec<_> = values
@@ -140,21 +178,5 @@ pub(crate) fn mismatch(claim: &str, expected: &str, got: &Value) -> TokenError {
         Value::Null => "null".to_owned(),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
-    };
-    TokenError::Claim {
-        claim: claim.to_owned(),
-        expected: expected.to_owned(),
-        got,
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a float-to-integer cast saturates"
-)]
-pub(crate) fn rfc3339(seconds: f64) -> String {
-    OffsetDateTime::from_unix_timestamp(seconds.floor() as i64)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{seconds:e} s"))
 }

@@ -2,111 +2,69 @@
 //!
 //! Names and rules are those of upstream's file (fulcio `pkg/config/config.go`).
 
-use std::fmt;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use regex::Regex;
 use url::{Host, Url};
 
-/// What the subjects of an issuer are, which decides the certificate's name and the signed challenge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IdentityType {
-    /// People by their e-mail address.
-    Email,
-}
+use super::jwk::Jwks;
+use super::kind::IdentityType;
 
-impl IdentityType {
-    /// Every type that can be configured.
-    pub const ALL: [Self; 1] = [Self::Email];
+/// Longest `iss` that is looked up, in bytes.
+const MAX_ISSUER: usize = 1_024;
 
-    /// The name in configuration files and in `/api/v2/configuration`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-        }
-    }
-
-    /// The claim a proof of possession signs, as `/api/v2/configuration` tells it.
-    #[must_use]
-    pub fn challenge_claim(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-        }
-    }
-}
-
-impl std::str::FromStr for IdentityType {
-    type Err = ConfigError;
-
-    fn from_str(name: &str) -> Result<Self, ConfigError> {
-        Self::ALL
-            .into_iter()
-            .find(|one| one.name() == name)
-            .ok_or_else(|| ConfigError::Type {
-                expected: Self::ALL.map(Self::name).join(", "),
-                got: name.to_owned(),
-            })
-    }
-}
-
-/// Where in a token the name of the real issuer is, behind a federating provider: `$.a.b`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimPath {
-    text: String,
-    steps: Vec<String>,
-}
-
-impl ClaimPath {
-    /// Member names, outermost first.
-    #[must_use]
-    pub fn steps(&self) -> &[String] {
-        &self.steps
-    }
-
-    /// The path as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl std::str::FromStr for ClaimPath {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let word = |step: &str| {
-            !step.is_empty()
-                && step
-                    .chars()
-                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '/'))
-        };
-        match text.strip_prefix("$.") {
-            Some(rest) if rest.split('.').all(word) => Ok(Self {
-                text: text.to_owned(),
-                steps: rest.split('.').map(str::to_owned).collect(),
-            }),
-            _ => Err(ConfigError::ClaimPath { got: text.to_owned() }),
-        }
-    }
-}
-
-/// One issuer whose tokens are accepted.
+/// One issuer whose tokens are accepted, or all whose URLs match one pattern.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IssuerConfig {
-    issuer_url: String,
+    name: IssuerName,
     /// One of these must be in `aud`. Never empty.
     pub audiences: Vec<String>,
     /// What its subjects are.
     pub identity_type: IdentityType,
-    /// Where the issuer named in the certificate comes from, if not from `iss`.
-    pub issuer_claim: Option<ClaimPath>,
-    /// Accept addresses the provider does not vouch for. For internal providers only.
-    pub skip_email_verification: bool,
+    /// What `/api/v2/configuration` says a proof of possession signs, where it is not what the type says. Nothing else reads it.
+    pub challenge_claim: Option<String>,
+    /// Where its keys come from.
+    pub keys: KeyOrigin,
     /// For people.
     pub description: String,
-    /// `issuer_url`, parsed.
-    url: Url,
+}
+
+/// Where an issuer's keys come from, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyOrigin {
+    /// Authorities trusted beside the platform's, PEM.
+    pub ca_cert: Option<String>,
+    /// How its host is reached.
+    pub proxy: Proxy,
+    /// For a pattern with `*` in its host: hosts with private addresses are asked as well.
+    pub private_addresses: bool,
+    /// Set for issuers whose host a token completes: only public addresses are asked.
+    pub(crate) public_only: bool,
+    /// A key set that is used as it is: the issuer is never asked.
+    pub jwks: Option<String>,
+}
+
+/// How an issuer's host is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// Directly, whatever the environment says.
+    #[default]
+    Direct,
+    /// As `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// Through this one.
+    Url(String),
+}
+
+/// Which `iss` is meant.
+#[derive(Clone, Debug)]
+enum IssuerName {
+    Exact { text: String, url: Url },
+    Pattern { text: String, regex: Regex },
 }
 
 impl IssuerConfig {
@@ -115,48 +73,162 @@ impl IssuerConfig {
     /// # Errors
     /// If the URL is not https (or http on loopback), or carries a query, a fragment or a user; if `client_id` is empty.
     pub fn new(issuer_url: &str, client_id: &str, identity_type: IdentityType) -> Result<Self, ConfigError> {
-        let url = Url::parse(issuer_url).map_err(|cause| ConfigError::Url {
-            got: issuer_url.to_owned(),
-            cause: cause.to_string(),
-        })?;
-        check_origin(&url).map_err(|cause| ConfigError::Url {
-            got: issuer_url.to_owned(),
-            cause,
-        })?;
-        // OpenID Connect Discovery §3: "no query or fragment component".
-        if url.query().is_some() || url.fragment().is_some() {
-            let cause = "expected no query and no fragment".to_owned();
-            return Err(ConfigError::Url {
-                got: issuer_url.to_owned(),
-                cause,
-            });
+        let url = parse(issuer_url)?;
+        let name = IssuerName::Exact {
+            text: issuer_url.to_owned(),
+            url,
+        };
+        Self::named(name, client_id, identity_type)
+    }
+
+    /// Every issuer whose URL matches `pattern`, in which `*` stands for one or more of `[-_a-zA-Z0-9]`.
+    ///
+    /// # Errors
+    /// As [`IssuerConfig::new`]; also for types whose names are only told apart by the issuer's trust domain.
+    pub fn meta(pattern: &str, client_id: &str, identity_type: IdentityType) -> Result<Self, ConfigError> {
+        let bad = |cause: &str| ConfigError::Url {
+            got: pattern.to_owned(),
+            cause: cause.to_owned(),
+        };
+        // Whatever `*` is, the rest must make a URL.
+        parse(&pattern.replace('*', "x"))?;
+        if !pattern.contains('*') {
+            return Err(bad(
+                "expected a pattern with *, got none; list it under oidc-issuers",
+            ));
         }
+        if matches!(identity_type, IdentityType::Spiffe { .. }) {
+            return Err(bad(
+                "spiffe meta issuers would share one trust domain and are not supported",
+            ));
+        }
+        // GHSA-59jp-pj84-45mr: without the anchors https://evil.example/?https://ci.example/1 matches.
+        let regex = format!("^{}$", regex::escape(pattern).replace(r"\*", "[-_a-zA-Z0-9]+"));
+        let regex = Regex::new(&regex).map_err(|cause| bad(&cause.to_string()))?;
+        let name = IssuerName::Pattern {
+            text: pattern.to_owned(),
+            regex,
+        };
+        Self::named(name, client_id, identity_type)
+    }
+
+    fn named(name: IssuerName, client_id: &str, identity_type: IdentityType) -> Result<Self, ConfigError> {
+        let (IssuerName::Exact { text, .. } | IssuerName::Pattern { text, .. }) = &name;
         if client_id.is_empty() {
-            return Err(ConfigError::Audience {
-                issuer: issuer_url.to_owned(),
-            });
+            return Err(ConfigError::Audience { issuer: text.clone() });
         }
         Ok(Self {
-            issuer_url: issuer_url.to_owned(),
+            name,
             audiences: vec![client_id.to_owned()],
+            challenge_claim: None,
             identity_type,
-            issuer_claim: None,
-            skip_email_verification: false,
+            keys: KeyOrigin::default(),
             description: String::new(),
-            url,
         })
     }
 
-    /// Exactly what `iss` and the discovery document must say.
+    /// Exactly what `iss` and the discovery document must say; the pattern of a meta issuer.
     #[must_use]
     pub fn issuer_url(&self) -> &str {
-        &self.issuer_url
+        match &self.name {
+            IssuerName::Exact { text, .. } | IssuerName::Pattern { text, .. } => text,
+        }
     }
 
-    /// The same, parsed.
-    pub(crate) fn url(&self) -> &Url {
-        &self.url
+    /// Whether it stands for all issuers that match a pattern.
+    #[must_use]
+    pub fn is_meta(&self) -> bool {
+        matches!(self.name, IssuerName::Pattern { .. })
     }
+
+    /// Exact ones come first, by URL; then patterns, those in which more is fixed before others.
+    fn rank(&self) -> (bool, Reverse<usize>, String) {
+        let text = self.issuer_url();
+        let fixed = if self.is_meta() {
+            text.chars().filter(|c| *c != '*').count()
+        } else {
+            0
+        };
+        (self.is_meta(), Reverse(fixed), text.to_owned())
+    }
+
+    /// The configuration of the issuer at `url`, which matches this pattern.
+    pub(crate) fn concrete(&self, url: &str) -> Option<Self> {
+        let IssuerName::Pattern { text, regex } = &self.name else {
+            return None;
+        };
+        if url.len() > MAX_ISSUER || !regex.is_match(url) {
+            return None;
+        }
+        let mut keys = self.keys.clone();
+        // A host that is written out was chosen by the operator; one that the token completes was not.
+        keys.public_only = authority(text).contains('*') && !keys.private_addresses;
+        Some(Self {
+            name: IssuerName::Exact {
+                text: url.to_owned(),
+                url: parse(url).ok()?,
+            },
+            keys,
+            ..self.clone()
+        })
+    }
+
+    /// The URL of one issuer, parsed; `None` for a pattern.
+    pub(crate) fn url(&self) -> Option<&Url> {
+        match &self.name {
+            IssuerName::Exact { url, .. } => Some(url),
+            IssuerName::Pattern { .. } => None,
+        }
+    }
+
+    /// The claim that `/api/v2/configuration` names.
+    pub(crate) fn challenge_claim(&self) -> &str {
+        self.challenge_claim
+            .as_deref()
+            .unwrap_or_else(|| self.identity_type.challenge_claim())
+    }
+}
+
+impl KeyOrigin {
+    /// Whether the fixed keys can be used.
+    pub(crate) fn check(&self, issuer: &str) -> Result<(), ConfigError> {
+        self.fixed(issuer).map(drop)
+    }
+
+    /// The fixed keys, parsed.
+    pub(crate) fn fixed(&self, issuer: &str) -> Result<Option<Jwks>, ConfigError> {
+        let Some(text) = &self.jwks else { return Ok(None) };
+        let bad = |cause: &str| ConfigError::Issuer {
+            issuer: issuer.to_owned(),
+            cause: format!("jwks-file: {cause}"),
+        };
+        let keys: Jwks = serde_json::from_str(text)
+            .map_err(|_| bad("expected a JSON Web Key Set {\"keys\": […]}, got something else"))?;
+        if keys.keys().is_empty() {
+            return Err(bad("expected at least one usable signature key, got none"));
+        }
+        Ok(Some(keys))
+    }
+}
+
+/// What stands between `//` and the next slash.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(authority, _)| authority)
+}
+
+fn parse(issuer_url: &str) -> Result<Url, ConfigError> {
+    let bad = |cause: String| ConfigError::Url {
+        got: issuer_url.to_owned(),
+        cause,
+    };
+    let url = Url::parse(issuer_url).map_err(|cause| bad(cause.to_string()))?;
+    check_origin(&url).map_err(bad)?;
+    // OpenID Connect Discovery §3: "no query or fragment component".
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("expected no query and no fragment".to_owned()));
+    }
+    Ok(url)
 }
 
 /// Only https is safe to take keys from; plain http is for an issuer on this machine.
@@ -181,10 +253,28 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The issuers, exact ones by URL and patterns in the order they are tried.
+pub(crate) fn checked(configs: Vec<IssuerConfig>) -> Result<Vec<Arc<IssuerConfig>>, ConfigError> {
+    let mut seen = BTreeSet::new();
+    let mut sorted: Vec<_> = configs.into_iter().map(Arc::new).collect();
+    for config in &sorted {
+        if !seen.insert(config.issuer_url().to_owned()) {
+            return Err(ConfigError::Duplicate {
+                issuer: config.issuer_url().to_owned(),
+            });
+        }
+    }
+    sorted.sort_by_cached_key(|config| config.rank());
+    Ok(sorted)
+}
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// The file is not what it should be.
+    #[error("{0}")]
+    Document(String),
     /// Not a usable issuer URL.
     #[error("issuer URL {got:?}: {cause}")]
     Url {
@@ -200,6 +290,24 @@ pub enum ConfigError {
         expected: String,
         /// What was configured.
         got: String,
+    },
+    /// Something of one issuer.
+    #[error("issuer {issuer}: {cause}")]
+    Issuer {
+        /// The issuer's URL.
+        issuer: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Something of one provider's mapping.
+    #[error("ci-issuer-metadata {provider:?}: {field}: {cause}")]
+    Provider {
+        /// The provider.
+        provider: String,
+        /// Which template.
+        field: String,
+        /// What is wrong.
+        cause: String,
     },
     /// Not a claim path.
     #[error("issuer-claim: expected a path such as $.federated_claims.connector_id, got {got:?}")]
@@ -224,8 +332,5 @@ pub enum ConfigError {
     Http(String),
 }
 
-impl fmt::Display for IdentityType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ pub(crate) async fn discover(fetch: &dyn Fetch, issuer: &IssuerConfig) -> Result
         cause: "expected a URL, got something else".to_owned(),
     })?;
     check_origin(&keys_url).map_err(|cause| DiscoveryError::KeysUrl { cause })?;
-    if is_loopback(&keys_url) && !is_loopback(issuer.url()) {
+    if is_loopback(&keys_url) && !issuer.url().is_some_and(is_loopback) {
         // A public issuer must not point this server at itself or its neighbours.
         let cause = "expected a public host, got a loopback one".to_owned();
         return Err(DiscoveryError::KeysUrl { cause });

@@ -92,6 +92,17 @@ pub enum TokenError {
         /// The address, quoted.
         email: String,
     },
+    /// The token has no value for a part of the certificate. Upstream's words, then what helps.
+    #[error("{0}")]
+    Mapping(String),
+    /// What would be the certificate's name is none.
+    #[error("subject alternative name: expected {expected}, got {got}")]
+    Subject {
+        /// What would have been right.
+        expected: &'static str,
+        /// What the token gives, quoted.
+        got: String,
+    },
     /// The issuer publishes no key of that identifier for that algorithm.
     #[error("kid: expected a key that {issuer} publishes for {algorithm}, got {kid}")]
     UnknownKey {

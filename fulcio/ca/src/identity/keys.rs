@@ -13,7 +13,9 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::config::IssuerConfig;
 use super::discovery::{DiscoveryError, Published, discover};
-use super::fetch::Fetch;
+use super::fetch::{Fetch, Nowhere};
+use super::jwk::Jwks;
+use super::token::{SUPPORTED, algorithm};
 use crate::Clock;
 
 /// How long keys are believed.
@@ -68,7 +70,7 @@ pub(crate) struct KeySet {
 
 /// One issuer's keys.
 pub(crate) struct KeySource {
-    config: IssuerConfig,
+    config: Arc<IssuerConfig>,
     cache: KeyCache,
     fetch: Arc<dyn Fetch>,
     time: Steady,
@@ -87,7 +89,12 @@ struct Attempt {
 type Turn = OwnedMutexGuard<Option<Attempt>>;
 
 impl KeySource {
-    pub(crate) fn new(config: IssuerConfig, cache: KeyCache, fetch: Arc<dyn Fetch>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        config: Arc<IssuerConfig>,
+        cache: KeyCache,
+        fetch: Arc<dyn Fetch>,
+        clock: Clock,
+    ) -> Self {
         Self {
             config,
             cache,
@@ -98,8 +105,27 @@ impl KeySource {
         }
     }
 
-    pub(crate) fn config(&self) -> &IssuerConfig {
-        &self.config
+    /// Keys that stay as they are: the issuer is never asked.
+    pub(crate) fn fixed(config: Arc<IssuerConfig>, keys: Jwks, clock: Clock) -> Self {
+        // Without a discovery document that says otherwise a key serves every algorithm of its family.
+        let algorithms = SUPPORTED.iter().filter_map(|name| algorithm(name)).collect();
+        let cache = KeyCache {
+            lifetime: Duration::MAX,
+            min_interval: Duration::MAX,
+            max_stale: Duration::MAX,
+        };
+        let source = Self::new(config, cache, Arc::new(Nowhere), clock);
+        let read_at = source.time.now();
+        let published = Published { keys, algorithms };
+        source
+            .current
+            .store(Some(Arc::new(KeySet { published, read_at })));
+        source
+    }
+
+    /// Whether there are keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.current.load().is_some()
     }
 
     /// Keys to verify with now: those held, and if these are old, the issuer is asked meanwhile. Only where none may

@@ -7,24 +7,31 @@
 pub(crate) mod claims;
 mod config;
 mod discovery;
-mod email;
 mod error;
 mod fetch;
 mod jwk;
 mod keys;
+mod kind;
+mod legacy;
 pub(crate) mod principal;
+mod provider;
+mod template;
 pub(crate) mod token;
+mod uri;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openidconnect::JsonWebKey as _;
+use tokio::sync::Semaphore;
 
-pub use config::{ClaimPath, ConfigError, IdentityType, IssuerConfig};
+pub use config::{ConfigError, IssuerConfig, KeyOrigin, Proxy};
 pub use discovery::DiscoveryError;
 pub use error::TokenError;
-pub use fetch::{FETCH_TIMEOUT, Fetch, FetchError, HttpFetcher, MAX_DOCUMENT};
+pub use fetch::{FETCH_TIMEOUT, Fetch, FetchError, FetchFor, HttpFetcher, MAX_DOCUMENT};
 pub use keys::KeyCache;
+pub use kind::{ClaimPath, Email, IdentityType, SubjectDomain, TypeText};
+pub use provider::{CiProvider, CiProviderText};
 pub use token::MAX_TOKEN;
 
 pub(crate) use error::quote;
@@ -37,68 +44,170 @@ use crate::Clock;
 
 /// Keys tried for a token that names none; each try is a signature check.
 const MAX_CANDIDATES: usize = 16;
+/// Issuers kept of those that match patterns. Upstream keeps 100.
+const MAX_CONCRETE: usize = 200;
+/// Of those, issuers asked for the first time at once: who they are, a token decides.
+const MAX_FIRST_CONTACTS: usize = 16;
+
+/// One issuer and its keys.
+#[derive(Clone)]
+struct Issuer {
+    config: Arc<IssuerConfig>,
+    keys: Arc<KeySource>,
+}
+
+/// Issuers that matched a pattern, by URL, each with the number of its last use.
+#[derive(Default)]
+struct Concrete {
+    uses: u64,
+    known: HashMap<String, (u64, Issuer)>,
+}
+
+/// How keys are read: what a reload does not change.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    pub(crate) cache: KeyCache,
+    pub(crate) fetch: FetchFor,
+    pub(crate) clock: Clock,
+}
 
 /// The configured issuers.
 pub(crate) struct Issuers {
-    clock: Clock,
-    by_url: HashMap<String, Arc<KeySource>>,
+    reading: Reading,
+    configs: Vec<Arc<IssuerConfig>>,
+    exact: HashMap<String, Issuer>,
+    concrete: Mutex<Concrete>,
+    first_contacts: Semaphore,
 }
 
 impl Issuers {
+    /// The issuers of `configs`. Keys that `old` has read are kept where they would be read in the same way.
     pub(crate) fn new(
         configs: Vec<IssuerConfig>,
-        cache: KeyCache,
-        fetch: &Arc<dyn Fetch>,
-        clock: &Clock,
+        reading: Reading,
+        old: Option<&Self>,
     ) -> Result<Self, ConfigError> {
-        let mut by_url = HashMap::new();
-        for config in configs {
+        let configs = config::checked(configs)?;
+        let mut exact = HashMap::new();
+        for config in configs.iter().filter(|config| !config.is_meta()) {
             let url = config.issuer_url().to_owned();
-            let source = KeySource::new(config, cache, Arc::clone(fetch), Arc::clone(clock));
-            if by_url.insert(url.clone(), Arc::new(source)).is_some() {
-                return Err(ConfigError::Duplicate { issuer: url });
-            }
+            let known = old
+                .and_then(|old| old.exact.get(&url))
+                .filter(|known| known.config.keys == config.keys);
+            let issuer = match known {
+                Some(known) => Issuer {
+                    config: Arc::clone(config),
+                    keys: Arc::clone(&known.keys),
+                },
+                None => reading.issuer(Arc::clone(config))?,
+            };
+            exact.insert(url, issuer);
         }
         Ok(Self {
-            clock: Arc::clone(clock),
-            by_url,
+            reading,
+            configs,
+            exact,
+            concrete: Mutex::default(),
+            first_contacts: Semaphore::new(MAX_FIRST_CONTACTS),
         })
     }
 
-    /// Every configuration, by URL.
-    pub(crate) fn configs(&self) -> Vec<&IssuerConfig> {
-        let mut configs: Vec<_> = self.by_url.values().map(|source| source.config()).collect();
-        configs.sort_by(|one, other| one.issuer_url().cmp(other.issuer_url()));
-        configs
+    /// How keys are read.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// Every configuration, exact ones first.
+    pub(crate) fn configs(&self) -> &[Arc<IssuerConfig>] {
+        &self.configs
+    }
+
+    /// The issuer that `iss` names, and the configuration that it was found by: an exact URL before any pattern, and of the
+    /// patterns the one in which most is fixed.
+    fn find(&self, iss: &str) -> Result<Issuer, TokenError> {
+        if let Some(issuer) = self.exact.get(iss) {
+            return Ok(issuer.clone());
+        }
+        let mut matching = self.configs.iter().filter_map(|config| config.concrete(iss));
+        let Some(config) = matching.next() else {
+            return Err(TokenError::UnknownIssuer { got: quote(iss) });
+        };
+        let mut concrete = self.concrete.lock().unwrap_or_else(PoisonError::into_inner);
+        let Concrete { uses, known } = &mut *concrete;
+        *uses = uses.saturating_add(1);
+        if let Some((used, issuer)) = known.get_mut(iss) {
+            *used = *uses;
+            return Ok(issuer.clone());
+        }
+        if known.len() >= MAX_CONCRETE {
+            // Names that anybody can make up go before issuers that answered.
+            let oldest = known
+                .iter()
+                .min_by_key(|(_, (used, issuer))| (issuer.keys.has_keys(), *used));
+            let oldest = oldest.map(|(iss, _)| iss.clone());
+            oldest.and_then(|iss| known.remove(&iss));
+        }
+        let issuer = self
+            .reading
+            .issuer(Arc::new(config))
+            .map_err(|cause| unavailable(iss, &cause))?;
+        known.insert(iss.to_owned(), (*uses, issuer.clone()));
+        Ok(issuer)
     }
 
     /// Checks the claims of `token` and gets the keys it must have been signed with.
     pub(crate) async fn open(&self, token: Token) -> Result<Opened, TokenError> {
-        let issuer = token.claims.required("iss")?;
-        let source = self
-            .by_url
-            .get(issuer)
-            .ok_or_else(|| TokenError::UnknownIssuer { got: quote(issuer) })?;
-        token.claims.check_audience(&source.config().audiences)?;
-        token.claims.check_time((self.clock)())?;
-        let keys = source
-            .current()
-            .await
-            .map_err(|cause| TokenError::KeysUnavailable {
-                issuer: source.config().issuer_url().to_owned(),
-                cause: cause.to_string(),
-            })?;
+        let iss = token.claims.required("iss")?;
+        let Issuer { config, keys: source } = self.find(iss)?;
+        token.claims.check_audience(&config.audiences)?;
+        token.claims.check_time((self.reading.clock)())?;
+        let first_contact = if self.exact.contains_key(iss) || source.has_keys() {
+            None
+        } else {
+            let busy = |_| {
+                unavailable(
+                    iss,
+                    &"too many issuers are asked for the first time; retry shortly",
+                )
+            };
+            Some(self.first_contacts.try_acquire().map_err(busy)?)
+        };
+        let keys = source.current().await.map_err(|cause| unavailable(iss, &cause))?;
+        drop(first_contact);
         Ok(Opened {
             token,
-            source: Arc::clone(source),
+            config,
+            source,
             keys,
         })
+    }
+}
+
+impl Reading {
+    fn issuer(&self, config: Arc<IssuerConfig>) -> Result<Issuer, ConfigError> {
+        let clock = Arc::clone(&self.clock);
+        let keys = match config.keys.fixed(config.issuer_url())? {
+            Some(keys) => KeySource::fixed(Arc::clone(&config), keys, clock),
+            None => KeySource::new(Arc::clone(&config), self.cache, (self.fetch)(&config)?, clock),
+        };
+        Ok(Issuer {
+            config,
+            keys: Arc::new(keys),
+        })
+    }
+}
+
+fn unavailable(issuer: &str, cause: &dyn std::fmt::Display) -> TokenError {
+    TokenError::KeysUnavailable {
+        issuer: issuer.to_owned(),
+        cause: cause.to_string(),
     }
 }
 
 /// A token whose claims pass and whose signature is still to be checked.
 pub(crate) struct Opened {
     token: Token,
+    config: Arc<IssuerConfig>,
     source: Arc<KeySource>,
     keys: Arc<KeySet>,
 }
@@ -106,12 +215,12 @@ pub(crate) struct Opened {
 impl Opened {
     /// Whose token it is.
     pub(crate) fn issuer_url(&self) -> &str {
-        self.source.config().issuer_url()
+        self.config.issuer_url()
     }
 
     /// Checks the signature and makes the principal. Heavy.
     pub(crate) fn verify(&self) -> Result<Principal, TokenError> {
-        let config = self.source.config();
+        let config = &self.config;
         let Token {
             algorithm, key_id, ..
         } = &self.token;
@@ -130,9 +239,7 @@ impl Opened {
                 .verify_signature(algorithm, self.token.signed(), self.token.signature())
                 .is_ok()
             {
-                return match config.identity_type {
-                    IdentityType::Email => email::principal(config, &self.token.claims),
-                };
+                return principal::principal(config, &self.token.claims);
             }
         }
         let issuer = config.issuer_url().to_owned();

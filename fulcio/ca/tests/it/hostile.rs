@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fulcio_ca::{Fetch as _, FetchError, HttpFetcher, IdentityType, IssuerConfig, MAX_DOCUMENT};
+use fulcio_ca::{Fetch as _, FetchError, HttpFetcher, IdentityType, IssuerConfig, KeyOrigin, MAX_DOCUMENT};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -250,7 +250,7 @@ fn issuer_urls() {
         "http://localhost.evil.example",
     ] {
         assert!(
-            IssuerConfig::new(bad, "sigstore", IdentityType::Email).is_err(),
+            IssuerConfig::new(bad, "sigstore", IdentityType::email()).is_err(),
             "{bad}"
         );
     }
@@ -260,9 +260,9 @@ fn issuer_urls() {
         "http://[::1]:1",
         "http://127.9.9.9/",
     ] {
-        IssuerConfig::new(good, "sigstore", IdentityType::Email).unwrap();
+        IssuerConfig::new(good, "sigstore", IdentityType::email()).unwrap();
     }
-    assert!(IssuerConfig::new("https://issuer.example", "", IdentityType::Email).is_err());
+    assert!(IssuerConfig::new("https://issuer.example", "", IdentityType::email()).is_err());
     for bad in ["", "$", "$.", "a.b", "$.a..b", "$.a[0]", "$..a"] {
         assert!(bad.parse::<fulcio_ca::ClaimPath>().is_err(), "{bad}");
     }
@@ -320,7 +320,7 @@ async fn the_network_fetcher_keeps_its_limits() {
             .route("/endless", get(|| async { axum::body::Body::new(Endless) })),
     )
     .await;
-    let fetcher = HttpFetcher::new().unwrap();
+    let fetcher = HttpFetcher::new(&KeyOrigin::default()).unwrap();
     let get = |path: &str| {
         let (fetcher, url) = (
             fetcher.clone(),

@@ -16,6 +16,7 @@ mod authority;
 mod generated;
 mod grpc;
 mod hostile;
+mod issuers;
 mod keys;
 mod limits;
 mod requests;

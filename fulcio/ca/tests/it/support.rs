@@ -18,7 +18,8 @@ use common_pki::cert::{self, CaProfile, Certificate, Serial, distinguished_name}
 use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
 use common_pki::{oid, sct};
 use fulcio_ca::{
-    Ca, CaChain, CaConfig, CtError, CtLog, Fetch, FetchError, IdentityType, IssuerConfig, KeyCache,
+    Ca, CaChain, CaConfig, CtError, CtLog, Email, Fetch, FetchError, FetchFor, IdentityType, IssuerConfig,
+    KeyCache,
 };
 use http::{Request, StatusCode, header};
 use serde_json::{Value, json};
@@ -152,6 +153,12 @@ impl Web {
         self.documents.lock().unwrap().insert(url.to_owned(), answer);
     }
 
+    /// Every issuer is read from here.
+    pub fn fetch_for(self: &Arc<Self>) -> FetchFor {
+        let web = Arc::clone(self);
+        Arc::new(move |_| Ok(Arc::clone(&web) as Arc<dyn Fetch>))
+    }
+
     pub fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
@@ -230,16 +237,25 @@ pub struct Stack {
     pub clock: TestClock,
     pub chain: Arc<CaChain>,
     pub token_key: Arc<TokenKey>,
+    pub ca: Arc<Ca>,
 }
 
 pub fn email_issuer(url: &str) -> IssuerConfig {
-    IssuerConfig::new(url, "sigstore", IdentityType::Email).unwrap()
+    IssuerConfig::new(url, "sigstore", IdentityType::email()).unwrap()
+}
+
+/// The same behind a federating provider, whose own issuer a claim names.
+pub fn federated_issuer(url: &str) -> IssuerConfig {
+    let email = Email {
+        issuer_claim: Some("$.federated_claims.connector_id".parse().unwrap()),
+        ..Email::default()
+    };
+    IssuerConfig::new(url, "sigstore", IdentityType::Email(email)).unwrap()
 }
 
 impl Stack {
     pub fn new() -> Self {
-        let mut dex = email_issuer(&format!("{BASE}/dex"));
-        dex.issuer_claim = Some("$.federated_claims.connector_id".parse().unwrap());
+        let dex = federated_issuer(&format!("{BASE}/dex"));
         Self::with(
             vec![email_issuer(&format!("{BASE}/email")), dex],
             KeyCache::default(),
@@ -273,11 +289,12 @@ impl Stack {
             Arc::clone(&chain),
             Arc::clone(&log) as Arc<dyn CtLog>,
             issuers,
-            Arc::clone(&web) as Arc<dyn Fetch>,
+            web.fetch_for(),
             clock.as_clock(),
         );
         configure(&mut config);
-        let router = fulcio_ca::router(Arc::new(Ca::new(config).unwrap()));
+        let ca = Arc::new(Ca::new(config).unwrap());
+        let router = fulcio_ca::router(Arc::clone(&ca));
         Self {
             router,
             web,
@@ -285,6 +302,7 @@ impl Stack {
             clock,
             chain,
             token_key,
+            ca,
         }
     }
 

@@ -52,6 +52,7 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         issuer_key: crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap(),
         url: &url,
         exposure: deploy_issuer::Exposure::LoopbackOnly,
+        issuers: Vec::new(),
         limits: &LimitArgs::default(),
         storage,
         anchor: Arc::new(NoAnchor),

@@ -64,9 +64,14 @@ impl Stage {
             let base = u64::try_from(1_800_000_000 + step).unwrap();
             UNIX_EPOCH + Duration::from_secs(base) + start.elapsed()
         });
-        let config = IssuerConfig::new(ISSUER, "sigstore", IdentityType::Email).unwrap();
+        let config = IssuerConfig::new(ISSUER, "sigstore", IdentityType::email()).unwrap();
         let fetch = Arc::clone(&web) as Arc<dyn Fetch>;
-        let source = Arc::new(KeySource::new(config, KeyCache::default(), fetch, clock));
+        let source = Arc::new(KeySource::new(
+            Arc::new(config),
+            KeyCache::default(),
+            fetch,
+            clock,
+        ));
         Self { web, source, step }
     }
 

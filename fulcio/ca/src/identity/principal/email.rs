@@ -6,20 +6,20 @@ use common_pki::cert::SubjectAltName;
 
 use crate::extensions::{Extension, Extensions};
 
-use super::claims::{Claims, mismatch, missing};
-use super::config::IssuerConfig;
-use super::error::{TokenError, quote};
-use super::principal::Principal;
+use super::Principal;
+use crate::identity::claims::{Claims, mismatch, missing};
+use crate::identity::error::{TokenError, quote};
+use crate::identity::kind::Email;
 
 /// RFC 5321 §4.5.3.1.3 leaves 254 octets for an address.
 const MAX_ADDRESS: usize = 254;
 /// RFC 5321 §4.5.3.1.1.
 const MAX_LOCAL: usize = 64;
 
-/// The principal of a verified token from an issuer of type `email`.
-pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Principal, TokenError> {
+/// The principal of a verified token from the issuer `iss` of type `email`.
+pub(super) fn principal(config: &Email, iss: &str, claims: &Claims) -> Result<Principal, TokenError> {
     let email = claims.required("email")?;
-    if !config.skip_email_verification && !claims.flag("email_verified")? {
+    if !config.skip_verification && !claims.flag("email_verified")? {
         return Err(TokenError::Claim {
             claim: "email_verified".to_owned(),
             expected: "true".to_owned(),
@@ -30,7 +30,7 @@ pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Princi
         // rfc822Name is an IA5String (RFC 5280 §4.2.1.6); RFC 8398 names are not part of the profile.
         return Err(TokenError::NotIa5 { email: quote(email) });
     }
-    if !is_address(email, |c| c.is_ascii_alphanumeric()) {
+    if !is_email(email) {
         return Err(TokenError::Claim {
             claim: "email".to_owned(),
             expected: "an address such as \"name@example.com\"".to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Princi
         });
     }
     let issuer = match &config.issuer_claim {
-        None => config.issuer_url(),
+        None => iss,
         Some(path) => match claims.at(path.steps()) {
             Some(serde_json::Value::String(issuer)) if !issuer.is_empty() => issuer,
             Some(other) => return Err(mismatch(path.as_str(), "a string", other)),
@@ -53,6 +53,11 @@ pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Princi
         subject: SubjectAltName::Email(email.to_owned()),
         extensions,
     })
+}
+
+/// Whether the text is an address that a certificate may have.
+pub(super) fn is_email(text: &str) -> bool {
+    is_address(text, |c| c.is_ascii_alphanumeric())
 }
 
 /// A dot-atom, `@`, and at least two labels of which the last starts and ends with a letter: what

@@ -1,0 +1,165 @@
+//! Whose identity tokens the certificate authority takes: the issuers of a file, beside those of the composition.
+//!
+//! The file is upstream's (`fulcio_ca::Configuration`). It is read again on SIGHUP, and when it or a file that it names has
+//! changed; one that cannot be used changes nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fulcio_ca::{Ca, ConfigError, Configuration, FetchFor, HttpFetcher, IssuerConfig};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the files are looked at. A replaced file (Kubernetes swaps a link) is noticed as well as a written one.
+const LOOK: Duration = Duration::from_secs(2);
+/// Longest file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IdentitiesError {
+    /// It cannot be read.
+    #[error("{path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Its content is wrong.
+    #[error("{path}: {cause}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: ConfigError,
+    },
+}
+
+/// A file of issuers.
+#[derive(Debug, Clone)]
+pub(crate) struct IssuersFile(PathBuf);
+
+impl IssuersFile {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Reads it, and the files that it names, as seen from its folder.
+    ///
+    /// # Errors
+    /// [`IdentitiesError`].
+    pub(crate) fn read(&self) -> Result<Configuration, IdentitiesError> {
+        let text = read(&self.0).map_err(|cause| IdentitiesError::Read {
+            path: self.0.clone(),
+            cause,
+        })?;
+        Configuration::parse(&text, &|path| read(&self.beside(path))).map_err(|cause| {
+            IdentitiesError::Content {
+                path: self.0.clone(),
+                cause,
+            }
+        })
+    }
+
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.0.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// What the files hold now: a change of any of it is a reason to read them again.
+    fn state(&self, named: &[PathBuf]) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+        let named = named.iter().map(|path| self.beside(path));
+        let files = std::iter::once(self.0.clone()).chain(named);
+        files
+            .map(|path| {
+                let content = read(&path).ok();
+                (path, content)
+            })
+            .collect()
+    }
+
+    /// Has `ca` follow the file for as long as this is polled: `own` issuers first, then those of the file.
+    pub(crate) async fn follow(self, ca: Arc<Ca>, own: Vec<IssuerConfig>, mut named: Vec<PathBuf>) {
+        let mut hangups = match signal(SignalKind::hangup()) {
+            Ok(hangups) => hangups,
+            Err(cause) => {
+                tracing::error!(%cause, "SIGHUP cannot be listened to: the issuers stay as they are");
+                return;
+            }
+        };
+        let mut seen = self.state(&named);
+        loop {
+            let asked = tokio::select! {
+                _ = hangups.recv() => true,
+                () = tokio::time::sleep(LOOK) => false,
+            };
+            let (file, files) = (self.clone(), named.clone());
+            let Ok(now) = tokio::task::spawn_blocking(move || file.state(&files)).await else {
+                continue;
+            };
+            if !asked && now == seen {
+                continue;
+            }
+            seen = now;
+            let outcome = self
+                .read()
+                .map_err(|cause| cause.to_string())
+                .and_then(|configuration| {
+                    let issuers = own.iter().cloned().chain(configuration.issuers).collect();
+                    ca.reload(issuers)
+                        .map_err(|cause| format!("{}: {cause}", self.0.display()))?;
+                    Ok((configuration.files, configuration.warnings))
+                });
+            match outcome {
+                Ok((files, warnings)) => {
+                    for warning in warnings {
+                        tracing::warn!(file = %self.0.display(), "{warning}");
+                    }
+                    // Always shown: the default level is that of warnings.
+                    tracing::warn!(file = %self.0.display(), "issuers read again; they are in use from now on");
+                    metrics::counter!(RELOADS, "outcome" => "done").increment(1);
+                    named = files;
+                    seen = self.state(&named);
+                }
+                Err(cause) => {
+                    tracing::error!(%cause, "issuers cannot be read again: those in use stay as they are");
+                    metrics::counter!(RELOADS, "outcome" => "refused").increment(1);
+                }
+            }
+        }
+    }
+}
+
+const RELOADS: &str = "sigbox_issuers_reloads_total";
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut content = Vec::new();
+    std::fs::File::open(path)?
+        .take(MAX_FILE.saturating_add(1))
+        .read_to_end(&mut content)?;
+    if u64::try_from(content.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("expected at most {MAX_FILE} bytes"),
+        ));
+    }
+    Ok(content)
+}
+
+/// The documents of the issuer at `url` are read by `own`, those of others over the network.
+pub(crate) fn fetch_for(url: String, own: Arc<dyn fulcio_ca::Fetch>) -> FetchFor {
+    let others = HttpFetcher::for_each();
+    Arc::new(move |issuer| {
+        if issuer.issuer_url() == url {
+            Ok(Arc::clone(&own))
+        } else {
+            others(issuer)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

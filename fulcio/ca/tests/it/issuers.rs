@@ -1,0 +1,130 @@
+//! Several issuers, and a configuration that changes.
+
+use fulcio_ca::{IdentityType, IssuerConfig};
+use http::StatusCode;
+use serde_json::json;
+
+use crate::support::*;
+
+const TOKEN: &str = "There was an error processing the identity token";
+
+/// Issuers are exchanged while the authority works; one that is misconfigured changes nothing.
+#[tokio::test]
+async fn issuers_are_reloaded() {
+    let stack = Stack::new();
+    let other = format!("{BASE}/other");
+    stack
+        .web
+        .publish(&other, &json!([stack.token_key.jwk("k1")]), &["RS256"]);
+    let mut claims = stack.claims();
+    let first = stack.token(&claims);
+    claims["iss"] = json!(other);
+    let second = stack.token(&claims);
+    let who = "dev@example.com";
+    assert_eq!(stack.sign_in(&first, who).await.status, StatusCode::OK);
+    let reads = stack.web.reads();
+    let answer = stack.sign_in(&second, who).await;
+    assert_refused(&answer, &second, TOKEN, &["iss: expected a configured issuer"]);
+    stack
+        .ca
+        .reload(vec![email_issuer(&format!("{BASE}/email")), email_issuer(&other)])
+        .unwrap();
+    assert_eq!(stack.sign_in(&second, who).await.status, StatusCode::OK);
+    // Keys that were known stay known: only the new issuer was asked.
+    assert_eq!(stack.sign_in(&first, who).await.status, StatusCode::OK);
+    assert_eq!(stack.web.reads(), reads + 2);
+    let twice = vec![email_issuer(&other), email_issuer(&other)];
+    assert!(
+        stack
+            .ca
+            .reload(twice)
+            .unwrap_err()
+            .to_string()
+            .contains("got two")
+    );
+    assert_eq!(stack.sign_in(&first, who).await.status, StatusCode::OK);
+    stack.ca.reload(vec![email_issuer(&other)]).unwrap();
+    assert_refused(
+        &stack.sign_in(&first, who).await,
+        &first,
+        TOKEN,
+        &["iss: expected a configured issuer"],
+    );
+}
+
+/// Whoever makes up issuers that match a pattern costs a bounded number of key sets, and nobody else theirs.
+#[tokio::test]
+async fn issuers_that_match_patterns_are_bounded() {
+    let meta = IssuerConfig::meta(&format!("{BASE}/eks/*"), "sigstore", IdentityType::Kubernetes).unwrap();
+    let stack = Stack::with(vec![meta], Default::default());
+    let known = format!("{BASE}/eks/known");
+    stack
+        .web
+        .publish(&known, &json!([stack.token_key.jwk("k1")]), &["RS256"]);
+    let token = |iss: &str| {
+        let mut claims = stack.claims();
+        claims["iss"] = json!(iss);
+        claims["sub"] = json!("system:serviceaccount:a:b");
+        claims["kubernetes.io"] = json!({"namespace": "a", "serviceaccount": {"name": "b"}});
+        stack.token(&claims)
+    };
+    let good = token(&known);
+    assert_eq!(
+        stack.sign_in(&good, "system:serviceaccount:a:b").await.status,
+        StatusCode::OK
+    );
+    for number in 0..300 {
+        let made_up = token(&format!("{BASE}/eks/x{number}"));
+        assert_unavailable(
+            &stack.sign_in(&made_up, "x").await,
+            "expected status 200, got 404",
+        );
+    }
+    let reads = stack.web.reads();
+    assert_eq!(
+        stack.sign_in(&good, "system:serviceaccount:a:b").await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        stack.web.reads(),
+        reads,
+        "the known issuer's keys are still there"
+    );
+}
+
+/// A key set in the configuration: the issuer is never asked.
+#[tokio::test]
+async fn keys_from_a_file() {
+    let key = TokenKey::ec("P-256");
+    let mut issuer = email_issuer("https://unreachable.internal");
+    issuer.keys.jwks = Some(json!({"keys": [key.jwk("k")]}).to_string());
+    let stack = Stack::with(vec![issuer], Default::default());
+    let mut claims = stack.claims();
+    claims["iss"] = json!("https://unreachable.internal");
+    let sign = |key: &TokenKey| {
+        sign_token(&json!({"alg": "ES256", "kid": "k"}), &claims, |m| {
+            key.sign("ES256", m)
+        })
+    };
+    assert_eq!(
+        stack.sign_in(&sign(&key), "dev@example.com").await.status,
+        StatusCode::OK
+    );
+    let forged = sign(&TokenKey::ec("P-256"));
+    assert_refused(
+        &stack.sign_in(&forged, "dev@example.com").await,
+        &forged,
+        TOKEN,
+        &["signature: expected one by"],
+    );
+    stack.clock.advance(std::time::Duration::from_secs(86_400));
+    claims["exp"] = json!(stack.clock.seconds() + 60);
+    let later = sign_token(&json!({"alg": "ES256", "kid": "k"}), &claims, |m| {
+        key.sign("ES256", m)
+    });
+    assert_eq!(
+        stack.sign_in(&later, "dev@example.com").await.status,
+        StatusCode::OK
+    );
+    assert_eq!(stack.web.reads(), 0);
+}

@@ -1,0 +1,87 @@
+//! An OIDC issuer of a story's own: discovery and keys under any path of one origin, and tokens with any claims.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+/// The issuers of one origin, on a thread that ends with the process.
+pub struct Issuer {
+    base: String,
+    key: KeyPair,
+}
+
+impl Issuer {
+    /// On a free port of loopback.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        // RSAPublicKey of 2048 bits: 9 octets of headers and sign, the modulus, 02 03 01 00 01.
+        let modulus = URL_SAFE_NO_PAD.encode(&key.public_key().as_ref()[9..9 + 256]);
+        let keys = json!({"keys": [{"kty": "RSA", "kid": "k1", "use": "sig", "alg": "RS256", "n": modulus, "e": "AQAB"}]});
+        let origin = base.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                // A client that breaks off is no reason to stop.
+                let _ = answer(connection, &origin, &keys);
+            }
+        });
+        Self { base, key }
+    }
+
+    /// The issuer at `path`, which begins with a slash.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A token of the issuer at `path`, for five minutes; `claims` come before the usual ones.
+    pub fn token(&self, path: &str, claims: &Value) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut all = json!({"iss": self.url(path), "aud": "sigstore", "iat": now, "exp": now + 300});
+        for (name, value) in claims.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({"alg": "RS256", "kid": "k1"})), part(&all));
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key
+            .sign(
+                &RSA_PKCS1_SHA256,
+                &SystemRandom::new(),
+                signed.as_bytes(),
+                &mut signature,
+            )
+            .unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+/// One request a connection: what is under `/.well-known/openid-configuration` of a path speaks for the issuer there.
+fn answer(connection: TcpStream, base: &str, keys: &Value) -> std::io::Result<()> {
+    let mut reader = BufReader::new(&connection);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let document = match path.strip_suffix("/.well-known/openid-configuration") {
+        Some(path) => json!({"issuer": format!("{base}{path}"), "jwks_uri": format!("{base}/keys"),
+            "id_token_signing_alg_values_supported": ["RS256"]}),
+        None => keys.clone(),
+    };
+    let body = document.to_string();
+    write!(
+        &connection,
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
