@@ -7,12 +7,14 @@
 //! Left out: delegated targets, unsigned mirrors lists, and keys that not every client verifies
 //! (RSA-PSS, P-384) when writing.
 
+mod ceremony;
 mod client;
 mod metadata;
 mod role;
 mod targets;
 mod writer;
 
+pub use ceremony::{Progress, Proposal};
 pub use client::{Request, Update, VerifiedTargets, verify};
 pub use metadata::{Envelope, Key, Meta, RoleKeys, Root, Signature, TargetFile, Targets, Timestamped};
 pub use role::{RoleMetadata, verify_role};
@@ -171,6 +173,11 @@ pub enum TufError {
         /// How many of those given are the role's.
         got: usize,
     },
+    /// A holder's key that is in neither root.
+    #[error(
+        "key {0} is neither in the root in force nor in the proposed one, so its signature counts for nothing"
+    )]
+    NoRootKey(String),
     /// A kind of key that not every client verifies.
     #[error("TUF keys are ECDSA P-256 or Ed25519, got {0}")]
     KeyKind(String),

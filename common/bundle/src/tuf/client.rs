@@ -4,13 +4,12 @@
 use std::time::SystemTime;
 
 use common_tlog::sha256;
-use serde::Serialize;
 
 use super::{
     MAX_ROOT_ROTATIONS, MAX_TARGET, Role, TufError,
     metadata::{
-        Envelope, Meta, Metadata, Root, TargetFile, Targets, Timestamped, check_target_name, target_path,
-        too_large,
+        Envelope, Meta, Metadata, Root, TargetFile, Targets, Timestamped, check_target_name, in_time,
+        target_path, too_large,
     },
     writer::listed,
 };
@@ -93,7 +92,7 @@ impl Update {
         let file = match (file, &self.state) {
             (None, State::Root) => {
                 // TUF §5.3.10: only the last root has to be in time.
-                self.in_time(Role::Root, &self.root)?;
+                in_time(Role::Root, &self.root, self.now)?;
                 self.state = State::Timestamp;
                 return Ok(());
             }
@@ -160,19 +159,8 @@ impl Update {
     fn verified<M: Metadata>(&self, role: Role, file: &[u8]) -> Result<M, TufError> {
         let (envelope, metadata): (_, M) = Envelope::parse(role, file)?;
         envelope.verify(role, &self.root)?;
-        self.in_time(role, &metadata)?;
+        in_time(role, &metadata, self.now)?;
         Ok(metadata)
-    }
-
-    fn in_time<M: Metadata + Serialize>(&self, role: Role, metadata: &M) -> Result<(), TufError> {
-        let (_, _, _, expires) = metadata.head();
-        if self.now < expires.system_time() {
-            return Ok(());
-        }
-        let expired = serde_json::to_string(&expires)
-            .unwrap_or_default()
-            .replace('"', "");
-        Err(TufError::Expired { role, expired })
     }
 }
 

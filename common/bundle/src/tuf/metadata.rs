@@ -1,6 +1,7 @@
 //! The four kinds of metadata, their canonical form and their signatures.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::SystemTime;
 
 use common_pki::key::{KeyAlgorithm, PublicKey};
 use common_tlog::sha256;
@@ -155,6 +156,18 @@ macro_rules! metadata {
 }
 metadata!(Root, Targets, Timestamped);
 
+/// Whether clients still take metadata at `now`: until, not at, its end (TUF §5.4.4).
+pub(super) fn in_time<M: Metadata>(role: Role, metadata: &M, now: SystemTime) -> Result<(), TufError> {
+    let (_, _, _, expires) = metadata.head();
+    if now < expires.system_time() {
+        return Ok(());
+    }
+    Err(TufError::Expired {
+        role,
+        expired: expires.to_string(),
+    })
+}
+
 impl Envelope {
     /// Parses metadata of a role: bounded, of the role's type, with a version from 1 on.
     pub(super) fn parse<M: Metadata>(role: Role, bytes: &[u8]) -> Result<(Self, M), TufError> {
@@ -187,11 +200,27 @@ impl Envelope {
 
     /// Checks that enough of the role's keys, as `root` lists them, signed this.
     pub(super) fn verify(&self, role: Role, root: &Root) -> Result<(), TufError> {
+        let threshold = root.role(role)?.threshold;
+        let valid = self.signers(role, root)?.len();
+        if valid >= usize::try_from(threshold).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        Err(TufError::Threshold {
+            role,
+            valid,
+            threshold,
+            root: root.version,
+        })
+    }
+
+    /// Identifiers of the role's keys, as `root` lists them, that signed this. Of several identifiers of one key there is
+    /// one: keys count, not identifiers (TUF §5.3.4).
+    pub(super) fn signers(&self, role: Role, root: &Root) -> Result<BTreeSet<String>, TufError> {
         let keys = root.role(role)?;
         let message = canonical(role, &self.signed)?;
         let mut seen = HashSet::new();
-        // Two identifiers may stand for one key: count keys, not identifiers (TUF §5.3.4).
-        let mut signers = HashSet::new();
+        let mut counted = HashSet::new();
+        let mut signers = BTreeSet::new();
         for signature in &self.signatures {
             if !seen.insert(&signature.keyid) {
                 return Err(TufError::Invalid {
@@ -208,20 +237,11 @@ impl Envelope {
             let Ok(bytes) = hex::decode(&signature.sig) else {
                 continue;
             };
-            if key.verify(key.default_hash(), &message, &bytes).is_ok() {
-                signers.insert(key.fingerprint());
+            if key.verify(key.default_hash(), &message, &bytes).is_ok() && counted.insert(key.fingerprint()) {
+                signers.insert(signature.keyid.clone());
             }
         }
-        let threshold = usize::try_from(keys.threshold).unwrap_or(usize::MAX);
-        if signers.len() >= threshold {
-            return Ok(());
-        }
-        Err(TufError::Threshold {
-            role,
-            valid: signers.len(),
-            threshold: keys.threshold,
-            root: root.version,
-        })
+        Ok(signers)
     }
 }
 
@@ -299,7 +319,7 @@ impl Key {
     }
 
     /// The key, unless it is of a kind not verified here: then it just does not count.
-    fn public_key(&self) -> Option<PublicKey> {
+    pub fn public_key(&self) -> Option<PublicKey> {
         let key = match self.keytype.as_str() {
             "ed25519" => {
                 let key = hex::decode(&self.keyval.public).ok()?.try_into().ok()?;

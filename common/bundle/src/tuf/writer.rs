@@ -9,7 +9,7 @@ use common_pki::key::{PublicKey, Signer};
 use common_tlog::sha256;
 
 use super::{
-    MAX_TARGET, Role, Target, TufError,
+    MAX_TARGET, Proposal, Role, Target, TufError,
     metadata::{
         Envelope, Key, Meta, Metadata, RoleKeys, Root, SPEC_VERSION, Signature, TargetFile, Targets,
         Timestamped, canonical, check_target_name, target_path, too_large,
@@ -232,7 +232,7 @@ impl Repository {
     }
 
     /// Publishes the next root, signed by the thresholds of the old and of the new root keys (TUF
-    /// §5.3.4), and new metadata of the roles whose keys changed. With the same keys it renews the root.
+    /// §5.3.4), and new metadata of the roles whose keys changed.
     pub fn rotate_root(
         &mut self,
         keys: &RootKeys,
@@ -242,11 +242,51 @@ impl Repository {
     ) -> Result<Files, TufError> {
         let version = next_version(self.root.version)?;
         let root = new_root(keys, version, expiry(now, lifetimes.root)?)?;
-        let envelope = seal(Role::Root, &root, &[&self.root, &root], signers)?;
+        let bytes = seal(Role::Root, &root, &[&self.root, &root], signers)?;
+        self.adopt(root, &bytes, lifetimes, now, signers)
+    }
+
+    /// Publishes the next root with the keys it has now, good for another lifetime.
+    pub fn renew_root(
+        &mut self,
+        lifetimes: Lifetimes,
+        now: SystemTime,
+        signers: Signers<'_>,
+    ) -> Result<Files, TufError> {
+        let root = Root {
+            version: next_version(self.root.version)?,
+            expires: expiry(now, lifetimes.root)?,
+            ..self.root.clone()
+        };
+        let bytes = seal(Role::Root, &root, &[&self.root, &root], signers)?;
+        self.adopt(root, &bytes, lifetimes, now, signers)
+    }
+
+    /// Publishes the root that its holders have signed, and new metadata of the roles whose keys it changes, which the
+    /// signers at hand must be able to sign.
+    pub fn accept_root(
+        &mut self,
+        proposal: &Proposal,
+        lifetimes: Lifetimes,
+        now: SystemTime,
+        signers: Signers<'_>,
+    ) -> Result<Files, TufError> {
+        let (root, bytes) = proposal.accepted(&self.root, now)?;
+        self.adopt(root, &bytes, lifetimes, now, signers)
+    }
+
+    fn adopt(
+        &mut self,
+        root: Root,
+        bytes: &[u8],
+        lifetimes: Lifetimes,
+        now: SystemTime,
+        signers: Signers<'_>,
+    ) -> Result<Files, TufError> {
         let changed = [Role::Targets, Role::Snapshot, Role::Timestamp]
             .into_iter()
             .find(|role| self.root.roles.get(role.name()) != root.roles.get(role.name()));
-        let mut files = root_files(&root, &envelope);
+        let mut files = root_files(&root, bytes);
         let mut next = Self { root, ..self.clone() };
         if let Some(from) = changed {
             files.extend(next.advance(from, lifetimes, now, signers)?);
@@ -324,7 +364,7 @@ const fn meta(version: u64) -> Meta {
     }
 }
 
-fn next_version(version: u64) -> Result<u64, TufError> {
+pub(super) fn next_version(version: u64) -> Result<u64, TufError> {
     // Clients read versions into signed integers.
     version
         .checked_add(1)
@@ -332,7 +372,7 @@ fn next_version(version: u64) -> Result<u64, TufError> {
         .ok_or(TufError::Time)
 }
 
-fn expiry(now: SystemTime, lifetime: i64) -> Result<Timestamp, TufError> {
+pub(super) fn expiry(now: SystemTime, lifetime: i64) -> Result<Timestamp, TufError> {
     let now = Timestamp::from_system_time(now).ok_or(TufError::Time)?;
     now.unix()
         .checked_add(lifetime)
@@ -340,7 +380,7 @@ fn expiry(now: SystemTime, lifetime: i64) -> Result<Timestamp, TufError> {
         .ok_or(TufError::Time)
 }
 
-fn new_root(keys: &RootKeys, version: u64, expires: Timestamp) -> Result<Root, TufError> {
+pub(super) fn new_root(keys: &RootKeys, version: u64, expires: Timestamp) -> Result<Root, TufError> {
     let mut root = Root {
         kind: Role::Root.name().to_owned(),
         spec_version: SPEC_VERSION.to_owned(),
@@ -425,7 +465,7 @@ fn seal<M: Metadata>(
     encode(role, &envelope)
 }
 
-fn encode(role: Role, envelope: &Envelope) -> Result<Vec<u8>, TufError> {
+pub(super) fn encode(role: Role, envelope: &Envelope) -> Result<Vec<u8>, TufError> {
     let mut bytes = serde_json::to_vec_pretty(envelope).map_err(|cause| TufError::Json { role, cause })?;
     bytes.push(b'\n');
     if bytes.len() > role.max_bytes() {
