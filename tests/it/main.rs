@@ -29,4 +29,5 @@ mod setup;
 mod signing;
 mod syscalls;
 mod tampering;
+mod tuf;
 mod up;

@@ -13,6 +13,7 @@ use crate::fsck::FsckArgs;
 use crate::keys::command::KeysArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
+use crate::tuf::TufArgs;
 use crate::up::limits::LimitArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Shard(ShardArgs),
     /// Make, list and move the private keys of an instance: in files, on tokens, in key services.
     Keys(KeysArgs),
+    /// Keep the root key of the trust repository with several holders, offline: propose, sign and publish roots.
+    Tuf(TufArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

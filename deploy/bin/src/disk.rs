@@ -15,7 +15,7 @@ pub(crate) struct FileError {
     source: io::Error,
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| FileError {
         action,
         path: path.to_owned(),

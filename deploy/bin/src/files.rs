@@ -41,6 +41,12 @@ impl FileSet {
         *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(files);
     }
 
+    /// Publishes one file in place of the one of its path; the others stay.
+    pub(crate) fn put(&self, path: &str, file: StaticFile) {
+        let mut files = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::make_mut(&mut files).insert(path.to_owned(), file);
+    }
+
     /// A file by its path.
     pub(crate) fn get(&self, path: &str) -> Option<StaticFile> {
         let files = Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner));

@@ -37,6 +37,7 @@ mod rotate;
 mod scorecard;
 mod services;
 mod token;
+mod tuf;
 mod up;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             Command::Rotate(args) => rotate::command::run(args, console).await,
             Command::Shard(args) => rotate::command::shard(args, console).await,
             Command::Keys(args) => keys::command::run(args, console).await,
+            Command::Tuf(args) => tuf::run(args, console).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

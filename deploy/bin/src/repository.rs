@@ -5,6 +5,7 @@
 //! the timestamp that is there leads to files that are there. They are served only once all are written, so no client
 //! has seen a version that a restart would write again with other content.
 
+pub(crate) mod ceremony;
 mod due;
 mod handover;
 mod validity;
@@ -77,7 +78,8 @@ pub(crate) enum RepositoryError {
 pub(crate) struct Repository {
     layout: Layout,
     metadata: tuf::Repository,
-    root_key: Arc<dyn Signer>,
+    /// Absent where it is kept offline: then its holders sign.
+    root_key: Option<Arc<dyn Signer>>,
     online_key: Arc<dyn Signer>,
     tuf: FileSet,
     trust: FileSet,
@@ -96,7 +98,7 @@ impl Repository {
         logs_exist: bool,
         now: SystemTime,
     ) -> Result<Repository, RepositoryError> {
-        let (_, root_key) = keys.active(Role::TufRoot)?;
+        let root_key = root_key(keys)?;
         let (_, online_key) = keys.active(Role::TufOnline)?;
         let targets = published_targets(keys.registry())?;
         let folder = layout.tuf();
@@ -111,8 +113,10 @@ impl Repository {
                 folder: folder.display().to_string(),
             });
         } else {
-            let (created, files) = with_signers(&root_key, &online_key, |signers| {
-                tuf::Repository::create(&roles(&root_key, &online_key), &targets, lifetimes, now, signers)
+            let first = root_key.as_ref().ok_or(KeysError::NoKey(Role::TufRoot))?;
+            let roles = roles(first, &online_key);
+            let (created, files) = with_signers(Some(first), &online_key, |signers| {
+                tuf::Repository::create(&roles, &targets, lifetimes, now, signers)
             })?;
             store(&layout, &files)?;
             created
@@ -127,6 +131,7 @@ impl Repository {
             validity: Validity::default(),
         };
         repository.complete(now)?;
+        repository.take_up_root(now)?;
         repository.set_targets(&targets, now)?;
         repository.refresh(now)?;
         repository.export(keys.registry())?;
@@ -164,7 +169,10 @@ impl Repository {
         // Signing and flushing files take their time.
         let worked = tokio::task::spawn_blocking(move || {
             // Published even if nothing was due: the round before may have failed between the two.
-            let outcome = repository.refresh(clock()).and_then(|_| repository.publish());
+            let outcome = repository
+                .take_up_root(clock())
+                .and_then(|()| repository.refresh(clock()))
+                .and_then(|_| repository.publish());
             (repository, outcome)
         });
         match worked.await {
@@ -190,9 +198,57 @@ impl Repository {
         self
     }
 
+    /// Publishes the root that holders have signed and somebody handed in, if there is one. One that clients would not
+    /// take is put aside, with the reason: the repository goes on as it is.
+    fn take_up_root(&mut self, now: SystemTime) -> Result<(), RepositoryError> {
+        let Some(proposal) = ceremony::handed_in(&self.layout)? else {
+            return Ok(());
+        };
+        let mut next = self.metadata.clone();
+        let accepted = proposal.and_then(|proposal| {
+            if proposal.root() == next.root() {
+                // A power cut came between publishing and clearing away.
+                return Ok(Files::new());
+            }
+            with_signers(self.root_key.as_ref(), &self.online_key, |signers| {
+                next.accept_root(&proposal, Lifetimes::default(), now, signers)
+            })
+        });
+        match accepted {
+            Ok(files) => {
+                store(&self.layout, &files)?;
+                self.metadata = next;
+                let root = self.stored_root()?;
+                disk::create_folder(&self.layout.trust())?;
+                disk::write_if_changed(&self.layout.trust().join("root.json"), &root)?;
+                self.trust.put("root.json", exported(root));
+                Ok(ceremony::done(&self.layout)?)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the root that was handed in is not published");
+                Ok(ceremony::refuse(&self.layout, &error)?)
+            }
+        }
+    }
+
+    /// Whether the server can sign a root by itself: not once its key is in other hands.
+    pub(crate) fn signs_roots(&self) -> bool {
+        let root = self.metadata.root();
+        let alone = root
+            .roles
+            .get(tuf::Role::Root.name())
+            .is_some_and(|keys| keys.threshold == 1);
+        let key = self.root_key.as_ref();
+        alone && key.is_some_and(|key| root.lists(tuf::Role::Root, key.public_key()))
+    }
+
+    fn stored_root(&self) -> Result<Vec<u8>, FileError> {
+        Ok(disk::read(&self.layout.tuf().join("root.json"))?.unwrap_or_default())
+    }
+
     fn set_targets(&mut self, targets: &[Target], now: SystemTime) -> Result<(), RepositoryError> {
         let metadata = &mut self.metadata;
-        let files = with_signers(&self.root_key, &self.online_key, |signers| {
+        let files = with_signers(self.root_key.as_ref(), &self.online_key, |signers| {
             metadata.set_targets(targets, Lifetimes::default(), now, signers)
         })?;
         Ok(store(&self.layout, &files)?)
@@ -206,16 +262,23 @@ impl Repository {
             let left = expires.system_time().duration_since(now).unwrap_or_default();
             metrics::gauge!("sigbox_tuf_expires_in_seconds", "role" => role.name()).set(left.as_secs_f64());
         }
-        let (root_key, online_key) = (&self.root_key, &self.online_key);
+        let (root_key, online_key) = (self.root_key.as_ref(), &self.online_key);
         // On a copy: metadata in memory must never be ahead of what was written, or a version would be skipped over a
         // file that does not exist.
         let mut next = self.metadata.clone();
         let mut files = Files::new();
         if due.root() {
-            let keys = roles(root_key, online_key);
-            files.extend(with_signers(root_key, online_key, |signers| {
-                next.rotate_root(&keys, lifetimes, now, signers)
-            })?);
+            match with_signers(root_key, online_key, |signers| {
+                next.renew_root(lifetimes, now, signers)
+            }) {
+                Ok(renewed) => files.extend(renewed),
+                Err(TufError::TooFewSigners { threshold, .. }) => tracing::warn!(
+                    expires = %next.root().expires,
+                    threshold,
+                    "the TUF root expires and its holders must sign the next one: sigbox tuf propose"
+                ),
+                Err(error) => return Err(error.into()),
+            }
         }
         if due.online() {
             files.extend(with_signers(root_key, online_key, |signers| {
@@ -229,9 +292,8 @@ impl Repository {
 
     /// Writes what people and tools take from the `trust` folder, and serves the same.
     fn export(&self, registry: &Registry) -> Result<(), RepositoryError> {
-        let root = disk::read(&self.layout.tuf().join("root.json"))?.unwrap_or_default();
-        let exported = [
-            ("root.json", root),
+        let all = [
+            ("root.json", self.stored_root()?),
             (
                 "trusted_root.json",
                 registry.trusted_root()?.to_json()?.into_bytes(),
@@ -257,13 +319,9 @@ impl Repository {
         ];
         disk::create_folder(&self.layout.trust())?;
         let mut files = BTreeMap::new();
-        for (name, content) in exported {
+        for (name, content) in all {
             disk::write_if_changed(&self.layout.trust().join(name), &content)?;
-            let file = StaticFile {
-                content: content.into(),
-                freshness: Freshness::Revalidate,
-            };
-            files.insert(name.to_owned(), file);
+            files.insert(name.to_owned(), exported(content));
         }
         self.trust.replace(files);
         Ok(())
@@ -310,12 +368,12 @@ pub(crate) fn skip_versions(
     count: u64,
     now: SystemTime,
 ) -> Result<(), RepositoryError> {
-    let (_, root_key) = keys.active(Role::TufRoot)?;
+    let root_key = root_key(keys)?;
     let (_, online_key) = keys.active(Role::TufOnline)?;
     let mut metadata = load(layout)?;
     let mut newest = BTreeMap::new();
     for _ in 0..count {
-        let files = with_signers(&root_key, &online_key, |signers| {
+        let files = with_signers(root_key.as_ref(), &online_key, |signers| {
             metadata.refresh(Lifetimes::default(), now, signers)
         })?;
         newest.extend(files);
@@ -335,6 +393,15 @@ fn load(layout: &Layout) -> Result<tuf::Repository, RepositoryError> {
     })
 }
 
+/// The root key, unless it is kept elsewhere.
+fn root_key(keys: &Keys) -> Result<Option<Arc<dyn Signer>>, KeysError> {
+    match keys.active(Role::TufRoot) {
+        Ok((_, signer)) => Ok(Some(signer)),
+        Err(KeysError::NoKey(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Root keys apart from the key that the server signs with by itself.
 fn roles(root: &Arc<dyn Signer>, online: &Arc<dyn Signer>) -> RootKeys {
     let online = KeySet::single(online.public_key());
@@ -347,11 +414,12 @@ fn roles(root: &Arc<dyn Signer>, online: &Arc<dyn Signer>) -> RootKeys {
 }
 
 fn with_signers<T>(
-    root: &Arc<dyn Signer>,
+    root: Option<&Arc<dyn Signer>>,
     online: &Arc<dyn Signer>,
     work: impl FnOnce(Signers<'_>) -> T,
 ) -> T {
-    let (root, online): ([&dyn Signer; 1], [&dyn Signer; 1]) = ([&**root], [&**online]);
+    let root: Vec<&dyn Signer> = root.into_iter().map(|signer| &**signer).collect();
+    let online: [&dyn Signer; 1] = [&**online];
     work(Signers {
         root: &root,
         targets: &online,
@@ -365,6 +433,13 @@ fn store(layout: &Layout, files: &Files) -> Result<(), FileError> {
         disk::write_if_changed(&layout.tuf().join(path), content)?;
     }
     Ok(())
+}
+
+fn exported(content: Vec<u8>) -> StaticFile {
+    StaticFile {
+        content: content.into(),
+        freshness: Freshness::Revalidate,
+    }
 }
 
 /// A name that begins with a version or a digest never gets other content (TUF §6.2).

@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::keys::{Keys, KeysError};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{Repository, RepositoryError, ceremony};
 use crate::services::ServicesError;
 use crate::services::handover::Running;
 
@@ -63,6 +63,12 @@ pub(crate) enum RotateError {
     /// Too late.
     #[error("{0} has begun to take over: it is in use, and the way back is to rotate once more")]
     TooLate(String),
+    /// The root is in the hands of others.
+    #[error(
+        "the TUF root is signed by its holders, not by this server: change its keys with `sigbox tuf propose`, which takes \
+         `--holder` for the root's own and `--online-key` for the server's"
+    )]
+    Holders,
     /// The clock.
     #[error("the clock is before 1970")]
     Clock,
@@ -172,13 +178,16 @@ impl Keeper {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
-                _ = fresh.tick() => {
-                    let mut state = self.state.lock().await;
-                    let repository = state.repository.clone();
-                    state.repository = repository.round(&self.clock).await;
-                }
+                () = ceremony::proposed(&self.layout) => self.freshen().await,
+                _ = fresh.tick() => self.freshen().await,
             }
         }
+    }
+
+    async fn freshen(&self) {
+        let mut state = self.state.lock().await;
+        let repository = state.repository.clone();
+        state.repository = repository.round(&self.clock).await;
     }
 
     /// Makes a successor and publishes it; it takes over by itself. Its id, and when.
@@ -209,6 +218,9 @@ impl Keeper {
                 id: under_way.id,
                 when,
             });
+        }
+        if matches!(role, Role::TufRoot | Role::TufOnline) && !state.repository.signs_roots() {
+            return Err(RotateError::Holders);
         }
         let (keys, layout, url, now) = (
             state.keys.clone(),

@@ -6,10 +6,10 @@ use common_bundle::trust::{KeyRecord, Role};
 use common_bundle::tuf::{self, Lifetimes, Root, Signers, published_targets, verify_role};
 use common_pki::key::Signer;
 
-use super::{Repository, RepositoryError, load, roles, store, with_signers};
+use super::{Repository, RepositoryError, load, roles, root_key, store, with_signers};
 use crate::clock::Clock;
 use crate::disk;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysError};
 use crate::layout::Layout;
 
 impl Repository {
@@ -33,7 +33,7 @@ impl Repository {
     }
 
     fn try_follow(&mut self, keys: &Keys, now: SystemTime) -> Result<(), RepositoryError> {
-        (_, self.root_key) = keys.active(Role::TufRoot)?;
+        self.root_key = root_key(keys)?;
         (_, self.online_key) = keys.active(Role::TufOnline)?;
         self.set_targets(&published_targets(keys.registry())?, now)?;
         self.refresh(now)?;
@@ -67,13 +67,14 @@ impl Repository {
             return Ok(());
         };
         let signer = keys.signer(successor)?;
-        let old_root = std::sync::Arc::clone(&self.root_key);
+        let old_root = self.root_key.clone();
         match role {
-            Role::TufRoot => self.root_key = signer,
+            Role::TufRoot => self.root_key = Some(signer),
             _ => self.online_key = signer,
         }
         if !is_listed(self.metadata.root(), role, successor) {
-            let roots: [&dyn Signer; 2] = [&*old_root, &*self.root_key];
+            let new_root = self.root_key.as_ref().ok_or(KeysError::NoKey(Role::TufRoot))?;
+            let roots: Vec<&dyn Signer> = old_root.iter().chain([new_root]).map(|key| &**key).collect();
             let online: [&dyn Signer; 1] = [&*self.online_key];
             let signers = Signers {
                 root: &roots,
@@ -81,7 +82,7 @@ impl Repository {
                 snapshot: &online,
                 timestamp: &online,
             };
-            let keys = roles(&self.root_key, &self.online_key);
+            let keys = roles(new_root, &self.online_key);
             let mut next = self.metadata.clone();
             let files = next.rotate_root(&keys, Lifetimes::default(), now, signers)?;
             store(&self.layout, &files)?;
@@ -101,7 +102,7 @@ impl Repository {
         for name in below {
             if verify_role(&root, &read(name)?).is_err() {
                 let metadata = &mut self.metadata;
-                let files = with_signers(&self.root_key, &self.online_key, |signers| {
+                let files = with_signers(self.root_key.as_ref(), &self.online_key, |signers| {
                     metadata.sign_again(Lifetimes::default(), now, signers)
                 })?;
                 store(&self.layout, &files)?;

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use common_bundle::tuf::verify;
+use common_bundle::tuf::{Proposal, verify};
+use common_pki::key::{KeyAlgorithm, LocalSigner};
 
 use super::*;
 use crate::keys::Places;
@@ -130,7 +131,7 @@ fn a_cut_between_any_two_files_is_recovered() {
     let targets = published_targets(keys.registry()).unwrap();
     let files = {
         let mut next = first.metadata.clone();
-        with_signers(&first.root_key, &first.online_key, |signers| {
+        with_signers(first.root_key.as_ref(), &first.online_key, |signers| {
             next.set_targets(&targets, Lifetimes::default(), start(), signers)
                 .unwrap()
         })
@@ -205,4 +206,68 @@ async fn a_panic_does_not_end_the_rounds() {
         repository.tuf().get("timestamp.json").unwrap(),
         "the routes serve what the round published"
     );
+}
+
+/// Three holders of whom two must sign, and none of them is the server.
+fn propose(repository: &Repository, holders: &[LocalSigner], by: usize) -> Proposal {
+    let online = KeySet::single(repository.online_key.public_key());
+    let keys = RootKeys {
+        root: KeySet {
+            keys: holders.iter().map(|holder| holder.public_key().clone()).collect(),
+            threshold: 2,
+        },
+        targets: online.clone(),
+        snapshot: online.clone(),
+        timestamp: online,
+    };
+    let current = repository.metadata.root();
+    let mut proposal = Proposal::new(current, &keys, 365 * 24 * 3600, start()).unwrap();
+    let before = repository.root_key.iter().map(|signer| &**signer);
+    for signer in before.chain(holders[..by].iter().map(|holder| holder as &dyn Signer)) {
+        let _ = proposal.sign(signer, Some(current));
+    }
+    proposal
+}
+
+fn hand_in(layout: &Layout, proposal: &Proposal) {
+    disk::write(&ceremony::inbox(layout), &proposal.to_json().unwrap()).unwrap();
+}
+
+#[test]
+fn a_root_that_its_holders_signed_is_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let first = open(&folder, "http://localhost:3000", start()).unwrap();
+    let trusted = first.root();
+    let holders: Vec<LocalSigner> = (0..3)
+        .map(|_| LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap().0)
+        .collect();
+
+    // Too few: refused with the reason, and everything goes on.
+    hand_in(&layout, &propose(&first, &holders, 1));
+    let second = open(&folder, "http://localhost:3000", start()).unwrap();
+    assert_eq!(version(&second, tuf::Role::Root), 1);
+    let why = std::fs::read_to_string(ceremony::refusal(&layout)).unwrap();
+    assert!(why.contains("1 valid signatures of the 2"), "{why}");
+    assert!(!ceremony::inbox(&layout).exists());
+
+    let complete = propose(&second, &holders, 2);
+    hand_in(&layout, &complete);
+    let third = open(&folder, "http://localhost:3000", start()).unwrap();
+    assert_eq!(version(&third, tuf::Role::Root), 2);
+    assert_eq!(third.trust().get("root.json").unwrap().content, third.root());
+    client_accepts(&third, &trusted, start());
+
+    // Handed in again, as after a power cut before it was cleared away: nothing to do and nothing to refuse.
+    std::fs::remove_file(ceremony::refusal(&layout)).unwrap();
+    hand_in(&layout, &complete);
+    open(&folder, "http://localhost:3000", start()).unwrap();
+    assert!(!ceremony::refusal(&layout).exists() && !ceremony::inbox(&layout).exists());
+
+    // The root key is theirs now: the server starts without one, and cannot renew the root by itself.
+    std::fs::remove_file(layout.keys().join("tuf-root-1.pem")).unwrap();
+    let late = start() + DAY * 300;
+    let fourth = open(&folder, "http://localhost:3000", late).unwrap();
+    assert_eq!(version(&fourth, tuf::Role::Root), 2);
+    client_accepts(&fourth, &trusted, late);
 }

@@ -1,0 +1,245 @@
+//! `sigbox tuf`: the root of the trust repository in the hands of several people.
+//!
+//! Nothing here uses the network. What passes from one holder to the next is a file, the next root with the signatures it has so
+//! far; complete, it is handed to the server through its data folder ([`crate::repository::ceremony`]).
+
+mod holder;
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand};
+use common_bundle::tuf::{KeySet, Proposal, Role, Root, RootKeys, TufError};
+use common_pki::key::PublicKey;
+
+use crate::clock;
+use crate::console::{self, Console};
+use crate::disk;
+use crate::exit::Failure;
+use crate::layout::Layout;
+use crate::repository::ceremony;
+
+/// A server looks once a second; signing and flushing take their time.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const DAY: i64 = 24 * 3600;
+
+/// `sigbox tuf`.
+#[derive(Debug, Args)]
+pub(crate) struct TufArgs {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Debug, Subcommand)]
+enum Step {
+    /// Show versions, expiry, keys and thresholds of a repository or a proposal.
+    Show {
+        /// A root, published or proposed.
+        #[arg(value_name = "ROOT", default_value = "sigbox-data/tuf/root.json")]
+        root: PathBuf,
+    },
+    /// Make a holder's key pair: FILE for the holder alone, FILE.pub for whoever proposes the root.
+    Keygen {
+        /// Where the private key goes; it must not exist.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Write the next root, to be signed by the holders.
+    Propose(ProposeArgs),
+    /// Add a holder's signature to a proposal.
+    Sign {
+        /// The proposal; it is replaced by the signed one.
+        #[arg(value_name = "PROPOSAL")]
+        proposal: PathBuf,
+        /// The holder's private key: a file, or a signer URI such as `pkcs11:…`.
+        #[arg(long, value_name = "KEY")]
+        key: String,
+        /// The root in force, for a holder of one of its keys alone.
+        #[arg(long, value_name = "FILE")]
+        root: Option<PathBuf>,
+    },
+    /// Hand a complete proposal to the server of a data folder, which publishes it.
+    Publish {
+        /// The proposal.
+        #[arg(value_name = "PROPOSAL")]
+        proposal: PathBuf,
+        /// The server's data folder.
+        #[arg(long, value_name = "DIR", default_value = "sigbox-data")]
+        data: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ProposeArgs {
+    /// The root in force.
+    #[arg(long, value_name = "FILE", default_value = "sigbox-data/tuf/root.json")]
+    root: PathBuf,
+    /// Public key of a holder, PEM; repeat it for each [default: the keys in force].
+    #[arg(long = "holder", value_name = "FILE")]
+    holders: Vec<PathBuf>,
+    /// How many holders must sign [default: the threshold in force, or all of new holders but one].
+    #[arg(long, value_name = "N")]
+    threshold: Option<u32>,
+    /// Public key with which the server signs everything but the root [default: the one in force].
+    #[arg(long, value_name = "FILE")]
+    online_key: Option<PathBuf>,
+    /// How long it is good for.
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: u16,
+    /// Where it goes; it must not exist.
+    #[arg(long, value_name = "FILE", default_value = "next-root.json")]
+    out: PathBuf,
+}
+
+/// Runs the step.
+///
+/// # Errors
+/// [`Failure`] with what was expected, what came and what to do.
+pub(crate) async fn run(args: TufArgs, console: Console) -> Result<(), Failure> {
+    let now = clock::system()();
+    match args.step {
+        Step::Show { root } => show::root(read(&root)?.root(), now).and_then(|text| print(&text)),
+        Step::Keygen { file } => holder::generate(&file, console),
+        Step::Propose(args) => propose(&args, now, console),
+        Step::Sign { proposal, key, root } => sign(&proposal, &key, root.as_deref(), now, console),
+        Step::Publish { proposal, data } => publish(&proposal, data, console).await,
+    }
+}
+
+fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), Failure> {
+    let current = read(&args.root)?.root().clone();
+    let root = if args.holders.is_empty() {
+        let mut keys = held(&current, Role::Root)?;
+        keys.threshold = args.threshold.unwrap_or(keys.threshold);
+        keys
+    } else {
+        let keys = args
+            .holders
+            .iter()
+            .map(|file| holder::public(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let most = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        let threshold = args.threshold.unwrap_or(most.saturating_sub(1).max(1));
+        KeySet { keys, threshold }
+    };
+    let online = args.online_key.as_deref().map(holder::public).transpose()?;
+    let role = |role| match &online {
+        Some(key) => Ok(KeySet::single(key)),
+        None => held(&current, role),
+    };
+    let keys = RootKeys {
+        root,
+        targets: role(Role::Targets)?,
+        snapshot: role(Role::Snapshot)?,
+        timestamp: role(Role::Timestamp)?,
+    };
+    let lifetime = i64::from(args.days).saturating_mul(DAY);
+    let proposal = Proposal::new(&current, &keys, lifetime, now).map_err(Failure::failed)?;
+    holder::write_new(&args.out, &proposal.to_json().map_err(Failure::failed)?)?;
+    console.line(&show::root(proposal.root(), now)?);
+    console.line(&show::progress(&proposal, Some(&current))?);
+    console.remark(&format!(
+        "wrote {0}: every holder signs it in turn with `sigbox tuf sign --key KEY {0}`, after comparing the keys above with the others",
+        args.out.display()
+    ));
+    Ok(())
+}
+
+fn sign(
+    path: &Path,
+    key: &str,
+    root: Option<&Path>,
+    now: SystemTime,
+    console: Console,
+) -> Result<(), Failure> {
+    let mut proposal = read(path)?;
+    let current = root.map(read).transpose()?;
+    let current = current.as_ref().map(Proposal::root);
+    console.line(&show::root(proposal.root(), now)?);
+    let signer = holder::private(key)?;
+    let id = proposal
+        .sign(signer.as_ref(), current)
+        .map_err(|error| match error {
+            TufError::NoRootKey(_) if current.is_none() => Failure::failed(format!(
+                "{error}; a holder of a key of the root in force alone also gives that root: --root root.json"
+            )),
+            error => Failure::failed(error),
+        })?;
+    disk::write(path, &proposal.to_json().map_err(Failure::failed)?).map_err(Failure::failed)?;
+    console.good("signed", &format!("by key {id}"));
+    console.line(&show::progress(&proposal, current)?);
+    Ok(())
+}
+
+async fn publish(path: &Path, data: PathBuf, console: Console) -> Result<(), Failure> {
+    let layout = Layout::new(data);
+    let proposal = read(path)?;
+    let in_force = layout.tuf().join("root.json");
+    let current = read(&in_force)?;
+    for root in [current.root(), proposal.root()] {
+        let progress = proposal.progress(root).map_err(Failure::failed)?;
+        if !progress.is_complete() {
+            let said = show::progress(&proposal, Some(current.root()))?;
+            return Err(Failure::failed(format!("signatures are missing\n{said}")));
+        }
+    }
+    ceremony::remove(ceremony::refusal(&layout)).map_err(Failure::failed)?;
+    let json = proposal.to_json().map_err(Failure::failed)?;
+    disk::write(&ceremony::inbox(&layout), &json).map_err(Failure::failed)?;
+
+    let version = proposal.root().version;
+    let mut waited = Duration::ZERO;
+    while waited < PUBLISHED_WITHIN {
+        if let Some(why) = disk::read(&ceremony::refusal(&layout)).map_err(Failure::failed)? {
+            let why = String::from_utf8_lossy(&why);
+            return Err(Failure::failed(format!(
+                "the server does not publish it: {}",
+                why.trim_end()
+            )));
+        }
+        if read(&in_force)?.root().version == version {
+            console.good(
+                "published",
+                &format!("root version {version}; clients follow at their next update"),
+            );
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        waited = waited.saturating_add(LOOK_EVERY);
+    }
+    Err(Failure::failed(format!(
+        "root version {version} is handed in and no server has taken it up: start `sigbox up --data {}`, which publishes it",
+        layout.root().display()
+    )))
+}
+
+/// The keys of a role as they are in force.
+fn held(root: &Root, role: Role) -> Result<KeySet, Failure> {
+    let keys = root.roles.get(role.name());
+    let keys = keys.ok_or_else(|| Failure::failed(format!("the root in force has no role {role}")))?;
+    let key = |id: &String| -> Result<PublicKey, Failure> {
+        let known = root.keys.get(id).and_then(common_bundle::tuf::Key::public_key);
+        known.ok_or_else(|| {
+            Failure::failed(format!(
+                "key {id} of role {role} is of a kind that is not known here"
+            ))
+        })
+    };
+    Ok(KeySet {
+        keys: keys.keyids.iter().map(key).collect::<Result<_, _>>()?,
+        threshold: keys.threshold,
+    })
+}
+
+/// A root, published or proposed: a proposal is a root that lacks signatures.
+fn read(path: &Path) -> Result<Proposal, Failure> {
+    let json = disk::read(path).map_err(Failure::failed)?;
+    let json = json.ok_or_else(|| Failure::failed(format!("{}: there is no such file", path.display())))?;
+    Proposal::parse(&json).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    console::result(text).map_err(Failure::failed)
+}

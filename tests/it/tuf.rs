@@ -1,0 +1,159 @@
+//! The root of the trust repository passes from the server's key to three holders of whom two must sign, while the server runs,
+//! and every client that trusted the first root follows: cosign (go-tuf), sigstore-python (python-tuf) and tough.
+
+use std::path::Path;
+use std::process::Command;
+
+use tests::clients::{Cosign, Python, Rekor};
+use tests::stack::Stack;
+use tests::{ok, refused, sigbox, tool};
+use url::Url;
+
+const WHO: &str = "dev@example.com";
+
+fn tuf(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(sigbox());
+    command.current_dir(folder).arg("tuf").args(args);
+    command
+}
+
+/// What tough sees of the served files with `root` as its first trust.
+async fn tough_reads(stack: &Stack, root: &Path) -> Vec<String> {
+    let folder = |name: &str| Url::from_directory_path(Path::new(&stack.ready.data_dir).join(name)).unwrap();
+    let repository = tough::RepositoryLoader::new(
+        &std::fs::read(root).unwrap(),
+        folder("tuf"),
+        folder("tuf/targets"),
+    )
+    .load()
+    .await
+    .unwrap();
+    repository
+        .targets()
+        .signed
+        .targets
+        .keys()
+        .map(|name| name.raw().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_in_several_hands_is_followed_by_every_client() {
+    let stack = Stack::ephemeral();
+    let (cosign, python) = (Cosign::initialize(&stack), Python::trust_instance(&stack));
+    let artifact = stack.file("artifact", "signed before");
+    let bundle = cosign.sign_blob(Rekor::V1, WHO, &artifact);
+
+    let folder = stack.work.path();
+    let data = Path::new(&stack.ready.data_dir);
+    let first = stack.path("first-root.json");
+    std::fs::copy(data.join("tuf/1.root.json"), &first).unwrap();
+    let root = data.join("tuf/root.json");
+    let root = root.to_str().unwrap();
+    for holder in ["ann", "ben", "cho"] {
+        ok(&mut tuf(folder, &["keygen", holder]));
+    }
+    // A key is never made over another.
+    refused(&mut tuf(folder, &["keygen", "ann"]));
+    let propose = [
+        "propose",
+        "--root",
+        root,
+        "--holder",
+        "ann.pub",
+        "--holder",
+        "ben.pub",
+        "--holder",
+        "cho.pub",
+        "--threshold",
+        "2",
+        "--out",
+        "next.json",
+    ];
+    ok(&mut tuf(folder, &propose));
+    let own = data.join("keys/tuf-root-1.pem");
+    let publish = ["publish", "next.json", "--data", data.to_str().unwrap()];
+    ok(&mut tuf(folder, &["sign", "next.json", "--key", "ann"]));
+    let said = refused(&mut tuf(folder, &publish)).text();
+    assert!(
+        said.contains("signatures are missing") && said.contains("1 of 2"),
+        "{said}"
+    );
+    ok(&mut tuf(folder, &["sign", "next.json", "--key", "cho"]));
+    // The root in force has to agree, too; a stranger's key signs for nothing.
+    ok(&mut tuf(
+        folder,
+        &[
+            "sign",
+            "next.json",
+            "--root",
+            root,
+            "--key",
+            own.to_str().unwrap(),
+        ],
+    ));
+    ok(&mut tuf(folder, &["keygen", "eve"]));
+    let said = refused(&mut tuf(
+        folder,
+        &["sign", "next.json", "--root", root, "--key", "eve"],
+    ))
+    .text();
+    assert!(
+        said.contains("neither in the root in force nor in the proposed one"),
+        "{said}"
+    );
+    ok(&mut tuf(folder, &publish));
+    assert!(data.join("tuf/2.root.json").exists());
+
+    // Who trusted version 1 follows to version 2, and what was signed before still verifies.
+    ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
+    ok(&mut python.verify(&bundle, WHO, &artifact));
+    let fresh = Cosign::initialize(&stack);
+    let after = stack.file("after", "signed after");
+    ok(&mut python.verify(&fresh.sign_blob(Rekor::V2, WHO, &after), WHO, &after));
+    // sigstore-python is built on it, so it is there.
+    let python_tuf = std::fs::canonicalize(tool("sigstore"))
+        .unwrap()
+        .with_file_name("python3");
+    ok(Command::new(python_tuf)
+        .arg("tests/clients/tuf_client.py")
+        .args([&stack.ready.tuf_url, first.to_str().unwrap()])
+        .arg(stack.path("python-tuf"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
+    let names = tough_reads(&stack, &first).await;
+    for name in [
+        "trusted_root.json",
+        "signing_config.v0.2.json",
+        "rekor.pub",
+        "ctfe.pub",
+        "fulcio_v1.crt.pem",
+    ] {
+        assert!(names.iter().any(|target| target == name), "{name} in {names:?}");
+    }
+
+    // From now on the holders alone sign: the next root, with another threshold.
+    let propose = [
+        "propose",
+        "--root",
+        root,
+        "--threshold",
+        "3",
+        "--out",
+        "third.json",
+    ];
+    ok(&mut tuf(folder, &propose));
+    for holder in ["ann", "ben", "cho"] {
+        ok(&mut tuf(folder, &["sign", "third.json", "--key", holder]));
+    }
+    ok(&mut tuf(
+        folder,
+        &["publish", "third.json", "--data", data.to_str().unwrap()],
+    ));
+    ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
+    assert_eq!(tough_reads(&stack, &first).await.len(), names.len());
+    let shown = ok(&mut tuf(folder, &["show", root])).text();
+    assert!(
+        shown.contains("root version 3") && shown.contains("3 of 3 must sign"),
+        "{shown}"
+    );
+}
