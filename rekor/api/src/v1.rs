@@ -4,6 +4,7 @@ mod capped;
 mod create;
 mod entry_id;
 mod error;
+pub mod events;
 mod log;
 mod negotiate;
 mod read;
@@ -34,7 +35,8 @@ use self::shards::Shards;
 pub use self::create::engine_entry;
 pub use self::entry_id::TreeId;
 pub use self::shards::{Shard, ShardsError};
-pub use rekor_entry::v1::Policy;
+pub use rekor_entry::AlgorithmPolicy;
+pub use rekor_entry::v1::{Kind, Policy, UnknownKind};
 
 /// Where entries are created, and the first part of every `Location`.
 const ENTRIES: &str = "/api/v1/log/entries";
@@ -81,6 +83,7 @@ pub struct Service {
     writes: Gate,
     reads: Gate,
     expensive_reads: Gate,
+    events: Option<events::Events>,
 }
 
 impl Service {
@@ -105,7 +108,15 @@ impl Service {
             writes: Gate::new("rekor_v1_write", limits.writes),
             reads: Gate::new("rekor_v1_read", limits.reads),
             expensive_reads: Gate::new("rekor_v1_search", limits.expensive_reads),
+            events: None,
         })
+    }
+
+    /// Announces new entries.
+    #[must_use]
+    pub fn announcing(mut self, events: events::Events) -> Self {
+        self.events = Some(events);
+        self
     }
 
     /// Waits until no entry is on its way to the active shard, and holds up those that come: none is refused while a

@@ -118,6 +118,14 @@ impl IndexKeys {
     fn digests(&mut self, digested: &[Digested]) {
         for (algorithm, value) in digested.iter().flat_map(|digested| &digested.digest) {
             self.digest(algorithm, value);
+            // in-toto names a commit by the version control that made it, a search by the hash it is.
+            if algorithm.eq_ignore_ascii_case("gitCommit") {
+                match value.len() {
+                    40 => self.digest("sha1", value),
+                    64 => self.digest("sha256", value),
+                    _ => {}
+                }
+            }
         }
     }
 
@@ -166,6 +174,15 @@ mod tests {
                 "predicate":{"materials":[{"uri":"x","digest":{"sha1":"cc"}}]}}"#,
         );
         assert_eq!(found, ["gitcommit:bb", "sha256:aa", "sha1:cc"]);
+    }
+
+    #[test]
+    fn commits_are_found_by_their_hash_too() {
+        let commit = "c".repeat(40);
+        let found = terms(&format!(
+            r#"{{"subject":[],"predicate":{{"materials":[{{"digest":{{"gitCommit":"{commit}"}}}}]}}}}"#
+        ));
+        assert_eq!(found, [format!("gitcommit:{commit}"), format!("sha1:{commit}")]);
     }
 
     #[test]

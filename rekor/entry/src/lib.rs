@@ -43,8 +43,29 @@ pub struct Canonical {
     pub body: Vec<u8>,
     /// Lower-case terms the entry is found by, each once.
     pub index_keys: Vec<String>,
-    /// Key and content of an attestation to keep beside the log.
-    pub attachment: Option<(String, Vec<u8>)>,
+    /// What becomes of what it attests to.
+    pub attestation: Attestation,
+}
+
+/// A statement, or the message with one, of which the leaf has the digest alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attestation {
+    /// The kind has none, or the server keeps none of its.
+    None,
+    /// To be kept beside the log.
+    Keep {
+        /// `sha256:` and the digest of the content.
+        name: String,
+        /// The content.
+        data: Vec<u8>,
+    },
+    /// Not to be kept; the entry is logged all the same.
+    TooLarge {
+        /// Octets of the content.
+        size: usize,
+        /// Octets that are kept at most.
+        limit: usize,
+    },
 }
 
 #[cfg(test)]

@@ -9,11 +9,10 @@ use bytes::Bytes;
 use common_engine::{Attachment, Entry, Outcome, Receipt};
 use common_server::cpu;
 use common_tlog::leaf_hash;
-use http::header::{ETAG, LOCATION};
+use http::header::{ETAG, HeaderName, LOCATION};
 use http::{HeaderValue, StatusCode, Uri};
-use rekor_entry::Canonical;
-use rekor_entry::committed;
 use rekor_entry::v1::{Kind, ProposedEntry};
+use rekor_entry::{Attestation, Canonical, committed};
 
 use super::entry_id::EntryId;
 use super::error::ApiError;
@@ -24,26 +23,34 @@ use super::view::EntryView;
 use super::{ENTRIES, Policy, Service, index_term, json_response};
 use crate::personality::{attestation_key, rest};
 
-/// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash.
-fn prepare(body: &[u8], policy: &Policy) -> Result<Entry, ApiError> {
+/// Says that an attestation was too large to be kept, where upstream drops it without a word.
+const NOT_KEPT: HeaderName = HeaderName::from_static("x-attestation-not-kept");
+
+/// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash. Also what is to be
+/// said of an attestation that is not kept.
+fn prepare(body: &[u8], policy: &Policy) -> Result<(Entry, Option<String>), ApiError> {
     let canonical = ProposedEntry::parse(body)
         .and_then(|entry| entry.canonicalize(policy))
         .map_err(ApiError::Entry)?;
-    Ok(engine_entry(canonical))
+    let notice = match &canonical.attestation {
+        Attestation::TooLarge { size, limit } => Some(format!("{size} bytes, at most {limit} are kept")),
+        Attestation::None | Attestation::Keep { .. } => None,
+    };
+    Ok((engine_entry(canonical), notice))
 }
 
 /// What the engine logs of a verified v1 entry.
 #[must_use]
 pub fn engine_entry(canonical: Canonical) -> Entry {
-    let (name, attachments) = match canonical.attachment {
-        Some((name, data)) => {
+    let (name, attachments) = match canonical.attestation {
+        Attestation::Keep { name, data } => {
             let attachment = Attachment {
                 key: attestation_key(&name),
                 data: data.into(),
             };
             (name, vec![attachment])
         }
-        None => (String::new(), Vec::new()),
+        Attestation::None | Attestation::TooLarge { .. } => (String::new(), Vec::new()),
     };
     // A hashedrekord's body tells all its terms, and is by far the most frequent.
     let aux = if canonical.kind == Kind::Hashedrekord.as_str() {
@@ -73,7 +80,7 @@ pub(super) async fn create(
     // A body that takes its time takes no place.
     let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
-    let entry = cpu::run(move || prepare(&body.bytes, &policy)).await??;
+    let (entry, notice) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
 
     // Held until it is answered: a shard is not closed while an entry is on its way there.
     let shards = service.shards.enter().await;
@@ -83,7 +90,16 @@ pub(super) async fn create(
         leaf: entry.identity,
     };
     match service.engine.submit(*log, entry).await? {
-        Outcome::Sequenced(receipt) => created(&parts.uri, shard, id, &receipt),
+        Outcome::Sequenced(receipt) => {
+            let mut response = created(&parts.uri, shard, id, &receipt)?;
+            if let Some(events) = &service.events {
+                events.announce(shard, id, &receipt);
+            }
+            if let Some(notice) = notice.and_then(|notice| HeaderValue::try_from(notice).ok()) {
+                response.headers_mut().insert(NOT_KEPT, notice);
+            }
+            Ok(response)
+        }
         Outcome::Duplicate(_) => Err(ApiError::Duplicate {
             id,
             location: location(&parts.uri, &id),

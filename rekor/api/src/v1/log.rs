@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use common_engine::LogId;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use super::entry_id::TreeId;
 use super::error::ApiError;
@@ -15,6 +15,9 @@ use super::shards::{Shard, Shards};
 use super::view::quoted_hex;
 use super::{Service, json_response};
 use crate::json;
+
+/// How long an attestation may be to be kept, in bytes.
+const ATTESTATION_LIMIT: HeaderName = HeaderName::from_static("x-max-attestation-size");
 
 impl Service {
     /// The four members that describe one shard, without the braces around them.
@@ -70,7 +73,10 @@ pub(super) async fn info(
     out.push(',');
     service.write_head(&mut out, shards.active())?;
     out.push_str("}\n");
-    Ok(json_response(StatusCode::OK, out))
+    let mut response = json_response(StatusCode::OK, out);
+    let limit = HeaderValue::from(service.policy.max_attestation_size);
+    response.headers_mut().insert(ATTESTATION_LIMIT, limit);
+    Ok(response)
 }
 
 /// GET `/api/v1/log/proof`: consistency (RFC 6962 §2.1.2) from `firstSize` (1 when absent) to `lastSize`.

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Cose,
@@ -95,11 +95,11 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
     let parsed = parse(spec)?;
     let mut keys = IndexKeys::default();
     keys.verifier(&parsed.verifier);
-    let (envelope_hash, payload_hash, attachment) = if parsed.message.is_empty() {
+    let (envelope_hash, payload_hash, attestation) = if parsed.message.is_empty() {
         match (parsed.envelope_hash, parsed.payload_hash, purpose) {
             // The form that is in the log, which was verified when it came.
             (Some(envelope), Some(payload), Purpose::Find) => {
-                (envelope.to_string(), payload.to_string(), None)
+                (envelope.to_string(), payload.to_string(), Attestation::None)
             }
             (Some(_), _, _) => return Err(Invalid::NotInsertable("message")),
             (None, _, _) => return Err(Invalid::CoseNoMessage),
@@ -113,17 +113,15 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         if is_in_toto(&message) {
             keys.subjects(payload);
         }
-        let keep =
-            matches!(purpose, Purpose::Submit(policy) if parsed.message.len() <= policy.max_attestation_size);
-        let attachment = keep.then(|| (format!("sha256:{envelope_hash}"), parsed.message));
-        (envelope_hash, payload_hash, attachment)
+        let attestation = purpose.attestation(&envelope_hash, parsed.message);
+        (envelope_hash, payload_hash, attestation)
     };
     Ok(Canonical {
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
         body: body(&parsed.verifier, &envelope_hash, &payload_hash),
         index_keys: keys.into_terms(),
-        attachment,
+        attestation,
     })
 }
 

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{HashFields, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
 use crate::envelope::{EnvelopeText, Stop, match_signatures};
@@ -17,6 +16,7 @@ use crate::json::{Object, Text};
 use crate::list::List;
 use crate::signature::Scheme;
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Dsse,
@@ -71,9 +71,17 @@ struct Body {
 fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let spec: Spec<'_> = read_spec(spec)?;
     let mut keys = IndexKeys::default();
-    let body = match (&spec.proposed_content, purpose) {
-        (Some(_), _) => proposed(spec, &mut keys)?,
-        (None, Purpose::Find) => committed(spec)?,
+    let (body, attestation) = match (&spec.proposed_content, purpose) {
+        (Some(_), _) => {
+            let (body, payload) = proposed(spec, &mut keys)?;
+            let kept = matches!(purpose, Purpose::Submit(policy) if policy.dsse_attestations);
+            let attestation = match kept {
+                true => purpose.attestation(&body.payload_hash, payload),
+                false => Attestation::None,
+            };
+            (body, attestation)
+        }
+        (None, Purpose::Find) => (committed(spec)?, Attestation::None),
         (None, Purpose::Submit(_)) => {
             committed(spec)?;
             return Err(Invalid::NotInsertable("proposed content"));
@@ -84,11 +92,12 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         body: body.json(),
         index_keys: keys.into_terms(),
-        attachment: None,
+        attestation,
     })
 }
 
-fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
+/// Verifies the proposed form; also gives the payload.
+fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<(Body, Vec<u8>), Invalid> {
     let signatures_given = spec
         .signatures
         .as_ref()
@@ -148,7 +157,7 @@ fn proposed(spec: Spec<'_>, keys: &mut IndexKeys) -> Result<Body, Invalid> {
     keys.digest("sha256", &body.payload_hash);
     keys.digest("sha256", &body.envelope_hash);
     keys.statement(&envelope.payload_type, &payload);
-    Ok(body)
+    Ok((body, payload))
 }
 
 /// Reads the form that is in the log. Its verifiers are taken as they are: they were canonical when they were logged.
@@ -259,6 +268,6 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         digest: Digest::from_hex(HashAlgorithm::Sha256, &body.payload_hash)?,
         signatures,
         index_keys: keys.into_terms(),
-        attestation_key: None,
+        attestation_key: Some(format!("sha256:{}", body.payload_hash)),
     })
 }

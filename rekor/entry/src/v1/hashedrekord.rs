@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::{FieldRule, Invalid};
@@ -15,6 +14,7 @@ use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::signature::{SignatureFailure, verify_digest};
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Hashedrekord,
@@ -141,7 +141,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         body: body(&parsed),
         index_keys: keys.into_terms(),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

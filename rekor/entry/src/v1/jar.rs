@@ -13,13 +13,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Jar,
@@ -135,7 +135,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         body: body(&signed),
         index_keys: index_keys(&signed),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

@@ -19,12 +19,12 @@ use serde_json::value::RawValue;
 pub use error::EntryError;
 pub(crate) use tuf::canonical_root;
 
-use crate::Canonical;
 use crate::committed::CommittedEntry;
 use crate::error::{FieldError, FieldRule, Invalid};
 use crate::index::sha256_hex;
 use crate::json::{Object, Text};
 use crate::policy::AlgorithmPolicy;
+use crate::{Attestation, Canonical};
 
 /// The kinds of Rekor v1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +80,22 @@ impl Kind {
     fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
+
+    /// What the public instance takes (`rekor` `--enabled_entry_types` of its deployment).
+    pub const PUBLIC_INSTANCE: [Self; 4] = [Self::Hashedrekord, Self::Dsse, Self::Intoto, Self::Helm];
+}
+
+/// A name that is no kind's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no entry kind {0:?}; there are {known}", known = Kind::ALL.map(Kind::as_str).join(", "))]
+pub struct UnknownKind(pub String);
+
+impl std::str::FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::parse(name).ok_or_else(|| UnknownKind(name.to_owned()))
+    }
 }
 
 impl std::fmt::Display for Kind {
@@ -97,6 +113,8 @@ pub struct Policy {
     pub kinds: Vec<Kind>,
     /// Largest attestation kept, in octets; a larger one is not kept, and its entry is logged all the same.
     pub max_attestation_size: usize,
+    /// Whether the payloads of `dsse` are kept too, which upstream does not do.
+    pub dsse_attestations: bool,
 }
 
 impl Default for Policy {
@@ -105,6 +123,18 @@ impl Default for Policy {
             algorithms: AlgorithmPolicy::rekor_v1(),
             kinds: Kind::ALL.to_vec(),
             max_attestation_size: 100 * 1024,
+            dsse_attestations: false,
+        }
+    }
+}
+
+impl Policy {
+    /// The default, with the kinds of the public instance alone.
+    #[must_use]
+    pub fn public_instance() -> Self {
+        Self {
+            kinds: Kind::PUBLIC_INSTANCE.to_vec(),
+            ..Self::default()
         }
     }
 }
@@ -116,6 +146,23 @@ pub(crate) enum Purpose<'a> {
     Submit(&'a Policy),
     /// Looking for an entry that may be logged; the committed form is taken as well.
     Find,
+}
+
+impl Purpose<'_> {
+    /// What becomes of a content of this SHA-256, in hex.
+    fn attestation(self, digest: &str, data: Vec<u8>) -> Attestation {
+        match self {
+            Self::Find => Attestation::None,
+            Self::Submit(policy) if data.len() > policy.max_attestation_size => Attestation::TooLarge {
+                size: data.len(),
+                limit: policy.max_attestation_size,
+            },
+            Self::Submit(_) => Attestation::Keep {
+                name: format!("sha256:{digest}"),
+                data,
+            },
+        }
+    }
 }
 
 /// One kind in one version.

@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::{FieldRule, Invalid};
 use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::pki::{Format, Key};
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Rekord,
@@ -127,7 +127,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         body: body(&hash, &detached.signature()?, parsed.format, &key.canonical),
         index_keys: index_keys(&key, &hash),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Content, Implementation, Kind, Purpose, Schema, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::Object;
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Rfc3161,
@@ -76,7 +76,7 @@ fn canonicalize(spec: &RawValue, _purpose: Purpose<'_>) -> Result<Canonical, Inv
         api_version: V001.api_version,
         body: body.into_bytes(),
         index_keys: index_keys(&response),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

@@ -11,13 +11,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::error::Invalid;
 use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::pki::{Key, pgp};
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Rpm,
@@ -108,7 +108,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         index_keys: index_keys(&key, &hash),
         body: body(&hash, &headers, &key),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

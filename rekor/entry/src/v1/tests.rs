@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+mod hostile;
+
 use common_pki::key::{KeyAlgorithm, sha256};
 use serde_json::{Value, json};
 
@@ -61,11 +63,13 @@ fn recorded_submissions_give_the_same_leaves_and_refusals() {
                         .all(|key| canonical.index_keys.contains(key)),
                     "{name}"
                 );
-                assert_eq!(
-                    read.attestation_key,
-                    canonical.attachment.map(|(key, _)| key),
-                    "{name}"
-                );
+                match canonical.attestation {
+                    Attestation::Keep { name: kept, .. } => {
+                        assert_eq!(read.attestation_key, Some(kept), "{name}");
+                    }
+                    // Of dsse nothing is kept unless asked for.
+                    _ => assert!(read.attestation_key.is_none() || read.kind == "dsse", "{name}"),
+                }
             }
             (Err(error), 201) => panic!("{name}: refused, upstream takes it: {error}"),
             // Upstream answers malformed JSON with 500; we do with 400.
@@ -342,7 +346,23 @@ fn dsse_wants_the_proposed_form_alone() {
         refused,
         "either proposedContent or envelopeHash, payloadHash, and signatures must be present"
     );
-    assert!(canonical.attachment.is_none(), "dsse stores no attestation");
+    assert_eq!(
+        canonical.attestation,
+        Attestation::None,
+        "dsse stores no attestation"
+    );
+    let keeping = Policy {
+        dsse_attestations: true,
+        ..Policy::default()
+    };
+    let entry = ProposedEntry::parse(exchange.request().as_bytes()).unwrap();
+    let kept = entry.canonicalize(&keeping).unwrap();
+    assert_eq!(kept.body, canonical.body);
+    let Attestation::Keep { name, data } = kept.attestation else {
+        panic!("dropped");
+    };
+    assert_eq!(name, format!("sha256:{}", hex::encode(sha256(&data))));
+    assert_eq!(committed::read(&kept.body).unwrap().attestation_key, Some(name));
 }
 
 #[test]
@@ -413,7 +433,13 @@ fn intoto_keeps_its_payload_up_to_a_size() {
     };
     let entry = ProposedEntry::parse(exchange.request().as_bytes()).unwrap();
     let canonical = entry.canonicalize(&Policy::default()).unwrap();
-    let (key, payload) = canonical.attachment.unwrap();
+    let Attestation::Keep {
+        name: key,
+        data: payload,
+    } = canonical.attestation
+    else {
+        panic!("dropped");
+    };
     assert_eq!(key, format!("sha256:{}", hex::encode(sha256(&payload))));
     assert!(canonical.index_keys.contains(&key));
 
@@ -422,7 +448,14 @@ fn intoto_keeps_its_payload_up_to_a_size() {
         ..Policy::default()
     };
     let skipped = entry.canonicalize(&tight).unwrap();
-    assert_eq!((skipped.attachment, skipped.body), (None, canonical.body.clone()));
+    let told = Attestation::TooLarge {
+        size: payload.len(),
+        limit: payload.len() - 1,
+    };
+    assert_eq!(
+        (skipped.attestation, skipped.body),
+        (told, canonical.body.clone())
+    );
 
     let refused = submit(std::str::from_utf8(&canonical.body).unwrap())
         .unwrap_err()

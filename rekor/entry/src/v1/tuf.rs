@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Implementation, Kind, Purpose, Schema, read_spec};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
+use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
     kind: Kind::Tuf,
@@ -105,7 +105,7 @@ fn canonicalize(spec: &RawValue, _purpose: Purpose<'_>) -> Result<Canonical, Inv
         api_version: V001.api_version,
         body: body.into_bytes(),
         index_keys: index_keys(&verified),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

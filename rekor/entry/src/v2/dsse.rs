@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::body::{Labelled, fits, hash_from_name};
 use super::request::{self, Dsse, Signature};
 use super::{API_VERSION, Policy};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::push_base64;
 use crate::envelope::{EnvelopeSignature, Stop, at_most, match_signatures};
@@ -19,6 +18,7 @@ use crate::error::Invalid;
 use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::signature::Scheme;
+use crate::{Attestation, Canonical};
 
 pub(super) const KIND: &str = "dsse";
 
@@ -110,7 +110,7 @@ pub(super) fn canonicalize(request: Dsse<'_>, policy: &Policy) -> Result<Canonic
         api_version: API_VERSION,
         body: fits(body)?,
         index_keys: keys.into_terms(),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use super::body::{Labelled, bytes, fits, hash_from_name, hash_name};
 use super::request::{self, HashedRekord, Signature};
 use super::{API_VERSION, Policy};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::push_base64;
 use crate::error::Invalid;
 use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::signature::verify_digest;
+use crate::{Attestation, Canonical};
 
 pub(super) const KIND: &str = "hashedrekord";
 
@@ -69,7 +69,7 @@ pub(super) fn canonicalize(request: &HashedRekord<'_>, policy: &Policy) -> Resul
         api_version: API_VERSION,
         body: fits(body)?,
         index_keys: keys.into_terms(),
-        attachment: None,
+        attestation: Attestation::None,
     })
 }
 

@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use common_engine::Entry;
 use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer, sha256};
 use rekor_api::{v1, v2};
-use rekor_entry::Canonical;
 use rekor_entry::v1::ProposedEntry;
 use rekor_entry::v2::parse_request;
+use rekor_entry::{Attestation, Canonical};
 use serde_json::json;
 
 use super::GrownLog;
@@ -144,7 +144,7 @@ impl Maker {
             api_version,
             body: body.into_bytes(),
             index_keys: vec![key.term.clone(), format!("sha256:{hex}")],
-            attachment: None,
+            attestation: Attestation::None,
         }
     }
 

@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use super::super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
 use super::{HASH_FIELDS, PAYLOAD_HASH_FIELDS, SCHEME};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::envelope::{EnvelopeText, first_verified};
@@ -14,6 +13,7 @@ use crate::error::Invalid;
 use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(in crate::v1) const V001: Implementation = Implementation {
     kind: Kind::Intoto,
@@ -79,7 +79,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
 fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let parsed = parse(spec)?;
     let mut keys = IndexKeys::default();
-    let (hash, payload_hash, attachment) = match (&parsed.envelope, purpose) {
+    let (hash, payload_hash, attestation) = match (&parsed.envelope, purpose) {
         (None, Purpose::Submit(_)) => return Err(Invalid::NotInsertable("envelope")),
         // Entries of before 2021-12 have no hash of their payload.
         (None, Purpose::Find) => (
@@ -89,7 +89,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
                 .ok_or(Invalid::Missing("hash value for envelope"))?
                 .to_owned(),
             parsed.payload_hash.as_deref().map(str::to_owned),
-            None,
+            Attestation::None,
         ),
         // The client's own hashes are not looked at.
         (Some(text), _) => {
@@ -99,10 +99,8 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
             keys.envelope_verifier(&parsed.verifier);
             keys.digest("sha256", &payload_hash);
             keys.statement(&payload_type, &payload);
-            let keep =
-                matches!(purpose, Purpose::Submit(policy) if payload.len() <= policy.max_attestation_size);
-            let attachment = keep.then(|| (format!("sha256:{payload_hash}"), payload));
-            (hash, Some(payload_hash), attachment)
+            let attestation = purpose.attestation(&payload_hash, payload);
+            (hash, Some(payload_hash), attestation)
         }
     };
     Ok(Canonical {
@@ -110,7 +108,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V001.api_version,
         body: body(&parsed.verifier, &hash, payload_hash.as_deref()),
         index_keys: keys.into_terms(),
-        attachment,
+        attestation,
     })
 }
 

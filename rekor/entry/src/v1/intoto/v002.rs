@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 
 use super::super::{HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
 use super::{HASH_FIELDS, PAYLOAD_HASH_FIELDS, SCHEME};
-use crate::Canonical;
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_any, decode_standard, push_base64, push_json_string};
 use crate::envelope::{EnvelopeSignature, Stop, match_signatures};
@@ -18,6 +17,7 @@ use crate::index::{IndexKeys, sha256_hex};
 use crate::json::{Object, Text};
 use crate::list::List;
 use crate::verifier::Verifier;
+use crate::{Attestation, Canonical};
 
 pub(in crate::v1) const V002: Implementation = Implementation {
     kind: Kind::Intoto,
@@ -149,7 +149,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
 fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Invalid> {
     let parsed = parse(spec)?;
     let mut keys = IndexKeys::default();
-    let (payload_hash, attachment) = match (&parsed.payload, purpose) {
+    let (payload_hash, attestation) = match (&parsed.payload, purpose) {
         (None, Purpose::Submit(_)) => return Err(Invalid::NotInsertable("envelope content")),
         (None, Purpose::Find) => (
             parsed
@@ -157,7 +157,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
                 .as_deref()
                 .ok_or(Invalid::Missing("payload digest"))?
                 .to_owned(),
-            None,
+            Attestation::None,
         ),
         (Some(text), _) => {
             if parsed.payload_type.is_empty() {
@@ -167,10 +167,8 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
             let hash = sha256_hex(&payload);
             keys.digest("sha256", &hash);
             keys.statement(&parsed.payload_type, &payload);
-            let keep =
-                matches!(purpose, Purpose::Submit(policy) if payload.len() <= policy.max_attestation_size);
-            let attachment = keep.then(|| (format!("sha256:{hash}"), payload));
-            (hash, attachment)
+            let attestation = purpose.attestation(&hash, payload);
+            (hash, attestation)
         }
     };
     Ok(Canonical {
@@ -178,7 +176,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         api_version: V002.api_version,
         body: body(&parsed, &payload_hash),
         index_keys: keys.into_terms(),
-        attachment,
+        attestation,
     })
 }
 
