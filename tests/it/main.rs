@@ -24,6 +24,7 @@ mod overload;
 mod readme;
 mod refusals;
 mod rekor_cli;
+mod rekor_kinds;
 mod rotation;
 mod setup;
 mod signing;

@@ -58,6 +58,15 @@ impl Stack {
         Self::spawn(Command::new(sigbox()).args(["up", "--ephemeral", "--json"]))
     }
 
+    /// As [`Stack::ephemeral`], with more on the command line.
+    pub fn with(args: &[&str]) -> Self {
+        Self::spawn(
+            Command::new(sigbox())
+                .args(["up", "--ephemeral", "--json"])
+                .args(args),
+        )
+    }
+
     /// The same with the issuers of a file.
     pub fn with_issuers(file: &Path) -> Self {
         let mut command = Command::new(sigbox());

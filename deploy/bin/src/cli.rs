@@ -15,6 +15,7 @@ use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::tuf::TufArgs;
 use crate::up::limits::LimitArgs;
+use crate::up::rekor::RekorArgs;
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
 pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
@@ -106,6 +107,9 @@ pub(crate) struct UpArgs {
     /// How much clients may ask for.
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    /// What the Rekor v1 log takes.
+    #[command(flatten)]
+    pub(crate) rekor: RekorArgs,
 }
 
 /// The three listen addresses of `up`.

@@ -39,6 +39,7 @@ mod services;
 mod token;
 mod tuf;
 mod up;
+mod webhook;
 
 use std::process::ExitCode;
 

@@ -169,6 +169,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) issuers: Vec<IssuerConfig>,
     /// What clients may ask for.
     pub(crate) limits: &'a LimitArgs,
+    /// What Rekor v1 takes.
+    pub(crate) v1_policy: v1::Policy,
+    /// Who is told of its new entries.
+    pub(crate) v1_events: Option<v1::events::Events>,
     /// The store of the logs.
     pub(crate) storage: Arc<dyn Storage>,
     /// The record of what was published.
@@ -230,6 +234,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         exposure,
         issuers,
         limits,
+        v1_policy,
+        v1_events,
         storage,
         anchor,
         clock,
@@ -304,15 +310,19 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     ca.quota = limits.per_identity();
     let ca = Arc::new(Ca::new(ca)?);
 
-    let v1 = Arc::new(v1::Service::new(
+    let mut v1 = v1::Service::new(
         engine.clone(),
         logs::v1(&v1_shards),
-        v1::Policy::default(),
+        v1_policy,
         v1::Limits {
             writes: limits.writes(),
             ..v1::Limits::default()
         },
-    )?);
+    )?;
+    if let Some(events) = v1_events {
+        v1 = v1.announcing(events);
+    }
+    let v1 = Arc::new(v1);
     let no_v2 = || crate::keys::KeysError::NoKey(Role::RekorV2);
     let (v2_record, v2_signer) = keys.active(Role::RekorV2)?;
     let v2 = Arc::new(v2::Service::new(

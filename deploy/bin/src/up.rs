@@ -4,6 +4,7 @@ mod descriptors;
 pub(crate) mod folder;
 pub(crate) mod limits;
 mod ready;
+pub(crate) mod rekor;
 pub(crate) mod signal;
 mod sockets;
 
@@ -19,6 +20,9 @@ use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
 use fulcio_ca::{Configuration, IssuerConfig};
+use rekor_api::v1::events;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::cli::UpArgs;
 use crate::client_setup::{self, Served, own_name};
@@ -41,12 +45,15 @@ use crate::up::folder::Folder;
 use crate::up::ready::Ready;
 use crate::up::signal::Stop;
 use crate::up::sockets::Sockets;
+use crate::webhook;
 
 /// The longest an answer may take; a client has given up by then.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// How often the store is asked for by its last user, and how long apart: two seconds in all.
 const CLOSE_ATTEMPTS: u32 = 200;
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
+/// How long events of the last entries may take to be delivered.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 /// A scraper or two.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -103,6 +110,7 @@ async fn serve_on(
         keys,
         repository,
         root,
+        deliveries,
     } = assemble(
         args,
         &clock,
@@ -192,6 +200,12 @@ async fn serve_on(
         // What it had begun is done, or undone, by the next start.
         let _ = task.await;
     }
+    // Nothing announces entries any more.
+    if let Some(deliveries) = deliveries
+        && timeout(DELIVERY_LIMIT, deliveries).await.is_err()
+    {
+        tracing::warn!("events of new entries that were still under way were given up");
+    }
     drop(services.ca);
     services.engine.shutdown().await;
     drop(services.engine);
@@ -235,6 +249,8 @@ pub(crate) struct Instance {
     repository: Repository,
     /// The current `root.json`, whose digest is part of the lines to paste.
     root: bytes::Bytes,
+    /// Sends the events of new entries, until nothing makes any.
+    deliveries: Option<JoinHandle<()>>,
 }
 
 /// Keys, logs, services and trust repository of the folder: created where missing, else continued.
@@ -268,6 +284,16 @@ pub(crate) async fn assemble(
     } else {
         Arc::new(FileAnchor::new(layout.published()))
     };
+    let (v1_events, deliveries) = match args.rekor.rekor_webhook.clone() {
+        Some(receiver) => {
+            let (events, queued) = events::queue(webhook::QUEUE);
+            (
+                Some(events),
+                Some(tokio::spawn(webhook::deliver(receiver, queued))),
+            )
+        }
+        None => (None, None),
+    };
     let parts = Parts {
         keys: &keys,
         issuer_key,
@@ -275,6 +301,8 @@ pub(crate) async fn assemble(
         exposure: exposure(args),
         issuers,
         limits: &args.limits,
+        v1_policy: args.rekor.policy(),
+        v1_events,
         storage: Arc::clone(&storage) as Arc<dyn Storage>,
         anchor,
         clock: Arc::clone(clock),
@@ -293,6 +321,7 @@ pub(crate) async fn assemble(
         keys,
         repository,
         root,
+        deliveries,
     })
 }
 

@@ -26,6 +26,7 @@ use crate::public_url::PublicUrl;
 use crate::services::{REKOR_V1, REKOR_V2};
 use crate::up::folder::Folder;
 use crate::up::limits::LimitArgs;
+use crate::up::rekor::RekorArgs;
 use crate::up::signal::Stop;
 use crate::up::{self, Instance};
 
@@ -112,6 +113,7 @@ pub(crate) async fn run(args: GrowArgs, console: Console) -> Result<(), Failure>
         scorecard_issuers: Vec::new(),
         fulcio_config: None,
         limits: LimitArgs::default(),
+        rekor: RekorArgs::default(),
     };
     let folder = Folder::open(&up).map_err(Failure::cannot_start)?;
     let clock = clock::system();

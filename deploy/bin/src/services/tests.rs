@@ -69,6 +69,8 @@ impl Fixture {
             exposure: Exposure::LoopbackOnly,
             issuers: Vec::new(),
             limits: &LimitArgs::default(),
+            v1_policy: v1::Policy::default(),
+            v1_events: None,
             storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
             anchor: Arc::new(NoAnchor),
             clock: clock(),

@@ -54,6 +54,8 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         exposure: deploy_issuer::Exposure::LoopbackOnly,
         issuers: Vec::new(),
         limits: &LimitArgs::default(),
+        v1_policy: rekor_api::v1::Policy::default(),
+        v1_events: None,
         storage,
         anchor: Arc::new(NoAnchor),
         clock,
