@@ -7,8 +7,8 @@ use super::packet::{self, Fields};
 use super::signature::{Hash, Signature};
 
 /// Curves by their object identifiers (RFC 9580 §9.2).
-const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+pub(super) const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+pub(super) const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 const P521: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x23];
 const ED25519: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x0f, 0x01];
 /// Known, and carried along: secp256k1, Curve25519, X448, Ed448, and three of brainpool.
@@ -220,7 +220,14 @@ fn material(algorithm: u8, version: u8, fields: &mut Fields<'_>) -> Result<Mater
             let curve = curve(fields)?;
             let point = fields.mpi()?;
             match curve {
-                P256 | P384 | P521 => Material::Key(key::PublicKey::from_ec_point(point)),
+                P256 | P384 | P521 => {
+                    let key = key::PublicKey::from_ec_point(point).ok();
+                    let on_curve = key.filter(|key| Some(key.algorithm()) == of_curve(curve));
+                    // A malformed key is no unknown one: what precedes it in a ring is dropped with it.
+                    Material::Key(Ok(
+                        on_curve.ok_or(PgpError::structural("failed to parse EC point"))?
+                    ))
+                }
                 _ => Material::Carried("ECDSA on a curve other than P-256, P-384 and P-521"),
             }
         }
@@ -258,6 +265,15 @@ fn material(algorithm: u8, version: u8, fields: &mut Fields<'_>) -> Result<Mater
         }
         other => return Err(PgpError::Unsupported(format!("public key type: {other}"))),
     })
+}
+
+fn of_curve(oid: &[u8]) -> Option<KeyAlgorithm> {
+    match oid {
+        P256 => Some(KeyAlgorithm::EcdsaP256),
+        P384 => Some(KeyAlgorithm::EcdsaP384),
+        P521 => Some(KeyAlgorithm::EcdsaP521),
+        _ => None,
+    }
 }
 
 fn curve<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], PgpError> {

@@ -8,6 +8,7 @@
 
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
 
+use super::key::{P256, P384};
 use super::ring::email;
 use super::signature::kind;
 use super::*;
@@ -281,6 +282,19 @@ fn keys_that_do_not_hold_together_are_refused_by_name() {
     ] {
         let message = refusal(&ring);
         assert!(message.starts_with(expected), "{message}\n expected {expected}");
+    }
+    // A point that is not on the curve, or on another one.
+    let (p384, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP384).unwrap();
+    let point = p384.public_key().subject_public_key();
+    for (oid, point) in [(P256, point), (P384, &[point, &[0]].concat()[1..])] {
+        let mut body = owner.body[..5].to_vec();
+        body.extend([19, u8::try_from(oid.len()).unwrap()]);
+        body.extend_from_slice(oid);
+        body.extend(u16::try_from(point.len() * 8).unwrap().to_be_bytes());
+        body.extend_from_slice(point);
+        let mut ring = Vec::new();
+        packet::push(&mut ring, 6, &body);
+        assert_eq!(refusal(&ring), "openpgp: invalid data: failed to parse EC point");
     }
     // One bad key does not spoil the ring.
     assert!(Ring::parse(&[owner.packet(6), good].concat()).is_ok());
