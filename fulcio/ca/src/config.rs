@@ -5,6 +5,7 @@
 
 mod document;
 mod issuer;
+mod policy;
 mod preset;
 
 use std::collections::BTreeMap;

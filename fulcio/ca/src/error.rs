@@ -11,6 +11,7 @@ use common_server::cpu;
 use common_server::quota::Exhausted;
 
 use crate::identity::TokenError;
+use crate::policy::Denial;
 
 /// A refused request, or a failure on our side.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,14 @@ pub enum Error {
     /// The token is missing or refused, or its issuer does not answer.
     #[error("{}", token_message(.0))]
     Token(#[from] TokenError),
+    /// The issuer vouches for the identity, and the operator's rules do not let it have a certificate.
+    #[error("The identity is not permitted by the issuance policy of {issuer}: {denial}")]
+    Policy {
+        /// The issuer's URL.
+        issuer: String,
+        /// The rule, and what it expected.
+        denial: Denial,
+    },
     /// The certificate signing request is not one.
     #[error(
         "The certificate signing request could not be parsed: expected a PKCS#10 request in PEM, got one with this fault: {0}"
@@ -112,6 +121,8 @@ fn token_message(cause: &TokenError) -> String {
 pub enum Code {
     /// 3, HTTP 400.
     InvalidArgument = 3,
+    /// 7, HTTP 403.
+    PermissionDenied = 7,
     /// 8, HTTP 429.
     ResourceExhausted = 8,
     /// 12, HTTP 501.
@@ -178,6 +189,7 @@ impl Error {
             | Self::Possession { .. }
             | Self::NotPermitted { .. } => Code::InvalidArgument,
             Self::Log(_) | Self::Backend(_) | Self::Validity { .. } => Code::Internal,
+            Self::Policy { .. } => Code::PermissionDenied,
             Self::Limited(_) => Code::ResourceExhausted,
             Self::LogUnavailable(_) | Self::SignerUnavailable(_) | Self::Overloaded => Code::Unavailable,
         }

@@ -22,6 +22,7 @@ pub(crate) mod identity;
 mod issuance;
 mod lint;
 mod metrics;
+mod policy;
 mod possession;
 mod service;
 
@@ -40,6 +41,7 @@ pub use identity::{
     FetchError, FetchFor, HttpFetcher, IdentityType, IssuerConfig, KeyCache, KeyOrigin, MAX_DOCUMENT,
     MAX_TOKEN, Proxy, SubjectDomain, TokenError, TypeText,
 };
+pub use policy::{ClaimName, Denial, Pattern, Policy, Rule, Wanted};
 pub use service::{Ca, CaConfig};
 
 /// Where the time comes from.

@@ -7,8 +7,11 @@ const LATENCY: &str = "fulcio_api_latency";
 const REQUESTS: &str = "http_requests_total";
 const GRPC_HANDLED: &str = "grpc_server_handled_total";
 
+const DENIED: &str = "sigbox_policy_denied_total";
+
 /// Says what each figure means.
 pub(crate) fn describe() {
+    metrics::describe_counter!(DENIED, "Certificates that a policy refused, by mode");
     metrics::describe_counter!(NEW_CERTS, "Certificates issued");
     metrics::describe_histogram!(
         LATENCY,
@@ -17,6 +20,11 @@ pub(crate) fn describe() {
     );
     metrics::describe_counter!(REQUESTS, "HTTP requests answered, by code and method");
     metrics::describe_counter!(GRPC_HANDLED, "gRPC calls answered, by service, method and code");
+}
+
+/// A policy refused; in a dry run the certificate left all the same.
+pub(crate) fn denied(enforced: bool) {
+    metrics::counter!(DENIED, "mode" => if enforced { "enforce" } else { "dry-run" }).increment(1);
 }
 
 /// One certificate left.

@@ -245,6 +245,14 @@ impl Ca {
                 outcome => break outcome?,
             }
         };
+        if let (dry_run, Err(denial)) = opened.permitted() {
+            metrics::denied(!dry_run);
+            let issuer = opened.issuer_url().to_owned();
+            if !dry_run {
+                return Err(Error::Policy { issuer, denial });
+            }
+            tracing::warn!(%issuer, %denial, "the policy would refuse, and is in a dry run");
+        }
         // Only who has proved to be somebody spends what is theirs.
         let quota = self.quota.as_ref();
         let spent = quota.map(|quota| quota.spend(&(opened.issuer_url(), &principal.name)));

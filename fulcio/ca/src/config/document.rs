@@ -159,6 +159,48 @@ impl Fields {
         table.members.into_iter().map(read).collect()
     }
 
+    /// A table of lists of texts. Its names are data and stay as they are.
+    pub(super) fn lists(&mut self, key: &str) -> Result<Vec<(String, Vec<String>)>, ConfigError> {
+        let Some(mut table) = self.fields(key)? else {
+            return Ok(Vec::new());
+        };
+        let names: Vec<_> = table.members.keys().cloned().collect();
+        let mut lists = Vec::with_capacity(names.len());
+        for name in names {
+            let values = match table.members.remove(&name) {
+                Some(Value::Array(values)) => values,
+                other => vec![other.unwrap_or_default()],
+            };
+            let texts: Result<Vec<_>, _> = values.into_iter().map(scalar).collect();
+            let texts =
+                texts.map_err(|other| self.wrong(key, "texts", &format!("{} for {name:?}", kind(&other))))?;
+            lists.push((name, texts));
+        }
+        Ok(lists)
+    }
+
+    /// A list of tables.
+    pub(super) fn tables(&mut self, key: &str) -> Result<Vec<Self>, ConfigError> {
+        let place = self.at(key);
+        match self.take(key)? {
+            None => Ok(Vec::new()),
+            Some(Value::Array(values)) => values.into_iter().map(|value| Self::new(&place, value)).collect(),
+            Some(other) => Err(self.wrong(key, "a list of tables", kind(&other))),
+        }
+    }
+
+    /// As [`Fields::unknown`], for tables of our own: nothing unknown passes.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let stranger = self
+            .members
+            .keys()
+            .find(|name| !known.iter().any(|one| squashed(one) == squashed(name)));
+        match stranger {
+            None => Ok(()),
+            Some(name) => Err(self.wrong(name, &format!("one of {}", known.join(", ")), "an unknown key")),
+        }
+    }
+
     /// A table.
     pub(super) fn fields(&mut self, key: &str) -> Result<Option<Self>, ConfigError> {
         let place = self.at(key);

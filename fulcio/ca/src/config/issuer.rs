@@ -13,7 +13,7 @@ use crate::identity::{CiProvider, ConfigError, IdentityType, IssuerConfig, KeyOr
 const AUDIENCE: &str = "sigstore";
 
 /// Members of one issuer, upstream's first.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "issuer-url",
     "client-id",
     "type",
@@ -33,6 +33,7 @@ const KNOWN: [&str; 19] = [
     "proxy",
     "jwks-file",
     "allow-private-addresses",
+    "policy",
 ];
 
 impl Reader<'_> {
@@ -90,6 +91,9 @@ impl Reader<'_> {
         config.challenge_claim = fields.text("challenge-claim")?.filter(|claim| !claim.is_empty());
         config.description = fields.text("description")?.unwrap_or_default();
         config.keys = self.keys(&url, &mut fields)?;
+        if let Some(policy) = fields.fields("policy")? {
+            config.policy = Arc::new(super::policy::read(policy)?);
+        }
         // For people; and whoever runs several environments has a file for each.
         let (_, environment) = (fields.text("contact")?, fields.text("environment")?);
         if let Some(environment) = environment.filter(|environment| !environment.is_empty()) {

@@ -306,3 +306,42 @@ oidc-issuers:
             .unwrap();
     assert_eq!(parsed.files, [PathBuf::from("keys.json")]);
 }
+
+#[test]
+fn policies() {
+    let text = |policy: &str| format!("oidc-issuers: {{github: {{preset: github, policy: {policy}}}}}");
+    let policy = one(&text(
+        "{mode: dry-run, allow: [{name: main, claims: {repository_owner: acme, ref: [a, 'b*']}}]}",
+    ))
+    .policy;
+    assert!(policy.dry_run && policy.deny.is_empty());
+    let patterns = |at: usize| {
+        policy.allow[0].claims[at]
+            .1
+            .iter()
+            .map(|one| one.as_str().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (policy.allow[0].name.as_str(), patterns(0), patterns(1)),
+        ("main", vec!["a".into(), "b*".into()], vec!["acme".into()])
+    );
+    for (policy, part) in [
+        ("{}", "expected rules under allow or deny, got none"),
+        (
+            "{alow: []}",
+            "alow: expected one of mode, allow, deny, got an unknown key",
+        ),
+        ("{mode: off, allow: []}", "mode: expected enforce or dry-run"),
+        ("{allow: {}}", "expected a list of tables, got a table"),
+        ("{allow: [{claims: {}}]}", "expected at least one claim, got none"),
+        (
+            "{allow: [{claim: {a: b}}]}",
+            "expected one of name, claims, got an unknown key",
+        ),
+        ("{allow: [{claims: {a: []}}]}", "at least one pattern"),
+        ("{deny: [{claims: {a: {b: c}}}]}", "expected texts, got a table"),
+    ] {
+        refused(&text(policy), &[part]);
+    }
+}

@@ -279,6 +279,7 @@ fn finish<T>(
         };
         let code = match error.code() {
             Code::InvalidArgument => tonic::Code::InvalidArgument,
+            Code::PermissionDenied => tonic::Code::PermissionDenied,
             Code::ResourceExhausted => tonic::Code::ResourceExhausted,
             Code::Unimplemented => tonic::Code::Unimplemented,
             Code::Internal => tonic::Code::Internal,

@@ -101,6 +101,7 @@ pub(super) fn configuration(issuers: &[Arc<IssuerConfig>]) -> Response {
 pub(super) fn error(code: Code, message: &str) -> Response {
     let status = match code {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -11,6 +11,7 @@ use url::{Host, Url};
 
 use super::jwk::Jwks;
 use super::kind::IdentityType;
+use crate::policy::Policy;
 
 /// Longest `iss` that is looked up, in bytes.
 const MAX_ISSUER: usize = 1_024;
@@ -28,6 +29,8 @@ pub struct IssuerConfig {
     pub challenge_claim: Option<String>,
     /// Where its keys come from.
     pub keys: KeyOrigin,
+    /// Who, of those it vouches for, gets a certificate.
+    pub policy: Arc<Policy>,
     /// For people.
     pub description: String,
 }
@@ -123,6 +126,7 @@ impl IssuerConfig {
             challenge_claim: None,
             identity_type,
             keys: KeyOrigin::default(),
+            policy: Arc::default(),
             description: String::new(),
         })
     }

@@ -41,6 +41,7 @@ use principal::Principal;
 use token::Token;
 
 use crate::Clock;
+use crate::policy::Denial;
 
 /// Keys tried for a token that names none; each try is a signature check.
 const MAX_CANDIDATES: usize = 16;
@@ -216,6 +217,12 @@ impl Opened {
     /// Whose token it is.
     pub(crate) fn issuer_url(&self) -> &str {
         self.config.issuer_url()
+    }
+
+    /// What the issuer's policy says of it. Only for a token that has verified.
+    pub(crate) fn permitted(&self) -> (bool, Result<(), Denial>) {
+        let policy = &self.config.policy;
+        (policy.dry_run, policy.check(&self.token.claims).map(drop))
     }
 
     /// Checks the signature and makes the principal. Heavy.

@@ -1,6 +1,8 @@
 //! Several issuers, and a configuration that changes.
 
-use fulcio_ca::{IdentityType, IssuerConfig};
+use std::sync::Arc;
+
+use fulcio_ca::{ClaimName, IdentityType, IssuerConfig, Pattern, Policy, Rule};
 use http::StatusCode;
 use serde_json::json;
 
@@ -127,4 +129,54 @@ async fn keys_from_a_file() {
         StatusCode::OK
     );
     assert_eq!(stack.web.reads(), 0);
+}
+
+/// Fulcio #1989: an issuer vouches for everybody, the policy for some of them.
+#[tokio::test]
+async fn a_policy_refuses_with_the_claim_that_decided() {
+    let mut policy = Policy::default();
+    policy.allow.push(Rule {
+        name: "ours".to_owned(),
+        claims: vec![(
+            ClaimName::new("email"),
+            vec![Pattern::new("*@example.com").unwrap()],
+        )],
+    });
+    let mut issuer = email_issuer(&format!("{BASE}/email"));
+    issuer.policy = Arc::new(policy.clone());
+    let stack = Stack::with(vec![issuer.clone()], Default::default());
+    let mut claims = stack.claims();
+    assert_eq!(
+        stack
+            .sign_in(&stack.token(&claims), "dev@example.com")
+            .await
+            .status,
+        StatusCode::OK
+    );
+    claims["email"] = json!("dev@evil.example");
+    let token = stack.token(&claims);
+    let answer = stack.sign_in(&token, "dev@evil.example").await;
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (StatusCode::FORBIDDEN, &json!(7))
+    );
+    assert!(
+        answer
+            .message()
+            .ends_with("rule \"ours\": email: expected \"*@example.com\", got \"dev@evil.example\""),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(stack.log.calls(), 1, "nothing was logged for it");
+    // A dry run tells and issues; a token that does not verify learns nothing of the rules.
+    policy.dry_run = true;
+    issuer.policy = Arc::new(policy);
+    stack.ca.reload(vec![issuer]).unwrap();
+    assert_eq!(
+        stack.sign_in(&token, "dev@evil.example").await.status,
+        StatusCode::OK
+    );
+    let forged = format!("{}AAAA", &token[..token.len() - 4]);
+    let answer = stack.sign_in(&forged, "dev@evil.example").await;
+    assert_refused(&answer, &forged, TOKEN, &["signature: expected"]);
 }
