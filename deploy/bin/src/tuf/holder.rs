@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common_backend::signer::Keyring;
+use common_backend::signer::{Env, Keyring};
 use common_bundle::tuf::Key;
 use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
 
+use crate::clock;
 use crate::console::Console;
 use crate::disk;
 use crate::exit::Failure;
@@ -55,7 +56,7 @@ pub(super) fn public(path: &Path) -> Result<PublicKey, Failure> {
 /// A private key by the path of its file, or by a signer URI.
 pub(super) fn private(key: &str) -> Result<Arc<dyn Signer>, Failure> {
     if key.contains(':') {
-        let keyring = Keyring::new(PathBuf::from("."));
+        let keyring = Keyring::new(".", Env::process(clock::system()));
         return keyring.open(key).map_err(Failure::failed);
     }
     let path = Path::new(key);
