@@ -91,3 +91,26 @@ fn images_are_signed_attested_and_verified() {
         refused(&mut verify("verify", WHO, &other));
     }
 }
+
+#[test]
+fn the_tutorial_works_as_written() {
+    let (stack, registry) = (Stack::ephemeral(), Registry::serve());
+    registry.push(stack.work.path(), "app", "what runs");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tutorials/containers.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let script: String = page.split("```").skip(1).step_by(2).collect();
+    let script = script
+        .replace("http://localhost:3000", &stack.ready.url)
+        .replace("localhost:5000", &registry.address)
+        .replace("$(sigbox token)", &stack.token(WHO));
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(stack.work.path());
+    let tools = tool("cosign").parent().unwrap().to_owned();
+    shell
+        .env("PATH", format!("{}:/usr/bin:/bin", tools.display()))
+        .env("HOME", stack.path("home"));
+    ok(&mut shell);
+    assert!(stack.path("app.tar").exists());
+}

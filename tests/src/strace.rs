@@ -87,6 +87,18 @@ pub fn watching(output: &Path) -> Command {
     command
 }
 
+/// A strace, to be followed by a program, that writes every call which can name a peer to `output`.
+pub fn naming_peers(output: &Path) -> Command {
+    let mut command = strace(output);
+    command.args([
+        "--seccomp-bpf",
+        "-e",
+        "trace=connect,sendto,sendmsg,sendmmsg",
+        "--",
+    ]);
+    command
+}
+
 /// `sigbox` under a strace that puts a fault in place of the `nth` call at a site.
 pub fn injecting(output: &Path, data: &Path, site: &Site, nth: u32, fault: Fault) -> Command {
     let mut command = strace(output);

@@ -9,6 +9,7 @@ use crate::backup::BackupArgs;
 use crate::bench::BenchArgs;
 
 use crate::exit::EXIT_CODES;
+use crate::export_trust::ExportTrustArgs;
 use crate::fsck::FsckArgs;
 use crate::keys::command::KeysArgs;
 use crate::restore::RestoreArgs;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.
     ClientSetup(ClientSetupArgs),
+    /// Write everything that clients trust into one signed archive, for machines without a network, or check one.
+    ExportTrust(ExportTrustArgs),
     /// Check every leaf, tile, index row and attachment of a data folder, or a whole log by its URL.
     ///
     /// Nothing is changed, and a server may go on writing meanwhile. Exit code 1 if anything is found.

@@ -17,6 +17,7 @@ mod control;
 mod disk;
 mod doctor;
 mod exit;
+mod export_trust;
 mod files;
 mod fsck;
 mod http;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             Command::Token(args) => token::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
+            Command::ExportTrust(args) => export_trust::run(args, console).await,
             Command::Fsck(args) => fsck::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
