@@ -8,6 +8,8 @@ use common_tlog::TileId;
 
 const INDEX_BITS: u32 = 40;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+/// The highest index that a leaf can have.
+pub(crate) const LAST_INDEX: u64 = INDEX_MASK;
 const LEVEL_BITS: u32 = 4;
 
 /// Key of a leaf; `None` for a place that no log here can have.

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{OpenError, ReadError, StoreError};
 use crate::open::{check_spec, create};
 use crate::options::LogConfig;
+use crate::terms::{self, Indexed};
 use crate::types::{Head, LogId, LogInfo, LogState};
 
 /// What the sequencer does between two batches.
@@ -19,6 +20,7 @@ pub(crate) enum Change {
     /// Takes up a verified log.
     Open {
         tip: Box<Tip>,
+        indexed: Option<Indexed>,
         done: oneshot::Sender<()>,
     },
     /// Tells that whatever was committed before is published.
@@ -53,10 +55,20 @@ impl Engine {
             }
         };
         let tip = Box::new(Tip::load(core.storage.as_ref(), log, config.personality).await?);
+        let indexed = terms::begin(core.storage.as_ref(), &core.secret, std::iter::once(&*tip)).await?;
         let (done, opened) = oneshot::channel();
-        let change = Change::Open { tip, done };
+        let change = Change::Open {
+            tip,
+            indexed: indexed.get(&id).copied(),
+            done,
+        };
         self.changes.send(change).await.map_err(|_| OpenError::Stopping)?;
         opened.await.map_err(|_| OpenError::Stopping)?;
+        tokio::spawn(terms::complete(
+            Arc::clone(&self.shared),
+            id,
+            self.stop.subscribe(),
+        ));
         self.log(id).ok_or(OpenError::Stopping)
     }
 

@@ -449,6 +449,29 @@ async fn rows_are_found_in_order_and_in_bounds(store: &dyn Storage) {
         [(keys[4], place(B, 39)), (keys[4], place(B, 38))]
     );
     assert_eq!(store.find(&keys, 0).await.unwrap(), vec![]);
+    for key in keys {
+        let below = async |log, below, limit| store.find_below(key, log, below, limit).await.unwrap();
+        let all: Vec<u64> = (0..40).rev().collect();
+        assert_eq!(below(A, u64::MAX, u32::MAX).await, all);
+        assert_eq!(below(B, u64::MAX, u32::MAX).await, all);
+        assert_eq!(below(A, 40, 40).await, all);
+        assert_eq!(below(A, 39, 3).await, [38, 37, 36]);
+        assert_eq!(below(B, 1, 3).await, [0]);
+        assert_eq!(below(A, 0, 3).await, []);
+        assert_eq!(below(A, 40, 0).await, []);
+        assert_eq!(below(LogId(2), 40, 3).await, [], "a log that there is not");
+    }
+    let unknown = store.find_below(IndexKey(5), A, u64::MAX, 3).await.unwrap();
+    assert_eq!(unknown, []);
+    let mut rows = batch(Vec::new());
+    rows.index = vec![(IndexKey(6), place(A, 39)), (IndexKey(6), place(B, 7))];
+    assert_eq!(
+        store.commit(&rows).await.unwrap(),
+        Commit::Committed,
+        "rows of leaves that are there already move no head"
+    );
+    let found = store.find_below(IndexKey(6), B, 40, 3).await.unwrap();
+    assert_eq!(found, [7]);
     let many: Vec<IndexKey> = (0..5_000).map(|n| IndexKey(n * 2 + 1)).collect();
     assert_eq!(
         store.find(&many, u32::MAX).await.unwrap().len(),

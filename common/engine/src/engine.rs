@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use common_tlog::{Hash, TileId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -18,6 +18,7 @@ use crate::options::{Clock, LogConfig, Options};
 use crate::read::{Reader, View};
 use crate::sequencer::{Job, Sequencer, Waiter};
 use crate::storage::{Commit, Storage};
+use crate::terms::{self, Indexed};
 use crate::types::{Entry, Head, LogId, LogInfo, LogState, Outcome, StoredLeaf};
 use crate::writer::Core;
 
@@ -27,7 +28,7 @@ pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
     pub(crate) changes: mpsc::Sender<Change>,
-    stop: Arc<watch::Sender<bool>>,
+    pub(crate) stop: Arc<watch::Sender<bool>>,
     done: watch::Receiver<()>,
 }
 
@@ -45,13 +46,16 @@ pub(crate) struct Shared {
 struct PublishedLog {
     info: ArcSwap<LogInfo>,
     view: ArcSwap<View>,
+    /// `None` for a log that is not searched.
+    indexed: ArcSwapOption<Indexed>,
 }
 
 impl PublishedLog {
-    fn new(tip: &Tip) -> Arc<Self> {
+    fn new(tip: &Tip, indexed: Option<Indexed>) -> Arc<Self> {
         Arc::new(Self {
             info: ArcSwap::new(Arc::clone(&tip.info)),
             view: ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge)),
+            indexed: ArcSwapOption::from(indexed.map(Arc::new)),
         })
     }
 }
@@ -62,8 +66,10 @@ impl Shared {
         public: Arc<dyn Storage>,
         options: Options,
         tips: impl Iterator<Item = &'a Tip>,
+        indexed: &BTreeMap<LogId, Indexed>,
     ) -> Self {
-        let logs: BTreeMap<_, _> = tips.map(|tip| (tip.info.id, PublishedLog::new(tip))).collect();
+        let log = |tip: &Tip| PublishedLog::new(tip, indexed.get(&tip.info.id).copied());
+        let logs: BTreeMap<_, _> = tips.map(|tip| (tip.info.id, log(tip))).collect();
         Self {
             reader: Reader::new(public, options.cached_tiles, options.concurrent_reads),
             core,
@@ -75,10 +81,10 @@ impl Shared {
     }
 
     /// Shows a log that was opened after the start. From now on entries can be submitted to it.
-    pub(crate) fn add(&self, tip: &Tip) {
+    pub(crate) fn add(&self, tip: &Tip, indexed: Option<Indexed>) {
         self.logs.rcu(|logs| {
             let mut logs = BTreeMap::clone(logs);
-            logs.insert(tip.info.id, PublishedLog::new(tip));
+            logs.insert(tip.info.id, PublishedLog::new(tip, indexed));
             logs
         });
     }
@@ -128,6 +134,16 @@ impl Shared {
         Some(self.logs.load().get(&log)?.info.load_full())
     }
 
+    pub(crate) fn indexed(&self, log: LogId) -> Option<Indexed> {
+        self.logs.load().get(&log)?.indexed.load().as_deref().copied()
+    }
+
+    pub(crate) fn set_indexed(&self, log: LogId, indexed: Indexed) {
+        if let Some(log) = self.logs.load().get(&log) {
+            log.indexed.store(Some(Arc::new(indexed)));
+        }
+    }
+
     pub(crate) fn set_writable(&self, writable: bool) {
         self.writable.store(writable, Ordering::Relaxed);
         metrics::gauge!("sigbox_engine_writable").set(if writable { 1.0 } else { 0.0 });
@@ -154,7 +170,8 @@ impl Engine {
             &options,
         )
         .await?;
-        let shared = Arc::new(Shared::new(core, storage, options, writer.tips()));
+        let indexed = terms::begin(core.storage.as_ref(), &core.secret, writer.tips()).await?;
+        let shared = Arc::new(Shared::new(core, storage, options, writer.tips(), &indexed));
         let (queue, jobs) = mpsc::channel(options.queue_entries.max(1));
         let (changes, changing) = mpsc::channel(1);
         let (stop, stopping) = watch::channel(false);
@@ -169,6 +186,10 @@ impl Engine {
             published,
             answering: JoinSet::new(),
         };
+        let mut completing = JoinSet::new();
+        for log in indexed.into_keys() {
+            completing.spawn(terms::complete(Arc::clone(&shared), log, stop.subscribe()));
+        }
         let supervised = Arc::clone(&shared);
         tokio::spawn(async move {
             if let Err(error) = tokio::spawn(sequencer.run(writer)).await {
@@ -185,6 +206,7 @@ impl Engine {
                 ),
                 Err(error) => tracing::error!(%error, "the record of published checkpoints stopped"),
             }
+            while completing.join_next().await.is_some() {}
             // Last: whoever waits for the end may rely on nothing of the engine being in use but by its handles.
             drop(finished);
         });
@@ -325,6 +347,42 @@ impl Engine {
         let _turn = self.shared.reader.turn().await?;
         let view = self.view(log)?;
         self.shared.reader.consistency(log, &view, from, to).await
+    }
+
+    /// Which leaves of a log are found by their search terms; `None` for a log that is not searched.
+    #[must_use]
+    pub fn indexed(&self, log: LogId) -> Option<Indexed> {
+        self.shared.indexed(log)
+    }
+
+    /// Indexes below `below`, and below the head's size, of leaves that have a row under a term: the highest first, at
+    /// most `limit`. A row is found by 64 bits of a hash: whoever asks looks at the leaf.
+    pub async fn find_below(
+        &self,
+        log: LogId,
+        term: &str,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, ReadError> {
+        let key = self.shared.core.secret.term(term);
+        let _turn = self.shared.reader.turn().await?;
+        let below = below.min(self.view(log)?.head.size);
+        let storage = &self.shared.reader.storage;
+        Ok(storage.find_below(key, log, below, limit).await?)
+    }
+
+    /// The leaves at these indexes, all of which must be below the head's size, in the order asked for.
+    pub async fn leaves_at(&self, log: LogId, indexes: &[u64]) -> Result<Vec<StoredLeaf>, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
+        let view = self.view(log)?;
+        self.shared.reader.leaves_at(log, &view, indexes).await
+    }
+
+    /// Index of the first leaf that is not older than `time`, Unix milliseconds; the head's size if all are.
+    pub async fn first_at(&self, log: LogId, time: u64) -> Result<u64, ReadError> {
+        let _turn = self.shared.reader.turn().await?;
+        let view = self.view(log)?;
+        self.shared.reader.first_at(log, &view, time).await
     }
 
     /// Leaves of all logs that were logged under a term, the highest log and index first, at most `limit`.

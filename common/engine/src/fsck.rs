@@ -27,8 +27,9 @@ use self::report::{Findings, Flaws};
 use self::source::Source;
 use crate::anchor::Published;
 use crate::error::StorageError;
-use crate::index::IndexSecret;
+use crate::index::{IndexKey, IndexSecret};
 use crate::storage::{Storage, StoredLog};
+use crate::terms::{self, Indexed};
 use crate::types::{Head, LogId, LogSpec, StoredLeaf};
 use crate::verify;
 
@@ -46,8 +47,10 @@ pub struct Flaw {
 /// The search terms of a leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// As they were given with the entry.
+    /// As they were given with the entry, whatever version of the program logged it.
     pub known: Vec<String>,
+    /// As [`crate::Personality::terms`]: those that an older leaf has only once they were written behind it.
+    pub later: Vec<String>,
     /// False where the entry had others too, which are no longer to be told.
     pub complete: bool,
 }
@@ -67,7 +70,12 @@ pub trait KindCheck: Send + Sync + 'static {
     /// [`Flaw`].
     fn head(&self, head: &Head) -> Result<(), Flaw>;
 
-    /// The search terms the leaf was given with.
+    /// As [`crate::Personality::terms_version`].
+    fn terms_version(&self) -> u32 {
+        0
+    }
+
+    /// The search terms of the leaf.
     ///
     /// # Errors
     /// [`Flaw`] if leaf or record are none of this kind.
@@ -168,11 +176,18 @@ impl Fsck<'_> {
                 log: check.id,
                 leaf_limit: check.spec.leaf_limit,
             };
+            // Before the leaves: what is written behind them meanwhile may be there, and need not.
+            let indexed = self.indexed(check, &secret).await?;
+            let rows = Arc::new(Rows {
+                kind: Arc::clone(&check.kind),
+                secret,
+                log: check.id,
+                indexed,
+            });
             let pass = leaves::Pass {
                 source: &source,
-                kind: &check.kind,
+                rows: &rows,
                 head: &stored.head,
-                secret,
                 progress: self.progress,
             };
             let (root, walked) = pass.run(&mut findings, &mut sums).await;
@@ -185,12 +200,16 @@ impl Fsck<'_> {
                 size: stored.head.size,
                 root,
             });
-            checked.push((source, check, walked));
+            checked.push(index::Walked {
+                source,
+                rows,
+                marks: terms::mark_keys(&secret, check.id, check.kind.terms_version()),
+                size: walked,
+            });
         }
         let whole = heads.keys().all(|id| self.logs.iter().any(|log| log.id == *id));
         let index = index::Pass {
             storage: self.storage,
-            secret,
             logs: &checked,
             whole,
             progress: self.progress,
@@ -198,8 +217,9 @@ impl Fsck<'_> {
         let index_rows = index.run(sums, &mut findings).await;
         let attachments =
             attachments::check(self.storage, self.logs, whole, self.progress, &mut findings).await;
-        for (source, _, walked) in &checked {
-            self.check_beyond(source, *walked, &mut findings).await?;
+        for walked in &checked {
+            self.check_beyond(&walked.source, walked.size, &mut findings)
+                .await?;
         }
         let Flaws { found, more } = findings.finish();
         Ok(Report {
@@ -209,6 +229,21 @@ impl Fsck<'_> {
             findings: found,
             more,
         })
+    }
+
+    /// Which leaves of a log must have the terms of this version. A log that no such version has opened yet has none.
+    async fn indexed(&self, check: &LogCheck, secret: &IndexSecret) -> Result<Indexed, StorageError> {
+        let all_missing = Indexed {
+            from: u64::MAX,
+            ..Indexed::default()
+        };
+        match check.kind.terms_version() {
+            0 => Ok(Indexed::default()),
+            version => {
+                let found = terms::load(self.storage, secret, check.id, version).await?;
+                Ok(found.unwrap_or(all_missing))
+            }
+        }
     }
 
     async fn heads(&self) -> Result<BTreeMap<LogId, StoredLog>, StorageError> {
@@ -323,23 +358,62 @@ fn check_row(stored: &StoredLog, spec: &LogSpec, findings: &mut Findings) {
     }
 }
 
-/// Index rows of one leaf, each once.
-fn keys(
-    kind: &dyn KindCheck,
-    secret: &IndexSecret,
+/// What makes the index rows of one log's leaves.
+struct Rows {
+    kind: Arc<dyn KindCheck>,
+    secret: IndexSecret,
     log: LogId,
-    leaf: &StoredLeaf,
-    hash: &Hash,
-) -> Result<(Vec<crate::index::IndexKey>, bool), Flaw> {
-    let terms = kind.terms(leaf)?;
-    let mut keys = vec![
-        secret.leaf(log, hash),
-        secret.leaf(log, &kind.identity(leaf, hash)),
-    ];
-    keys.extend(terms.known.iter().map(|term| secret.term(term)));
-    keys.sort_unstable();
-    keys.dedup();
-    Ok((keys, terms.complete))
+    indexed: Indexed,
+}
+
+/// Index rows of one leaf.
+#[derive(Default)]
+struct LeafRows {
+    /// Keys that must be there, each once.
+    keys: Vec<IndexKey>,
+    /// Keys that may be there: they are being written behind an older leaf.
+    allowed: Vec<IndexKey>,
+    /// There may be others, which are no longer to be told.
+    others: bool,
+}
+
+impl Rows {
+    fn of(&self, leaf: &StoredLeaf, hash: &Hash) -> Result<LeafRows, Flaw> {
+        let Terms {
+            known,
+            later,
+            complete,
+        } = self.kind.terms(leaf)?;
+        let mut keys = vec![
+            self.secret.leaf(self.log, hash),
+            self.secret.leaf(self.log, &self.kind.identity(leaf, hash)),
+        ];
+        let of = |terms: Vec<String>| -> Vec<IndexKey> {
+            terms.iter().map(|term| self.secret.term(term)).collect()
+        };
+        keys.extend(of(known));
+        let mut allowed = Vec::new();
+        match self.indexed.covers(leaf.index) {
+            true => keys.extend(of(later)),
+            false => allowed = of(later),
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(LeafRows {
+            keys,
+            allowed,
+            others: !complete,
+        })
+    }
+
+    /// Those of a leaf that its kind may not understand: then it has its hash, and nobody knows what else.
+    fn at_least(&self, leaf: &StoredLeaf, hash: &Hash) -> LeafRows {
+        self.of(leaf, hash).unwrap_or_else(|_| LeafRows {
+            keys: vec![self.secret.leaf(self.log, hash)],
+            others: true,
+            ..LeafRows::default()
+        })
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ impl IndexSecret {
         self.key(b'l', &[&log.0.to_be_bytes(), &hash.0])
     }
 
+    /// Key of a row by which the index speaks of itself (see `terms`).
+    pub(crate) fn mark(&self, log: LogId, version: u32, name: &str) -> IndexKey {
+        let (log, version) = (log.0.to_be_bytes(), version.to_be_bytes());
+        self.key(b'm', &[&log, &version, name.as_bytes()])
+    }
+
     fn key(&self, kind: u8, parts: &[&[u8]]) -> IndexKey {
         let mut context = Context::new(&SHA256);
         context.update(&self.0);

@@ -13,8 +13,8 @@
 //!
 //! The way of an entry, one module a station: [`Engine::submit`] queues it (`engine`), the sequencer collects what
 //! has queued and answers (`sequencer`), the writer deduplicates, seals, grows the tree, signs and commits
-//! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`). [`fsck`] checks a whole store,
-//! also one in use.
+//! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`). [`Indexed`] says which leaves are
+//! found by their search terms (`terms`). [`fsck`] checks a whole store, also one in use.
 
 mod active;
 mod anchor;
@@ -33,6 +33,7 @@ mod pool;
 mod read;
 mod sequencer;
 mod storage;
+mod terms;
 mod types;
 mod verify;
 mod writer;
@@ -47,7 +48,8 @@ pub use error::{Corrupt, OpenError, ReadError, SealError, StorageError, StoreErr
 pub use index::{IndexKey, IndexSecret};
 pub use options::{Clock, LogConfig, Options};
 pub use storage::{Batch, Commit, HeadChange, LogBatch, Place, Storage, StoredLog};
+pub use terms::Indexed;
 pub use types::{
-    Attachment, Entry, Head, LogId, LogInfo, LogKind, LogSpec, LogState, Outcome, Personality, Receipt,
-    Sealed, StoredLeaf,
+    Attachment, Entry, Head, LeafTerms, LogId, LogInfo, LogKind, LogSpec, LogState, Outcome, Personality,
+    Receipt, Sealed, StoredLeaf,
 };

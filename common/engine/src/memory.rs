@@ -290,6 +290,20 @@ impl Storage for MemoryStorage {
         })
     }
 
+    async fn find_below(
+        &self,
+        key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StorageError> {
+        let at = |index| (key, Place { log, index });
+        self.read("find_below", |contents| {
+            let rows = contents.index.range(at(0)..at(below)).rev();
+            rows.take(limit as usize).map(|(_, place)| place.index).collect()
+        })
+    }
+
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.read("attachment", |contents| contents.attachments.get(key).cloned())
     }

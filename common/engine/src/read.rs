@@ -23,6 +23,8 @@ use crate::types::{Head, LogId, StoredLeaf};
 
 /// Most leaves one call returns; the rest is asked for again.
 const MAX_LEAVES: u32 = 1_024;
+/// Leaves looked at in each round of a search by time: six rounds for sixteen million.
+const FAN: u64 = 16;
 /// How long a read waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,6 +50,20 @@ fn check(what: &'static str, got: u64, limit: u64) -> Result<(), ReadError> {
     } else {
         Ok(())
     }
+}
+
+/// A leaf is what its tile says.
+fn check_hash(log: LogId, nodes: &Nodes, leaf: &StoredLeaf) -> Result<(), Corrupt> {
+    let (expected, got) = (nodes.node(0, leaf.index)?, leaf_hash(&leaf.data));
+    if expected == got {
+        return Ok(());
+    }
+    Err(Corrupt::Leaf {
+        log,
+        index: leaf.index,
+        expected,
+        got,
+    })
 }
 
 /// Counts and reports a proof that did not verify and was withheld.
@@ -121,18 +137,55 @@ impl Reader {
         let tiles = (start..end).map(|index| TileId::of_node(0, index));
         let nodes = self.nodes(log, view, tiles).await?;
         for leaf in &leaves {
-            let (expected, got) = (nodes.node(0, leaf.index)?, leaf_hash(&leaf.data));
-            if expected != got {
-                return Err(Corrupt::Leaf {
-                    log,
-                    index: leaf.index,
-                    expected,
-                    got,
-                }
-                .into());
-            }
+            check_hash(log, &nodes, leaf)?;
         }
         Ok(leaves)
+    }
+
+    /// Leaves anywhere below the head, in the order asked for.
+    pub(crate) async fn leaves_at(
+        &self,
+        log: LogId,
+        view: &View,
+        indexes: &[u64],
+    ) -> Result<Vec<StoredLeaf>, ReadError> {
+        for index in indexes {
+            check("leaf index", *index, view.head.size.saturating_sub(1))?;
+        }
+        let places: Vec<Place> = indexes.iter().map(|index| Place { log, index: *index }).collect();
+        let tiles = indexes.iter().map(|index| TileId::of_node(0, *index));
+        let nodes = self.nodes(log, view, tiles).await?;
+        let stored = self.storage.leaves_at(&places).await?;
+        let mut leaves = Vec::with_capacity(indexes.len());
+        for (index, leaf) in indexes.iter().zip(stored) {
+            let leaf = leaf.ok_or(Corrupt::LeafMissing(log, *index))?;
+            check_hash(log, &nodes, &leaf)?;
+            leaves.push(leaf);
+        }
+        Ok(leaves)
+    }
+
+    /// Times never go back within a log, so a few rounds over a few leaves each find the place of one.
+    pub(crate) async fn first_at(&self, log: LogId, view: &View, time: u64) -> Result<u64, ReadError> {
+        // Everything before `low` is older, and nothing from `high` on is.
+        let (mut low, mut high) = (0, view.head.size);
+        while low < high {
+            let stride = high.saturating_sub(low).div_ceil(FAN);
+            let probes: Vec<u64> = (0..FAN)
+                .map(|n| low.saturating_add(n.saturating_mul(stride)))
+                .take_while(|index| *index < high)
+                .collect();
+            let places: Vec<Place> = probes.iter().map(|index| Place { log, index: *index }).collect();
+            let leaves = self.storage.leaves_at(&places).await?;
+            for (index, leaf) in probes.into_iter().zip(leaves) {
+                if leaf.ok_or(Corrupt::LeafMissing(log, index))?.time >= time {
+                    high = index;
+                    break;
+                }
+                low = index.saturating_add(1);
+            }
+        }
+        Ok(low)
     }
 
     pub(crate) async fn find_leaf(

@@ -117,8 +117,8 @@ impl Sequencer {
     /// Every batch before it is published.
     fn change(&self, mut writer: Writer, change: Change) -> Writer {
         match change {
-            Change::Open { tip, done } => {
-                self.shared.add(&tip);
+            Change::Open { tip, indexed, done } => {
+                self.shared.add(&tip, indexed);
                 writer.add(*tip);
                 self.publish(&writer);
                 let _ = done.send(());

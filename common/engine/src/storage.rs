@@ -129,6 +129,15 @@ pub trait Storage: Send + Sync + 'static {
     /// The first `limit` index rows of the keys, sorted by key, within a key the highest place first.
     async fn find(&self, keys: &[IndexKey], limit: u32) -> Result<Vec<(IndexKey, Place)>, StorageError>;
 
+    /// Indexes of the leaves of `log` that have a row of the key, below `below`, the highest first, at most `limit`.
+    async fn find_below(
+        &self,
+        key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StorageError>;
+
     /// An attachment.
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
 

@@ -224,6 +224,27 @@ pub trait Personality: Send + Sync + 'static {
         let _ = leaf;
         *hash
     }
+
+    /// Version of the terms that [`Personality::terms`] gives, raised with every change of them; 0 for a kind that is
+    /// not searched by any.
+    fn terms_version(&self) -> u32 {
+        0
+    }
+
+    /// The terms of this version that a leaf of an older one has not got, told from what is stored.
+    fn terms(&self, leaf: &StoredLeaf) -> LeafTerms {
+        let _ = leaf;
+        LeafTerms::default()
+    }
+}
+
+/// Search terms of a stored leaf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeafTerms {
+    /// The terms, as they are looked up.
+    pub terms: Vec<String>,
+    /// False where there were others, which are no longer to be told.
+    pub complete: bool,
 }
 
 /// Proof that a leaf is durable and in the tree of `head`.

@@ -148,6 +148,7 @@ impl KindCheck for CtCheck {
         timestamped(leaf)?;
         Ok(Terms {
             known: Vec::new(),
+            later: Vec::new(),
             complete: true,
         })
     }

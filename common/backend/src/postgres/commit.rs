@@ -124,7 +124,8 @@ async fn insert_rows(connection: &mut PgConnection, batch: &Batch) -> Result<(),
     let keys: Vec<i64> = batch.index.iter().map(|(index_key, _)| key(*index_key)).collect();
     let places = batch.index.iter().map(|(_, at)| place(*at).ok_or_else(too_large));
     let places = places.collect::<Result<Vec<i64>, _>>()?;
-    let insert = "INSERT INTO lookup SELECT * FROM unnest($1::bigint[], $2::bigint[])";
+    // Two replicas may write the terms of the same older leaf.
+    let insert = "INSERT INTO lookup SELECT * FROM unnest($1::bigint[], $2::bigint[]) ON CONFLICT DO NOTHING";
     let query = sqlx::query(insert).bind(keys).bind(places);
     query.execute(connection).await.map(drop)
 }

@@ -41,7 +41,7 @@ pub use self::error::PostgresError;
 pub use self::session::PostgresConfig;
 use self::session::Use;
 use self::writer::{Inner, Slot, rows_of};
-use crate::keys::{from_key, from_place, key, leaf_range, place, tile_id};
+use crate::keys::{LAST_INDEX, from_key, from_place, key, leaf_range, place, tile_id};
 use crate::log_row::select_logs;
 
 /// Connections of public reads.
@@ -295,6 +295,31 @@ impl Storage for PostgresStorage {
             .read(async |connection| query.fetch_all(connection).await.map_err(failed))
             .await?;
         Ok(index_rows_of(rows))
+    }
+
+    async fn find_below(
+        &self,
+        index_key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StorageError> {
+        // No leaf is where no log can have one.
+        let last = below.checked_sub(1).map(|last| last.min(LAST_INDEX));
+        let at = |index| place(Place { log, index });
+        let (Some(first), Some(last)) = (at(0), last.and_then(at)) else {
+            return Ok(Vec::new());
+        };
+        let select = "SELECT place FROM lookup WHERE key = $1 AND place BETWEEN $2 AND $3 ORDER BY place DESC LIMIT $4";
+        let query = sqlx::query_scalar::<_, i64>(select)
+            .bind(key(index_key))
+            .bind(first)
+            .bind(last)
+            .bind(i64::from(limit));
+        let found = self
+            .read(async |connection| query.fetch_all(connection).await.map_err(failed))
+            .await?;
+        Ok(found.into_iter().map(|place| from_place(place).index).collect())
     }
 
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {

@@ -443,6 +443,18 @@ impl Storage for SqliteStorage {
         index.find(readers, &keys, limit).await.map_err(unknown)
     }
 
+    async fn find_below(
+        &self,
+        key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StorageError> {
+        let (index, readers) = self.index().await?;
+        let found = index.find_below(readers, key, log, below, limit).await;
+        found.map_err(unknown)
+    }
+
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         let query = sqlx::query_scalar::<_, Vec<u8>>("SELECT data FROM attachments WHERE key = ?").bind(key);
         Ok(query

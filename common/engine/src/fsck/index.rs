@@ -14,10 +14,10 @@ use rayon::prelude::*;
 
 use super::report::{At, Findings};
 use super::source::Source;
-use super::{LogCheck, Progress, keys};
-use crate::error::StorageError;
-use crate::index::{IndexKey, IndexSecret};
+use super::{LeafRows, Progress, Rows};
+use crate::index::IndexKey;
 use crate::storage::{Place, Storage};
+use crate::types::LogId;
 
 type Row = (IndexKey, Place);
 
@@ -71,11 +71,12 @@ impl Default for IndexSums {
 }
 
 impl IndexSums {
-    pub(super) fn expect(&mut self, keys: &[IndexKey], place: Place, complete: bool) {
-        for key in keys {
+    pub(super) fn expect(&mut self, rows: &LeafRows, place: Place) {
+        for key in &rows.keys {
             self.add((*key, place));
         }
-        self.incomplete = self.incomplete.saturating_add(u64::from(!complete));
+        let open = rows.others || !rows.allowed.is_empty();
+        self.incomplete = self.incomplete.saturating_add(u64::from(open));
     }
 
     fn add(&mut self, row: Row) {
@@ -85,11 +86,19 @@ impl IndexSums {
     }
 }
 
+/// A log whose leaves were walked.
+pub(super) struct Walked<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) rows: Arc<Rows>,
+    /// Keys of the rows by which the index speaks of itself.
+    pub(super) marks: [IndexKey; 4],
+    /// How many leaves.
+    pub(super) size: u64,
+}
+
 pub(super) struct Pass<'a> {
     pub(super) storage: &'a dyn Storage,
-    pub(super) secret: IndexSecret,
-    /// Each with the number of its leaves that were walked.
-    pub(super) logs: &'a [(Source<'a>, &'a LogCheck, u64)],
+    pub(super) logs: &'a [Walked<'a>],
     /// The logs are all that the store has.
     pub(super) whole: bool,
     pub(super) progress: &'a (dyn Fn(Progress) + Sync),
@@ -101,7 +110,7 @@ enum Whose {
     Ours,
     /// A leaf's behind the head.
     Beyond,
-    /// Of a log that is not checked.
+    /// Of a log that is not checked, or the index's own.
     Other,
     /// Of a log that the store does not have.
     Nobody,
@@ -115,7 +124,7 @@ impl Pass<'_> {
         let mut rows = 0u64;
         let read = self
             .stream(None, |row| {
-                match self.whose(row.1) {
+                match self.whose(row) {
                     Whose::Ours => {
                         stored.add(row);
                         rows = rows.saturating_add(1);
@@ -146,9 +155,14 @@ impl Pass<'_> {
         rows
     }
 
-    fn whose(&self, place: Place) -> Whose {
-        match self.logs.iter().find(|(source, ..)| source.log == place.log) {
-            Some((.., size)) if place.index < *size => Whose::Ours,
+    fn log(&self, log: LogId) -> Option<&Walked<'_>> {
+        self.logs.iter().find(|walked| walked.source.log == log)
+    }
+
+    fn whose(&self, (key, place): Row) -> Whose {
+        match self.log(place.log) {
+            Some(walked) if walked.marks.contains(&key) => Whose::Other,
+            Some(walked) if place.index < walked.size => Whose::Ours,
             Some(_) => Whose::Beyond,
             None if self.whole => Whose::Nobody,
             None => Whose::Other,
@@ -234,7 +248,7 @@ impl Pass<'_> {
             let first = IndexKey((*at as u64) << RANGE_SHIFT);
             let read = self.stream(before(first), |row| {
                 let inside = range_of(row.0) == *at;
-                if inside && matches!(self.whose(row.1), Whose::Ours) {
+                if inside && matches!(self.whose(row), Whose::Ours) {
                     have.insert(row);
                 }
                 inside
@@ -257,7 +271,7 @@ impl Pass<'_> {
             );
         }
         for (key, place) in have.difference(&want) {
-            if !self.may_be(*place).await {
+            if !self.may_be(*key, *place).await {
                 let got = format!("another key, {:016x}", key.0);
                 findings.add(At::Index(*key, *place), "key", "one that the leaf yields", got);
             }
@@ -269,23 +283,21 @@ impl Pass<'_> {
         let mut want = BTreeSet::new();
         // What cannot be read was told in the first pass.
         let mut told = Findings::new(0);
-        for (source, check, size) in self.logs {
+        for walked in self.logs {
             let mut at = 0;
-            while at < *size {
-                let left = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
-                let count = left.min(source.batch());
-                let leaves = source.leaves(at, count, &mut told).await;
-                let (kind, secret, log) = (Arc::clone(&check.kind), self.secret, source.log);
+            while at < walked.size {
+                let left = u32::try_from(walked.size.saturating_sub(at)).unwrap_or(u32::MAX);
+                let count = left.min(walked.source.batch());
+                let leaves = walked.source.leaves(at, count, &mut told).await;
+                let (maker, log) = (Arc::clone(&walked.rows), walked.source.log);
                 let work = move || {
                     let rows = leaves.into_par_iter().flatten().flat_map_iter(|leaf| {
                         let place = Place {
                             log,
                             index: leaf.index,
                         };
-                        let hash = leaf_hash(&leaf.data);
-                        let keys = keys(&*kind, &secret, log, &leaf, &hash);
-                        let keys = keys.map_or_else(|_| vec![secret.leaf(log, &hash)], |(keys, _)| keys);
-                        keys.into_iter().map(move |key| (key, place))
+                        let rows = maker.at_least(&leaf, &leaf_hash(&leaf.data));
+                        rows.keys.into_iter().map(move |key| (key, place))
                     });
                     rows.collect::<Vec<Row>>()
                 };
@@ -300,21 +312,24 @@ impl Pass<'_> {
         want
     }
 
-    /// Whether the leaf may have rows that cannot be told from it.
-    async fn may_be(&self, place: Place) -> bool {
-        let check = self.logs.iter().find(|(source, ..)| source.log == place.log);
-        let leaf: Result<_, StorageError> = self.storage.leaves_at(&[place]).await;
-        match (check, leaf.ok().and_then(|mut found| found.pop().flatten())) {
-            (Some((_, check, _)), Some(leaf)) => check.kind.terms(&leaf).is_ok_and(|terms| !terms.complete),
-            _ => false,
-        }
+    /// Whether the leaf may have this row besides those it must have.
+    async fn may_be(&self, key: IndexKey, place: Place) -> bool {
+        let Some(walked) = self.log(place.log) else {
+            return false;
+        };
+        let leaf = self.storage.leaves_at(&[place]).await;
+        let leaf = leaf.ok().and_then(|mut found| found.pop().flatten());
+        leaf.is_some_and(|leaf| {
+            let rows = walked.rows.of(&leaf, &leaf_hash(&leaf.data));
+            rows.is_ok_and(|rows| rows.others || rows.allowed.contains(&key))
+        })
     }
 }
 
 /// A row before all rows of a key, none of which a store has.
 fn before(key: IndexKey) -> Option<Row> {
     let last = Place {
-        log: crate::types::LogId::MAX,
+        log: LogId::MAX,
         index: u64::MAX >> 24,
     };
     key.0.checked_sub(1).map(|before| (IndexKey(before), last))

@@ -13,8 +13,7 @@ use rayon::prelude::*;
 use super::index::IndexSums;
 use super::report::{At, Findings};
 use super::source::Source;
-use super::{Flaw, KindCheck, Progress, keys};
-use crate::index::{IndexKey, IndexSecret};
+use super::{Flaw, LeafRows, Progress, Rows};
 use crate::storage::Place;
 use crate::types::{Head, LogId, StoredLeaf};
 
@@ -23,9 +22,8 @@ const CACHED: usize = 64;
 
 pub(super) struct Pass<'a> {
     pub(super) source: &'a Source<'a>,
-    pub(super) kind: &'a Arc<dyn KindCheck>,
+    pub(super) rows: &'a Arc<Rows>,
     pub(super) head: &'a Head,
-    pub(super) secret: IndexSecret,
     pub(super) progress: &'a (dyn Fn(Progress) + Sync),
 }
 
@@ -33,31 +31,29 @@ pub(super) struct Pass<'a> {
 struct Read {
     leaf: StoredLeaf,
     hash: Hash,
-    keys: Vec<IndexKey>,
-    complete: bool,
+    rows: LeafRows,
     attachments: Vec<String>,
     flaw: Option<Flaw>,
 }
 
-fn read(kind: &dyn KindCheck, secret: &IndexSecret, log: LogId, leaf: StoredLeaf) -> Read {
+fn read(rows: &Rows, leaf: StoredLeaf) -> Read {
     let hash = leaf_hash(&leaf.data);
-    let understood = keys(kind, secret, log, &leaf, &hash)
-        .and_then(|(keys, complete)| Ok((keys, complete, kind.attachments(&leaf)?)));
+    let understood = rows
+        .of(&leaf, &hash)
+        .and_then(|of_leaf| Ok((of_leaf, rows.kind.attachments(&leaf)?)));
     match understood {
-        Ok((keys, complete, attachments)) => Read {
+        Ok((rows, attachments)) => Read {
             leaf,
             hash,
-            keys,
-            complete,
+            rows,
             attachments,
             flaw: None,
         },
         // Its rows in the index are not known either.
         Err(flaw) => Read {
-            keys: vec![secret.leaf(log, &hash)],
+            rows: rows.at_least(&leaf, &hash),
             leaf,
             hash,
-            complete: false,
             attachments: Vec::new(),
             flaw: Some(flaw),
         },
@@ -141,10 +137,10 @@ impl Pass<'_> {
                 .unwrap_or(u32::MAX)
                 .min(self.source.batch());
             let leaves = self.source.leaves(at, count, findings).await;
-            let (kind, secret) = (Arc::clone(self.kind), self.secret);
+            let rows = Arc::clone(self.rows);
             let reads: Vec<Option<Read>> = on_all_cores(move || {
                 let each = leaves.into_par_iter();
-                each.map(|leaf| Some(read(&*kind, &secret, log, leaf?))).collect()
+                each.map(|leaf| Some(read(&rows, leaf?))).collect()
             })
             .await;
             let mut whole = Vec::with_capacity(reads.len());
@@ -162,14 +158,14 @@ impl Pass<'_> {
                     findings.add(At::Leaf(log, index), "time", expected, time);
                 }
                 *last_time = time;
-                sums.expect(&read.keys, Place { log, index }, read.complete);
+                sums.expect(&read.rows, Place { log, index });
                 if let Some(flaw) = read.flaw {
                     findings.flaw(At::Leaf(log, index), Err(flaw));
                 } else if let Some(attached) = self.attached(&read, cache, findings).await {
                     whole.push((read.leaf, attached));
                 }
             }
-            let kind = Arc::clone(self.kind);
+            let kind = Arc::clone(&self.rows.kind);
             let flaws: Vec<(u64, Flaw)> = on_all_cores(move || {
                 let each = whole.par_iter();
                 each.filter_map(|(leaf, attached)| Some((leaf.index, kind.leaf(leaf, attached).err()?)))

@@ -53,6 +53,7 @@ impl KindCheck for Plain {
     fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
         Ok(Terms {
             known: vec![term(&leaf.data), "all".to_owned()],
+            later: Vec::new(),
             complete: true,
         })
     }

@@ -167,6 +167,16 @@ impl Storage for Gate {
         self.inner.find(keys, limit).await
     }
 
+    async fn find_below(
+        &self,
+        key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, StorageError> {
+        self.inner.find_below(key, log, below, limit).await
+    }
+
     async fn attachment(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
         self.inner.attachment(key).await
     }

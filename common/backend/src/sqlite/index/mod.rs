@@ -22,14 +22,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use common_engine::{IndexKey, Place};
+use common_engine::{IndexKey, LogId, Place};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Connection, Row as _};
 
 use self::merge::{Recent, Work};
-use self::page::{Row, decode, first_of, last_of, parts, row};
-use self::run::State;
+use self::page::{Row, decode, last_of, parts, row};
+use self::run::{Span, State};
 use super::rows::select_in;
+use crate::keys::LAST_INDEX;
 
 pub(super) use self::load::migrate;
 
@@ -134,22 +135,9 @@ impl Index {
         if most == 0 {
             return Ok(Vec::new());
         }
-        let collect = |state: &State| {
-            let mut look = Look::default();
-            for key in keys {
-                look.rows.extend(state.recent_of(*key, most));
-                look.pages
-                    .extend(state.pages_of(*key, most).map(|page| (page, *key)));
-            }
-            look
-        };
-        let take = |rows: &[Row], key: IndexKey, found: &mut Vec<Row>| {
-            let start = rows.partition_point(|row| *row < first_of(key));
-            let end = rows.partition_point(|row| *row <= last_of(key));
-            found.extend(rows.get(start..end).unwrap_or_default());
-        };
+        let spans = keys.iter().copied().map(Span::of);
         let mut found: Vec<_> = self
-            .look(readers, collect, take)
+            .last_of(readers, spans, most)
             .await?
             .into_iter()
             .map(parts)
@@ -157,6 +145,53 @@ impl Index {
         found.sort_unstable_by_key(|(key, place)| (*key, std::cmp::Reverse(*place)));
         found.truncate(most);
         Ok(found)
+    }
+
+    /// As [`common_engine::Storage::find_below`].
+    pub(super) async fn find_below(
+        &self,
+        readers: &SqlitePool,
+        key: IndexKey,
+        log: LogId,
+        below: u64,
+        limit: u32,
+    ) -> Result<Vec<u64>, sqlx::Error> {
+        let most = limit as usize;
+        let at = |index| row(key, Place { log, index });
+        // No leaf is where no log can have one.
+        let highest = below.checked_sub(1).map(|last| last.min(LAST_INDEX));
+        let (Some(low), Some(high)) = (at(0), highest.and_then(at)) else {
+            return Ok(Vec::new());
+        };
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let mut found = self
+            .last_of(readers, [Span { key, low, high }].into_iter(), most)
+            .await?;
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(most);
+        Ok(found.into_iter().map(|row| parts(row).1.index).collect())
+    }
+
+    /// Rows of the spans, in no order: the last `most` of each, and perhaps more.
+    async fn last_of(
+        &self,
+        readers: &SqlitePool,
+        spans: impl Iterator<Item = Span> + Clone,
+        most: usize,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let collect = |state: &State| {
+            let mut look = Look::default();
+            for span in spans.clone() {
+                look.rows.extend(state.recent_of(span, most));
+                look.pages
+                    .extend(state.pages_of(span, most).map(|page| (page, span)));
+            }
+            look
+        };
+        let take = |page: &[Row], span: Span, found: &mut Vec<Row>| span.take(page, found);
+        self.look(readers, collect, take).await
     }
 
     /// As [`common_engine::Storage::index_rows`].

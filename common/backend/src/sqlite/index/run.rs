@@ -28,6 +28,32 @@ impl Run {
     }
 }
 
+/// Rows of one key, from one to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) key: IndexKey,
+    pub(super) low: Row,
+    pub(super) high: Row,
+}
+
+impl Span {
+    /// All rows of a key.
+    pub(super) fn of(key: IndexKey) -> Self {
+        Self {
+            key,
+            low: first_of(key),
+            high: last_of(key),
+        }
+    }
+
+    /// Takes those of a page.
+    pub(super) fn take(self, page: &[Row], found: &mut Vec<Row>) {
+        let start = page.partition_point(|row| *row < self.low);
+        let end = page.partition_point(|row| *row <= self.high);
+        found.extend(page.get(start..end).unwrap_or_default());
+    }
+}
+
 /// Every row is in one of them.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -39,15 +65,15 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The last `limit` recent rows of a key.
-    pub(super) fn recent_of(&self, key: IndexKey, limit: usize) -> impl Iterator<Item = Row> {
-        let rows = self.recent.range(first_of(key)..=last_of(key));
+    /// The last `limit` recent rows of a span.
+    pub(super) fn recent_of(&self, span: Span, limit: usize) -> impl Iterator<Item = Row> {
+        let rows = self.recent.range(span.low..=span.high);
         rows.rev().take(limit).copied()
     }
 
-    /// Pages that may hold the last `limit` rows of a key.
-    pub(super) fn pages_of(&self, key: IndexKey, limit: usize) -> impl Iterator<Item = i64> {
-        let (low, high) = (first_of(key), last_of(key));
+    /// Pages that may hold the last `limit` rows of a span.
+    pub(super) fn pages_of(&self, span: Span, limit: usize) -> impl Iterator<Item = i64> {
+        let Span { key, low, high } = span;
         // A page between two others of the key is full of it.
         let enough = limit.div_ceil(ROWS).saturating_add(1);
         self.runs.iter().flat_map(move |run| {
