@@ -10,9 +10,11 @@ use crate::pki::Key;
 use crate::verifier::Verifier;
 
 /// Longest term kept: the key column of upstream's MySQL index (`rekor scripts/storage`).
-const MAX_TERM: usize = 512;
+pub(crate) const MAX_TERM: usize = 512;
 /// Most terms kept for one entry, so that one request cannot write an unbounded number of rows.
-const MAX_TERMS: usize = 1024;
+pub(crate) const MAX_TERMS: usize = 1024;
+/// Before the type of a statement's predicate, which upstream has no key for.
+pub(crate) const PREDICATE_TYPE: &str = "predicate-type:";
 
 #[derive(Deserialize)]
 struct Digested {
@@ -80,11 +82,27 @@ impl IndexKeys {
         self.verifier(verifier);
     }
 
-    /// Digests of the subjects and of the SLSA materials of an in-toto statement; other payloads name nothing.
+    /// Digests of the subjects and of the SLSA materials of an in-toto statement, and its predicate's type; other
+    /// payloads name nothing.
     pub(crate) fn statement(&mut self, payload_type: &str, payload: &[u8]) {
         if payload_type == IN_TOTO_PAYLOAD_TYPE {
+            self.predicate_type(payload);
             self.subjects(payload);
             self.materials(payload);
+        }
+    }
+
+    /// Type of an in-toto statement's predicate.
+    pub(crate) fn predicate_type(&mut self, statement: &[u8]) {
+        #[derive(Deserialize)]
+        struct Statement {
+            #[serde(rename = "predicateType")]
+            predicate_type: String,
+        }
+        if let Ok(statement) = serde_json::from_slice::<Statement>(statement)
+            && !statement.predicate_type.is_empty()
+        {
+            self.push([PREDICATE_TYPE, &statement.predicate_type].concat());
         }
     }
 
@@ -188,7 +206,11 @@ mod tests {
     #[test]
     fn payloads_of_another_shape_name_nothing() {
         assert!(terms("not json").is_empty());
-        assert!(terms(r#"{"subject":"x"}"#).is_empty());
+        assert!(terms(r#"{"subject":"x","predicateType":7}"#).is_empty());
+        assert_eq!(
+            terms(r#"{"predicateType":"https://slsa.dev/Provenance/v1"}"#),
+            ["predicate-type:https://slsa.dev/provenance/v1"]
+        );
         assert_eq!(
             terms(r#"{"subject":[{"digest":{"sha256":"aa"}}],"predicate":[]}"#),
             ["sha256:aa"]

@@ -2,7 +2,7 @@
 //!
 //! A request's JSON is parsed once, its signatures are verified, and the canonical body comes out: the exact octets of the
 //! Merkle leaf, which clients rebuild by themselves and compare (`sigstore-go pkg/verify/tlog.go`), together with the terms
-//! the entry is found by and the attestation to keep beside it. [`committed`] reads bodies back.
+//! the entry is found by and the attestation to keep beside it. [`committed`] reads bodies back; [`facts`] are what a search asks for.
 //!
 //! - [`v1`]: the kinds in its table, as JSON of `rekor pkg/generated/models`. A further kind is one file and one line there.
 //! - [`v2`]: `hashedrekord` and `dsse` 0.0.2, as proto-JSON of `rekor-tiles api/proto`.
@@ -16,6 +16,7 @@ pub mod committed;
 mod encoding;
 mod envelope;
 mod error;
+pub mod facts;
 mod index;
 mod json;
 mod list;

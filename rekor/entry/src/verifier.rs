@@ -1,6 +1,8 @@
 //! What verifies an entry: a public key, a certificate, or a chain of certificates (`rekor pkg/pki/x509/x509.go`).
 
-use common_pki::cert::{CERTIFICATE_LABEL, CertError, Certificate, VerifyOptions, verify_chain};
+use common_pki::cert::{
+    CERTIFICATE_LABEL, CertError, Certificate, SubjectAltName, VerifyOptions, verify_chain,
+};
 use common_pki::key::PublicKey;
 use common_pki::pem;
 
@@ -19,6 +21,7 @@ pub struct Verifier {
     /// Leaf first; empty for a bare key.
     certificates: Vec<Certificate>,
     canonical_pem: String,
+    names: Vec<SubjectAltName>,
     subjects: Vec<String>,
 }
 
@@ -58,6 +61,7 @@ impl Verifier {
             key,
             certificates: Vec::new(),
             canonical_pem,
+            names: Vec::new(),
             subjects: Vec::new(),
         })
     }
@@ -74,17 +78,14 @@ impl Verifier {
         let leaf = certificates.first().ok_or(Invalid::Missing("certificate"))?;
         let key = leaf.public_key()?.clone();
         // Names that do not parse are no reason to refuse an entry: they only make it harder to find.
-        let subjects = leaf
-            .subject_alt_names()
-            .unwrap_or_default()
-            .iter()
-            .map(|name| name.text())
-            .collect();
+        let names = leaf.subject_alt_names().unwrap_or_default();
+        let subjects = names.iter().map(SubjectAltName::text).collect();
         let canonical_pem = certificates.iter().map(Certificate::to_pem).collect();
         Ok(Self {
             key,
             certificates,
             canonical_pem,
+            names,
             subjects,
         })
     }
@@ -113,7 +114,13 @@ impl Verifier {
         sha256_hex(self.canonical_pem.as_bytes())
     }
 
-    /// Subject alternative names of the certificate (`sigstore pkg/cryptoutils/sans.go`).
+    /// Subject alternative names of the certificate.
+    #[must_use]
+    pub fn names(&self) -> &[SubjectAltName] {
+        &self.names
+    }
+
+    /// The same as text (`sigstore pkg/cryptoutils/sans.go`).
     #[must_use]
     pub fn subjects(&self) -> &[String] {
         &self.subjects

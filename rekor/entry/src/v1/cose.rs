@@ -111,6 +111,7 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         keys.digest("sha256", &envelope_hash);
         keys.digest("sha256", &payload_hash);
         if is_in_toto(&message) {
+            keys.predicate_type(payload);
             keys.subjects(payload);
         }
         let attestation = purpose.attestation(&envelope_hash, parsed.message);
