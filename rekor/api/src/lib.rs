@@ -13,6 +13,8 @@
 
 mod json;
 mod personality;
+pub mod search;
+mod terms;
 pub mod v1;
 pub mod v2;
 

@@ -5,7 +5,7 @@ mod check;
 mod v1;
 mod v2;
 
-pub(crate) use beside::{Extra, rest};
+pub(crate) use beside::{Extra, Kept, beside_v2, rest, whole_rest};
 pub use check::{RekorV1Check, RekorV2Check};
 pub use v1::RekorV1;
 pub(crate) use v1::{attestation_key, integrated_time};

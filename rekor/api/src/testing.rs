@@ -22,6 +22,7 @@ use bytes::Bytes;
 use common_engine::memory::MemoryStorage;
 use common_engine::{Clock, Engine, LogConfig, LogId, LogKind, LogSpec, NoAnchor, Options, Personality};
 use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer};
+use common_server::admission::Bounds;
 use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::Note;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::v1::{self, Shard, TreeId};
-use crate::{RekorV1, RekorV2, v2};
+use crate::{RekorV1, RekorV2, search, v2};
 
 pub(crate) const HOST: &str = "log.example.com";
 /// Shards of the v1 log, oldest first, and the v2 log.
@@ -42,9 +43,11 @@ pub(crate) fn signer(algorithm: KeyAlgorithm) -> Arc<dyn Signer> {
     Arc::new(LocalSigner::generate(algorithm).unwrap().0)
 }
 
-/// A clock that moves by one second with every look at it.
-fn clock() -> Clock {
-    let seconds = AtomicU64::new(1_800_000_000);
+/// A clock that moves by one second with every look at it, and goes on where the store's heads are.
+fn clock(storage: &MemoryStorage) -> Clock {
+    let heads = storage.contents().logs;
+    let newest = heads.values().map(|log| log.head.time.div_ceil(1_000)).max();
+    let seconds = AtomicU64::new(newest.unwrap_or(1_800_000_000));
     Clock::new(move || UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)))
 }
 
@@ -71,7 +74,8 @@ pub(crate) fn config(
 }
 
 pub(crate) async fn open(storage: Arc<MemoryStorage>, logs: Vec<LogConfig>) -> Engine {
-    Engine::open(storage, logs, Arc::new(NoAnchor), clock(), Options::default())
+    let clock = clock(&storage);
+    Engine::open(storage, logs, Arc::new(NoAnchor), clock, Options::default())
         .await
         .unwrap()
 }
@@ -84,6 +88,7 @@ pub(crate) struct Stack {
     pub(crate) v2_key: PublicKey,
     pub(crate) v1: Router,
     pub(crate) v2: Router,
+    pub(crate) search: Router,
 }
 
 pub(crate) fn shard(tree: u64, first_index: u64, signer: &Arc<dyn Signer>) -> (Shard, Arc<RekorV1>) {
@@ -102,11 +107,19 @@ impl Stack {
     }
 
     pub(crate) async fn with(v1_limits: v1::Limits, v2_limits: v2::Limits) -> Self {
+        Self::on(Arc::new(MemoryStorage::new()), v1_limits, v2_limits).await
+    }
+
+    /// On a store that may have logs already; keys are always new.
+    pub(crate) async fn on(
+        storage: Arc<MemoryStorage>,
+        v1_limits: v1::Limits,
+        v2_limits: v2::Limits,
+    ) -> Self {
         let (shard, v1_personality) = shard(7_668_450_534_642_906_388, 0, &signer(KeyAlgorithm::EcdsaP256));
         let v2_signer = signer(KeyAlgorithm::Ed25519);
         let v2_key = v2_signer.public_key().clone();
         let v2_personality = Arc::new(RekorV2::new(HOST, v2_signer).unwrap());
-        let storage = Arc::new(MemoryStorage::new());
         let logs = vec![
             config(
                 NEW,
@@ -134,7 +147,16 @@ impl Stack {
             v2_limits,
         )
         .unwrap();
+        let logs = vec![
+            search::Log {
+                id: NEW,
+                v1: Some(shard.clone()),
+            },
+            search::Log { id: TILES, v1: None },
+        ];
+        let finder = search::Service::new(engine.clone(), logs, Bounds::EXPENSIVE_READS);
         Stack {
+            search: search::router(Arc::new(finder)),
             storage,
             engine,
             shard,

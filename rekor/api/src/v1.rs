@@ -222,9 +222,3 @@ async fn uncached(mut response: Response) -> Response {
 fn json_response(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, negotiate::JSON)], body).into_response()
 }
-
-/// The engine's term for an index key of this API: one namespace for each, so that entries of one log never
-/// crowd out those of another.
-pub(crate) fn index_term(key: &str) -> String {
-    ["rekor-v1/", key].concat()
-}

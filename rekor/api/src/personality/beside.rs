@@ -1,9 +1,12 @@
-//! What is stored beside a v1 leaf, outside the tree.
+//! What is stored beside a leaf, outside the tree.
 //!
-//! `02 ‖ u16 length ‖ SET ‖ u16 milliseconds ‖ rest`. The rest is empty where nothing of the entry is kept but its
+//! v1: `02 ‖ u16 length ‖ SET ‖ u16 milliseconds ‖ rest`. The rest is empty where nothing of the entry is kept but its
 //! body, else `u16 length ‖ attestation name ‖ u8 which ‖ (u16 length ‖ term)*`: the terms that cannot be told from the
 //! body (the subjects of an envelope's payload, which is not stored), or all of them, so that the whole index can be
 //! checked against the leaves and made anew from them. Before, it was `01 ‖ u16 length ‖ SET ‖ attestation name`.
+//!
+//! v2: `u64 milliseconds ‖ rest`, with a rest for every envelope since entries are searched. No leaf and no signature of
+//! such a log has the time, so a check could not tell a damaged one. The first logs kept nothing.
 //!
 //! The timestamp is a promise made once: reads return it as it was given, they never sign again. It has whole seconds;
 //! the milliseconds of the leaf's time are kept beside it so that no part of a stored time is unchecked.
@@ -27,15 +30,22 @@ pub(crate) enum Kept {
     Unknown,
 }
 
-/// Makes the rest of a record: of the entry's `terms`, those that are not in `told` are kept.
+/// Makes the rest of a record: of the entry's `terms`, those that are not in `told` are kept. Empty if there is nothing.
 pub(crate) fn rest(attestation: &str, terms: &[String], told: &[String]) -> Bytes {
+    let rest = whole_rest(attestation, terms, told);
+    // Two octets of length and one of which.
+    if rest.len() == 3 && rest.last() == Some(&0) {
+        return Bytes::new();
+    }
+    rest
+}
+
+/// The same, never empty: it says that nothing was left out.
+pub(crate) fn whole_rest(attestation: &str, terms: &[String], told: &[String]) -> Bytes {
     let given: HashSet<&String> = terms.iter().collect();
     let told: HashSet<&String> = told.iter().collect();
     let all = told.iter().any(|term| !given.contains(term));
     let kept: Vec<&String> = terms.iter().filter(|term| all || !told.contains(term)).collect();
-    if attestation.is_empty() && kept.is_empty() && !all {
-        return Bytes::new();
-    }
     let mut out = BytesMut::new();
     put(&mut out, attestation.as_bytes());
     out.put_u8(u8::from(all));
@@ -110,19 +120,45 @@ impl<'a> Extra<'a> {
         if self.millis.is_none() {
             return Some(Kept::Unknown);
         }
-        let Some((all, mut rest)) = self.terms.split_first() else {
-            return Some(Kept::Besides(Vec::new()));
-        };
-        let mut terms = Vec::new();
-        while !rest.is_empty() {
-            terms.push(std::str::from_utf8(take(&mut rest)?).ok()?.to_owned());
-        }
-        match all {
-            0 => Some(Kept::Besides(terms)),
-            1 => Some(Kept::All(terms)),
-            _ => None,
-        }
+        kept(self.terms)
     }
+}
+
+fn kept(terms: &[u8]) -> Option<Kept> {
+    let Some((all, mut rest)) = terms.split_first() else {
+        return Some(Kept::Besides(Vec::new()));
+    };
+    let mut terms = Vec::new();
+    while !rest.is_empty() {
+        terms.push(std::str::from_utf8(take(&mut rest)?).ok()?.to_owned());
+    }
+    match all {
+        0 => Some(Kept::Besides(terms)),
+        1 => Some(Kept::All(terms)),
+        _ => None,
+    }
+}
+
+/// The record of a v2 leaf of `time`, Unix milliseconds.
+pub(crate) fn encode_v2(time: u64, rest: &[u8]) -> Bytes {
+    [time.to_be_bytes().as_slice(), rest].concat().into()
+}
+
+/// Reads what [`encode_v2`] made: the time, and the terms that were kept; `None` when it is not one of ours.
+pub(crate) fn beside_v2(record: &[u8]) -> Option<(Option<u64>, Kept)> {
+    if record.is_empty() {
+        return Some((None, Kept::Unknown));
+    }
+    let (time, mut rest) = record.split_first_chunk::<8>()?;
+    let time = Some(u64::from_be_bytes(*time));
+    if rest.is_empty() {
+        return Some((time, Kept::Unknown));
+    }
+    let attestation = take(&mut rest)?;
+    (attestation.is_empty() && !rest.is_empty())
+        .then(|| kept(rest))
+        .flatten()
+        .map(|kept| (time, kept))
 }
 
 /// Milliseconds within the second.

@@ -8,11 +8,13 @@ use common_pki::key::PublicKey;
 use common_tlog::note::{KeyHint, Note};
 use common_tlog::sha256;
 use rekor_entry::committed;
+use rekor_entry::facts::Facts;
 
-use super::beside::{Extra, Kept, millis};
+use super::beside::{Extra, Kept, beside_v2, millis};
 use super::v1::{ATTESTATIONS, attestation_key, hint, timestamped};
 use super::v2::{NotEd25519, log_id, note_key};
-use crate::v1::{Shard, index_term};
+use crate::terms::{self, Unreadable, key_term};
+use crate::v1::Shard;
 
 fn flaw(what: &'static str, expected: impl ToString, got: impl ToString) -> Flaw {
     Flaw {
@@ -84,6 +86,20 @@ fn record(leaf: &StoredLeaf) -> Result<Extra<'_>, Flaw> {
     Extra::decode(&leaf.extra).ok_or_else(unread)
 }
 
+fn facts(kind: LogKind, leaf: &StoredLeaf) -> Result<(Facts, Kept), Flaw> {
+    terms::facts(kind, leaf).map_err(|error| match error {
+        Unreadable::Record => {
+            let got = format!("{} other octets", leaf.extra.len());
+            flaw(
+                "record beside the leaf",
+                "a record of this kind of log, with terms",
+                got,
+            )
+        }
+        Unreadable::Body(error) => flaw("entry", "a canonical body", error),
+    })
+}
+
 fn entry(leaf: &StoredLeaf) -> Result<committed::CommittedEntry, Flaw> {
     committed::read(&leaf.data).map_err(|error| flaw("entry", "a canonical body", error))
 }
@@ -93,20 +109,18 @@ impl KindCheck for RekorV1Check {
         check_head(head, &self.hostname, hint(&self.shard), self.shard.public_key())
     }
 
+    fn terms_version(&self) -> u32 {
+        terms::VERSION
+    }
+
     fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
-        let kept = record(leaf)?.kept();
-        let kept = kept.ok_or_else(|| flaw("record beside the leaf", "terms", "octets that are none"))?;
-        let (mut known, complete) = match kept {
-            Kept::All(all) => (all, true),
-            Kept::Besides(besides) => {
-                let mut known = entry(leaf)?.index_keys;
-                known.extend(besides);
-                (known, true)
-            }
-            Kept::Unknown => (entry(leaf)?.index_keys, false),
-        };
-        known.iter_mut().for_each(|term| *term = index_term(term));
-        Ok(Terms { known, complete })
+        let (facts, kept) = facts(LogKind::RekorV1, leaf)?;
+        let known = facts.keys.iter();
+        Ok(Terms {
+            known: known.map(|key| key_term(LogKind::RekorV1, key)).collect(),
+            later: terms::later(LogKind::RekorV1, &facts),
+            complete: kept != Kept::Unknown,
+        })
     }
 
     fn attachments(&self, leaf: &StoredLeaf) -> Result<Vec<String>, Flaw> {
@@ -191,10 +205,15 @@ impl KindCheck for RekorV2Check {
         check_head(head, &self.origin, self.hint, &self.key)
     }
 
-    /// None are stored, see `v2/create.rs`.
-    fn terms(&self, _leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+    fn terms_version(&self) -> u32 {
+        terms::VERSION
+    }
+
+    fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+        let (facts, _) = facts(LogKind::RekorV2, leaf)?;
         Ok(Terms {
             known: Vec::new(),
+            later: terms::later(LogKind::RekorV2, &facts),
             complete: true,
         })
     }
@@ -204,13 +223,11 @@ impl KindCheck for RekorV2Check {
     }
 
     fn leaf(&self, leaf: &StoredLeaf, _attachments: &[Bytes]) -> Result<(), Flaw> {
-        let kept = match <[u8; 8]>::try_from(leaf.extra.as_ref()) {
-            Ok(kept) => u64::from_be_bytes(kept),
-            // The first logs kept nothing.
-            Err(_) if leaf.extra.is_empty() => leaf.time,
-            Err(_) => {
-                let got = format!("{} octets", leaf.extra.len());
-                return Err(flaw("record beside the leaf", "the time in 8 octets", got));
+        let kept = match beside_v2(&leaf.extra) {
+            Some((time, _)) => time.unwrap_or(leaf.time),
+            None => {
+                let got = format!("{} other octets", leaf.extra.len());
+                return Err(flaw("record beside the leaf", "the time and terms", got));
             }
         };
         if kept != leaf.time {

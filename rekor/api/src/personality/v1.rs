@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use common_engine::{Entry, Personality, SealError, Sealed};
+use common_engine::{Entry, LeafTerms, LogKind, Personality, SealError, Sealed, StoredLeaf};
 use common_pki::key::Signer;
 use common_tlog::Hash;
 use common_tlog::note::KeyHint;
 
 use super::beside::Extra;
 use super::{Cause, signed_head};
-use crate::json;
 use crate::v1::Shard;
+use crate::{json, terms};
 
 /// Seals the entries of one Rekor v1 shard and signs its heads.
 pub struct RekorV1 {
@@ -92,6 +92,14 @@ impl Personality for RekorV1 {
             *root,
         )
         .map_err(SealError::new)
+    }
+
+    fn terms_version(&self) -> u32 {
+        terms::VERSION
+    }
+
+    fn terms(&self, leaf: &StoredLeaf) -> LeafTerms {
+        terms::of_older(LogKind::RekorV1, leaf)
     }
 }
 

@@ -1,16 +1,17 @@
-//! Rekor v2: the leaf is the canonical body. Beside it is the leaf's time once more, eight octets, big endian: no leaf
-//! and no signature of this log has it, so a check could not tell a damaged one.
+//! Rekor v2: the leaf is the canonical body. Beside it are the leaf's time once more and what its terms are (see
+//! `beside`).
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use common_engine::{Entry, Personality, SealError, Sealed};
+use common_engine::{Entry, LeafTerms, LogKind, Personality, SealError, Sealed, StoredLeaf};
 use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
 use common_tlog::Hash;
 use common_tlog::note::KeyHint;
 use common_tlog::notekey::NoteKey;
 
+use super::beside::encode_v2;
 use super::signed_head;
+use crate::terms;
 
 /// Seals the entries of one Rekor v2 log and signs its heads.
 pub struct RekorV2 {
@@ -58,11 +59,19 @@ impl Personality for RekorV2 {
     fn seal(&self, entry: &Entry, _index: u64, time: u64) -> Result<Sealed, SealError> {
         Ok(Sealed {
             leaf: entry.body.clone(),
-            extra: Bytes::copy_from_slice(&time.to_be_bytes()),
+            extra: encode_v2(time, &entry.aux),
         })
     }
 
     fn checkpoint(&self, size: u64, root: &Hash, _time: u64) -> Result<String, SealError> {
         signed_head(&*self.signer, &self.origin, &self.origin, self.hint, size, *root).map_err(SealError::new)
+    }
+
+    fn terms_version(&self) -> u32 {
+        terms::VERSION
+    }
+
+    fn terms(&self, leaf: &StoredLeaf) -> LeafTerms {
+        terms::of_older(LogKind::RekorV2, leaf)
     }
 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use common_engine::{Attachment, Entry, Outcome, Receipt};
+use common_engine::{Attachment, Entry, LogKind, Outcome, Receipt};
 use common_server::cpu;
 use common_tlog::leaf_hash;
 use http::header::{ETAG, HeaderName, LOCATION};
 use http::{HeaderValue, StatusCode, Uri};
-use rekor_entry::v1::{Kind, ProposedEntry};
+use rekor_entry::facts::Facts;
+use rekor_entry::v1::ProposedEntry;
 use rekor_entry::{Attestation, Canonical, committed};
 
 use super::entry_id::EntryId;
@@ -20,8 +21,9 @@ use super::negotiate::json_body;
 use super::read::extra;
 use super::shards::Shard;
 use super::view::EntryView;
-use super::{ENTRIES, Policy, Service, index_term, json_response};
+use super::{ENTRIES, Policy, Service, json_response};
 use crate::personality::{attestation_key, rest};
+use crate::terms;
 
 /// Says that an attestation was too large to be kept, where upstream drops it without a word.
 const NOT_KEPT: HeaderName = HeaderName::from_static("x-attestation-not-kept");
@@ -36,12 +38,14 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<(Entry, Option<String>), ApiE
         Attestation::TooLarge { size, limit } => Some(format!("{size} bytes, at most {limit} are kept")),
         Attestation::None | Attestation::Keep { .. } => None,
     };
-    Ok((engine_entry(canonical), notice))
+    Ok((engine_entry(canonical)?, notice))
 }
 
 /// What the engine logs of a verified v1 entry.
-#[must_use]
-pub fn engine_entry(canonical: Canonical) -> Entry {
+///
+/// # Errors
+/// When its own body cannot be read back: it would never be found.
+pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError> {
     let (name, attachments) = match canonical.attestation {
         Attestation::Keep { name, data } => {
             let attachment = Attachment {
@@ -52,22 +56,20 @@ pub fn engine_entry(canonical: Canonical) -> Entry {
         }
         Attestation::None | Attestation::TooLarge { .. } => (String::new(), Vec::new()),
     };
-    // A hashedrekord's body tells all its terms, and is by far the most frequent.
-    let aux = if canonical.kind == Kind::Hashedrekord.as_str() {
-        Bytes::new()
-    } else {
-        let told = committed::read(&canonical.body).map(|entry| entry.index_keys);
-        rest(&name, &canonical.index_keys, &told.unwrap_or_default())
+    let told = committed::read(&canonical.body)?;
+    let aux = rest(&name, &canonical.index_keys, &told.index_keys);
+    let facts = Facts {
+        keys: canonical.index_keys,
+        ..Facts::of(told, &[])
     };
-    let terms = canonical.index_keys.iter().map(|key| index_term(key)).collect();
     let body = Bytes::from(canonical.body);
-    Entry {
+    Ok(Entry {
         identity: leaf_hash(&body),
         body,
         aux,
-        terms,
+        terms: terms::all(LogKind::RekorV1, &facts),
         attachments,
-    }
+    })
 }
 
 /// 201 with the entry, or 409 with the place of the one that is there already.

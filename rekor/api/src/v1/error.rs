@@ -15,6 +15,7 @@ use common_server::body::BodyError;
 use common_server::{cpu, reply};
 use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
+use rekor_entry::committed::ReadError as ReadBackError;
 use rekor_entry::v1::EntryError;
 
 use super::entry_id::EntryId;
@@ -271,6 +272,13 @@ impl From<ReadError> for ApiError {
             | ReadError::UnknownLog(_)
             | ReadError::OutOfRange { .. } => ApiError::Internal,
         }
+    }
+}
+
+impl From<ReadBackError> for ApiError {
+    fn from(cause: ReadBackError) -> Self {
+        tracing::error!(%cause, "a canonical body cannot be read back");
+        ApiError::Internal
     }
 }
 

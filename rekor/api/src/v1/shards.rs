@@ -7,8 +7,9 @@
 
 use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
+use common_tlog::Hash;
 
-use super::entry_id::TreeId;
+use super::entry_id::{EntryId, TreeId};
 use crate::json;
 
 /// One tree of the log: what its seal, its reads and its users must agree on.
@@ -65,6 +66,17 @@ impl Shard {
     #[must_use]
     pub fn virtual_index(&self, index: u64) -> u64 {
         self.first_index.saturating_add(index)
+    }
+
+    /// The ID of the entry of a leaf hash, 80 hexadecimal digits.
+    pub(crate) fn entry_id(&self, leaf: Hash) -> String {
+        let mut id = String::with_capacity(80);
+        EntryId {
+            tree: self.tree,
+            leaf,
+        }
+        .write(&mut id);
+        id
     }
 
     /// First line of its checkpoints (rekor `pkg/util/checkpoint.go`).

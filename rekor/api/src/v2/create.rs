@@ -6,17 +6,19 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use common_engine::{Entry, LogState, Outcome, Receipt};
+use common_engine::{Entry, LogKind, LogState, Outcome, Receipt};
 use common_server::cpu;
 use common_tlog::{Hash, leaf_hash};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use rekor_entry::Canonical;
+use rekor_entry::facts::Facts;
 use rekor_entry::v2::{Policy, parse_request};
+use rekor_entry::{Canonical, committed};
 
 use super::Service;
 use super::error::ApiError;
-use crate::json;
+use crate::personality::whole_rest;
+use crate::{json, terms};
 
 /// Kind and version of an entry, part of its answer.
 #[derive(Clone, Copy)]
@@ -32,23 +34,33 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiErro
         kind: canonical.kind,
         version: canonical.api_version,
     };
-    Ok((kind, engine_entry(canonical)))
+    Ok((kind, engine_entry(canonical)?))
 }
 
 /// What the engine logs of a verified v2 entry.
-#[must_use]
-pub fn engine_entry(canonical: Canonical) -> Entry {
+///
+/// # Errors
+/// When its own body cannot be read back: it would never be found.
+pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError> {
+    let told = committed::read(&canonical.body)?;
+    // A hashedrekord's body tells all its terms. Subjects of an envelope's payload are gone with it.
+    let aux = if canonical.kind == "hashedrekord" {
+        Bytes::new()
+    } else {
+        whole_rest("", &canonical.index_keys, &told.index_keys)
+    };
+    let facts = Facts {
+        keys: canonical.index_keys,
+        ..Facts::of(told, &[])
+    };
     let body = Bytes::from(canonical.body);
-    Entry {
+    Ok(Entry {
         identity: leaf_hash(&body),
         body,
-        aux: Bytes::new(),
-        // Upstream has no search (rekor-tiles `api/proto/rekor/v2/rekor_service.proto`) and nothing here reads
-        // such terms yet. They can be told from the bodies later (`rekor_entry::committed`), all but the subjects in
-        // the payload of a dsse.
-        terms: Vec::new(),
+        aux,
+        terms: terms::all(LogKind::RekorV2, &facts),
         attachments: Vec::new(),
-    }
+    })
 }
 
 /// 201 with the entry, or 409 with the index of the one that is there already.

@@ -10,6 +10,7 @@ use common_server::body::BodyError;
 use common_server::{cpu, reply};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use rekor_entry::committed::ReadError as ReadBackError;
 use rekor_entry::v2::RequestError;
 
 use crate::json;
@@ -108,6 +109,13 @@ impl From<Refused> for ApiError {
 impl From<cpu::Overloaded> for ApiError {
     fn from(_: cpu::Overloaded) -> Self {
         ApiError::Pushback
+    }
+}
+
+impl From<ReadBackError> for ApiError {
+    fn from(cause: ReadBackError) -> Self {
+        tracing::error!(%cause, "a canonical body cannot be read back");
+        ApiError::Internal
     }
 }
 

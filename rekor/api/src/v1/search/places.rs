@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common_engine::{LogId, StoredLeaf};
+use common_engine::{LogId, LogKind, StoredLeaf};
 use common_server::cpu;
 use common_tlog::TileId;
 use common_tlog::tile::node_in_tile;
 use rekor_entry::committed;
 use rekor_entry::v1::Kind;
 
+use super::super::Service;
 use super::super::entry_id::EntryId;
 use super::super::error::ApiError;
-use super::super::{Service, index_term};
 use super::{Operator, Search};
+use crate::terms::key_term;
 
 /// Most bodies one request reads to decide about a term that is too common to be looked up.
 const MAX_BODIES: usize = 256;
@@ -45,7 +46,7 @@ impl Service {
         // One more than may be answered tells whether there are more.
         let places = self
             .engine
-            .search(&index_term(term), limit.saturating_add(1))
+            .search(&key_term(LogKind::RekorV1, term), limit.saturating_add(1))
             .await?;
         if u64::try_from(places.len()).is_ok_and(|found| found > u64::from(limit)) {
             return Ok(None);

@@ -2,15 +2,16 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use common_engine::Entry;
+use common_engine::{Entry, LogKind};
 use common_pki::key::KeyAlgorithm;
 use common_tlog::leaf_hash;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::terms::key_term;
 use crate::testing::{NEW, Stack, TILES, hashedrekord, post, recorded_request, signer};
+use crate::v1::Limits;
 use crate::v1::entry_id::EntryId;
-use crate::v1::{Limits, index_term};
 
 const INDEX: &str = "/api/v1/index/retrieve";
 
@@ -134,7 +135,9 @@ fn entry(number: u32, term: &str) -> Entry {
         identity: leaf_hash(&body),
         body,
         aux: Bytes::new(),
-        terms: vec![index_term(term), index_term(&number.to_string())],
+        terms: [term, &number.to_string()]
+            .map(|key| key_term(LogKind::RekorV1, key))
+            .to_vec(),
         attachments: vec![],
     }
 }
