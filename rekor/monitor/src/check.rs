@@ -471,4 +471,4 @@ async fn gather(mut fetching: JoinSet<Result<Part, FetchError>>) -> Result<Vec<P
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

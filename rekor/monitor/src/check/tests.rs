@@ -28,10 +28,10 @@ use crate::client::{Client, Limits};
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
 /// A log as files, and the key of its checkpoint.
-struct Log {
-    files: Files,
+pub(crate) struct Log {
+    pub(crate) files: Files,
     key: LogKey,
-    reader: LogReader,
+    pub(crate) reader: LogReader,
 }
 
 async fn serve(files: Files) -> LogReader {
@@ -75,7 +75,7 @@ fn leaf(dialect: Dialect, index: u64) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-async fn log(dialect: Dialect, size: u64) -> Log {
+pub(crate) async fn log(dialect: Dialect, size: u64) -> Log {
     let (signer, _) = LocalSigner::generate(KeyAlgorithm::Ed25519).unwrap();
     let mut files = BTreeMap::new();
     let leaves: Vec<_> = (0..size).map(|index| leaf(dialect, index)).collect();
