@@ -12,6 +12,7 @@ use crate::exit::EXIT_CODES;
 use crate::export_trust::ExportTrustArgs;
 use crate::fsck::FsckArgs;
 use crate::keys::command::KeysArgs;
+use crate::log::LogArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::tuf::TufArgs;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     ///
     /// Nothing is changed, and a server may go on writing meanwhile. Exit code 1 if anything is found.
     Fsck(FsckArgs),
+    /// Search the logs of an instance, and read and prove single entries of any log by its URL.
+    Log(LogArgs),
     /// Copy logs, keys and trust of a data folder into one file, while the server runs or not.
     Backup(BackupArgs),
     /// Make a data folder from a backup, verified from the first entry on.

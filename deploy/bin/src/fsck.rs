@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use crate::console::{self, Console};
 use crate::exit::Failure;
 
+pub(crate) use self::remote::read_key;
+
 /// Findings that are listed; the rest is counted.
 const LISTED: usize = 200;
 

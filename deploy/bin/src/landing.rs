@@ -31,13 +31,20 @@ pub(crate) fn page(instance: &Instance) -> String {
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
 body {{ max-width: 60rem; margin: 3rem auto; padding: 0 1rem }}
+form {{ display: flex; flex-wrap: wrap; gap: .5rem; align-items: center }}
+input {{ flex: 1; min-width: 14rem; padding: .4rem .6rem; font: inherit }}
+button {{ padding: .4rem .9rem; font: inherit }}
 pre {{ overflow-x: auto; padding: .75rem 1rem; border: 1px solid #8886; border-radius: .4rem; font-size: .85rem }}
 </style>
 <h1>sigbox</h1>
 <p>A private Sigstore: certificates bound to an identity for ten minutes (Fulcio), transparency logs of signatures
 (Rekor v1 and v2), timestamps, and the trust repository that clients start from. This instance is {url}.</p>
+<form action="/search" method="get" role="search"><label for="q">Search the logs</label>
+<input id="q" name="q" type="search" maxlength="512" placeholder="dev@example.com, org/repo, sha256:…"> <button>Search</button>
+<a href="/search">newest entries</a></form>
 {sections}<h2>For machines</h2>
-<p><a href="/trust/root.json">root.json</a>, <a href="/trust/trusted_root.json">trusted_root.json</a>,
+<p><a href="/api/sigbox/v1/openapi.json">search interface</a>,
+<a href="/trust/root.json">root.json</a>, <a href="/trust/trusted_root.json">trusted_root.json</a>,
 <a href="/trust/signing_config.v0.2.json">signing_config.v0.2.json</a>,
 <a href="/trust/signing_config_rekor_v2.v0.2.json">signing_config_rekor_v2.v0.2.json</a>,
 <a href="/trust/client_trust_config.json">client_trust_config.json</a>,

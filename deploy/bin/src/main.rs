@@ -27,6 +27,7 @@ mod keys;
 mod landing;
 mod layout;
 mod local_tls;
+mod log;
 mod log_checks;
 mod log_entry;
 mod paste;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             Command::ClientSetup(args) => client_setup::run(args, console).await,
             Command::ExportTrust(args) => export_trust::run(args, console).await,
             Command::Fsck(args) => fsck::run(args, console).await,
+            Command::Log(args) => log::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
             Command::Rotate(args) => rotate::command::run(args, console).await,

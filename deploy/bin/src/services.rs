@@ -15,11 +15,12 @@ use axum::routing::get;
 use common_bundle::trust::{Role, TrustedRoot};
 use common_engine::{Anchor, Engine, LogId, LogInfo, LogState, Options, Storage};
 use common_pki::key::Signer;
+use common_server::admission::Bounds;
 use common_server::reply;
 use deploy_issuer::{Exposure, Issuer};
 use fulcio_ca::{Ca, CaChain, CaConfig, IdentityType, IssuerConfig};
 use http::{StatusCode, header};
-use rekor_api::{v1, v2};
+use rekor_api::{search, v1, v2};
 use rekor_scorecard::Scorecard;
 
 use crate::clock::Clock;
@@ -310,6 +311,9 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     ca.quota = limits.per_identity();
     let ca = Arc::new(Ca::new(ca)?);
 
+    let searched = logs::searched(v1_shards.iter().chain(&v2_shards));
+    let finder = search::Service::new(engine.clone(), searched, Bounds::EXPENSIVE_READS);
+    let finder = Arc::new(finder);
     let mut v1 = v1::Service::new(
         engine.clone(),
         logs::v1(&v1_shards),
@@ -363,6 +367,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         .merge(v1_routes)
         .merge(rekor_scorecard::router(Arc::new(scorecard)))
         .merge(v2::router(Arc::clone(&v2), first_v2))
+        .merge(search::router(Arc::clone(&finder)))
+        .merge(rekor_web::router(Arc::clone(&finder)))
         .merge(rekor_tsa::router(Arc::clone(&tsa)))
         .merge(places.clone().router())
         .nest("/ct", fulcio_ct::router(first_ct))
@@ -393,6 +399,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         ct,
         v1,
         v2,
+        finder,
         tsa,
         places,
     };

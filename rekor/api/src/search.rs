@@ -20,6 +20,9 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use common_engine::{Engine, LogId, LogKind};
 use common_server::admission::{Bounds, Gate};
 
@@ -53,30 +56,37 @@ impl Log {
 /// What handlers work on.
 pub struct Service {
     engine: Engine,
-    /// By number.
-    logs: Vec<Log>,
+    /// By number. One is added when a shard is opened.
+    logs: ArcSwap<Vec<Log>>,
     gate: Gate,
 }
 
 impl Service {
     /// Searches `logs`, all of which the engine runs.
     #[must_use]
-    pub fn new(engine: Engine, mut logs: Vec<Log>, bounds: Bounds) -> Self {
-        logs.sort_by_key(|log| log.id);
-        Self {
+    pub fn new(engine: Engine, logs: Vec<Log>, bounds: Bounds) -> Self {
+        let service = Self {
             engine,
-            logs,
+            logs: ArcSwap::default(),
             gate: Gate::new("rekor_search", bounds),
-        }
+        };
+        service.add(logs);
+        service
     }
 
-    /// The logs, by number.
-    #[must_use]
-    pub fn logs(&self) -> &[Log] {
-        &self.logs
+    /// Searches these logs too, as far as they are new; the engine runs them.
+    pub fn add(&self, new: Vec<Log>) {
+        self.logs.rcu(|logs| {
+            let known = |log: &Log| logs.iter().any(|other| other.id == log.id);
+            let fresh = new.iter().filter(|log| !known(log));
+            let mut logs: Vec<Log> = logs.iter().chain(fresh).cloned().collect();
+            logs.sort_by_key(|log| log.id);
+            logs
+        });
     }
 
-    fn log(&self, id: LogId) -> Option<&Log> {
-        self.logs.iter().find(|log| log.id == id)
+    /// The logs as they are now, by number.
+    fn logs(&self) -> Arc<Vec<Log>> {
+        self.logs.load_full()
     }
 }

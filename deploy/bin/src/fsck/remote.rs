@@ -79,7 +79,7 @@ pub(super) async fn check(args: &FsckArgs, url: &str, console: Console) -> Resul
 }
 
 /// A key, or the file that holds it.
-fn read_key(given: &str) -> Result<LogKey, Failure> {
+pub(crate) fn read_key(given: &str) -> Result<LogKey, Failure> {
     let file = disk::read(Path::new(given)).unwrap_or_default();
     let text = match &file {
         Some(content) => std::str::from_utf8(content)

@@ -9,7 +9,7 @@ use common_engine::{Engine, LogId, ReadError, Storage, StorageError, StoredLog};
 use common_pki::cert::Certificate;
 use fulcio_ca::{Ca, CaChain};
 use fulcio_ct::{AcceptedRoots, CtLog};
-use rekor_api::{v1, v2};
+use rekor_api::{search, v1, v2};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::Clock;
@@ -34,6 +34,7 @@ pub(crate) struct Running {
     pub(super) ct: Arc<OwnCtLog>,
     pub(super) v1: Arc<v1::Service>,
     pub(super) v2: Arc<v2::Service>,
+    pub(super) finder: Arc<search::Service>,
     pub(super) tsa: Arc<rekor_tsa::Tsa>,
     pub(super) places: Places,
 }
@@ -121,6 +122,7 @@ impl Running {
         if self.engine.log(shard.config.id).is_none() {
             self.engine.open_log(shard.config.clone()).await?;
         }
+        self.finder.add(logs::searched(shards.iter()));
         Ok(shards)
     }
 

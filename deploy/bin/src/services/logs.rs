@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use common_bundle::trust::{KeyRecord, Role};
 use common_engine::{LogConfig, LogId, LogKind, LogSpec, LogState, StoredLog};
 use fulcio_ct::CtPersonality;
-use rekor_api::{RekorV1, RekorV2, v1};
+use rekor_api::{RekorV1, RekorV2, search, v1};
 
 use crate::keys::Keys;
 use crate::services::{CT, REKOR_V1, REKOR_V2, ServicesError, V1_LEAF_LIMIT, V2_LEAF_LIMIT};
@@ -219,6 +219,20 @@ pub(crate) fn v1(shards: &[Shard]) -> Vec<(LogId, v1::Shard)> {
         Kind::Ct(_) | Kind::V2 => None,
     });
     shards.collect()
+}
+
+/// The shards as the search takes them.
+pub(crate) fn searched<'a>(shards: impl Iterator<Item = &'a Shard>) -> Vec<search::Log> {
+    let log = |shard: &Shard| {
+        let v1 = match &shard.kind {
+            Kind::V1(tree) => Some(tree.clone()),
+            Kind::V2 => None,
+            Kind::Ct(_) => return None,
+        };
+        let id = shard.config.id;
+        Some(search::Log { id, v1 })
+    };
+    shards.filter_map(log).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ impl Service {
     #[must_use]
     pub fn heads(&self) -> Vec<LogAnswer> {
         let head = |log: &super::Log| Some(LogAnswer::new(self, log, &*self.engine.head(log.id)?));
-        self.logs.iter().filter_map(head).collect()
+        self.logs().iter().filter_map(head).collect()
     }
 
     /// The entry at a place, proven in the newest checkpoint.
@@ -25,7 +25,9 @@ impl Service {
     /// [`Error::NotFound`] where there is none.
     pub async fn entry(&self, log: u32, index: u64) -> Result<EntryAnswer, Error> {
         let _admitted = self.gate.enter()?;
-        let log = self.log(LogId(log)).ok_or(Error::NotFound)?;
+        let logs = self.logs();
+        let log = logs.iter().find(|known| known.id == LogId(log));
+        let log = log.ok_or(Error::NotFound)?;
         let head = self.engine.head(log.id).ok_or(Error::NotFound)?;
         if index >= head.size {
             return Err(Error::NotFound);

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use common_engine::{Head, LogKind, StoredLeaf};
+use common_engine::{Head, LogId, LogKind, StoredLeaf};
 use common_server::cpu;
 use rekor_entry::facts::{Condition, Facts};
 
@@ -77,8 +77,10 @@ impl Service {
         let _admitted = self.gate.enter()?;
         let start = query.cursor.as_deref().map(|text| cursor::decode(query, text));
         let start = start.transpose()?;
-        if let Some(unknown) = query.logs.iter().find(|log| self.log(**log).is_none()) {
-            let known: Vec<String> = self.logs.iter().map(|log| log.id.to_string()).collect();
+        let logs = self.logs();
+        let is_known = |id: &LogId| logs.iter().any(|log| log.id == *id);
+        if let Some(unknown) = query.logs.iter().find(|log| !is_known(log)) {
+            let known: Vec<String> = logs.iter().map(|log| log.id.to_string()).collect();
             return Err(Error::Parameter {
                 name: "log",
                 expected: format!("one of {}", known.join(", ")),
@@ -87,10 +89,10 @@ impl Service {
         }
         let clauses = Arc::new(query.clauses());
         let wanted = |log: &&Log| query.logs.is_empty() || query.logs.contains(&log.id);
-        let logs: Vec<&Log> = self.logs.iter().filter(wanted).collect();
-        let budget = LEAVES.checked_div(logs.len()).unwrap_or(LEAVES).max(FEWEST);
+        let wanted: Vec<&Log> = logs.iter().filter(wanted).collect();
+        let budget = LEAVES.checked_div(wanted.len()).unwrap_or(LEAVES).max(FEWEST);
         let mut scans = Vec::new();
-        for log in logs {
+        for log in wanted {
             let Some(head) = self.engine.head(log.id) else {
                 continue;
             };

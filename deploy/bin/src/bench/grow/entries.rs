@@ -98,10 +98,11 @@ impl Maker {
         let key = self.key(slot)?;
         key.left = key.left.saturating_sub(1);
         let canonical = self.canonical(&sha256(&message), &key.signer.sign(&message)?, key);
-        Ok(match self.log {
+        let entry = match self.log {
             GrownLog::V1 => v1::engine_entry(canonical),
             GrownLog::V2 => v2::engine_entry(canonical),
-        })
+        };
+        entry.map_err(|error| EntryError::Refused(error.to_string()))
     }
 
     fn message(&self, number: u64) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! Reads at random places of a large log, each checked: proof by index, look-up by hash.
 
+mod search;
+
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -93,8 +95,16 @@ pub(crate) async fn size(client: &Client, log: GrownLog) -> Result<u64, ReadErro
 /// [`ReadError`].
 pub(crate) async fn measure(client: &Client, log: GrownLog, count: usize) -> Result<Vec<Read>, ReadError> {
     match log {
-        GrownLog::V1 => v1(client, size(client, log).await?, count).await,
-        GrownLog::V2 => v2(client, count).await,
+        GrownLog::V1 => {
+            let size = size(client, log).await?;
+            let reads = v1(client, size, count).await?;
+            Ok([reads, search::measure(client, log, size, count).await?].concat())
+        }
+        GrownLog::V2 => {
+            let size = size(client, log).await?;
+            let reads = v2(client, count).await?;
+            Ok([reads, search::measure(client, log, size, count).await?].concat())
+        }
     }
 }
 
