@@ -29,6 +29,7 @@ mod rekor_cli;
 mod rekor_kinds;
 mod rotation;
 mod setup;
+mod search;
 mod signing;
 mod syscalls;
 mod tampering;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common_engine::{Head, LogId, LogKind, StoredLeaf};
 use common_server::cpu;
-use rekor_entry::facts::{Condition, Facts};
+use rekor_entry::facts::{Condition, Facts, Field};
 
 use super::answer::{Answer, Found, LogAnswer, Range};
 use super::cursor::{self, Below};
@@ -295,10 +295,16 @@ fn ask(kind: LogKind, leaf: StoredLeaf, clauses: &[Vec<Condition>]) -> Option<Hi
             return None;
         }
     };
+    // Of the first records some terms are no longer to be told: then a row is believed where the leaf is silent.
+    let silent = |condition: &Condition| {
+        kept == Kept::Unknown
+            && kind == LogKind::RekorV1
+            && matches!(condition.field(), Field::Digest | Field::PredicateType)
+    };
     let met = |clause: &Vec<Condition>| clause.iter().any(|condition| facts.meet(condition));
-    let confirmed = clauses.iter().all(met);
-    // The row says so and nothing speaks against it.
-    (confirmed || kept == Kept::Unknown && kind == LogKind::RekorV1).then_some(Hit {
+    let possible = |clause: &Vec<Condition>| met(clause) || clause.iter().any(silent);
+    let (confirmed, possible) = (clauses.iter().all(met), clauses.iter().all(possible));
+    possible.then_some(Hit {
         leaf,
         facts,
         confirmed,
