@@ -1,7 +1,8 @@
 //! The certificate authority: it exchanges an OpenID Connect identity token for a ten-minute signing
 //! certificate, and answers as a Fulcio does over HTTP and gRPC.
 //!
-//! A request passes through [`identity`] (token to principal), `possession` (who holds the key),
+//! [`Configuration`] reads upstream's file of issuers. A request passes through [`identity`] (token to principal), [`policy`]
+//! (who of those an issuer vouches for may), `possession` (who holds the key),
 //! `issuance` (principal and key to certificate, with one timestamp of the certificate log embedded) and
 //! `lint` (nothing is signed that breaks a rule). HTTP and gRPC share one domain function and one [`Error`].
 //!
