@@ -175,7 +175,15 @@ fn every_kind_is_uploaded_found_and_verified_with_the_tools_of_its_format() {
         assert_eq!(uuid.len(), 80, "{said}");
         let got = ok(&mut cli("get", &["--uuid", uuid, "--format", "json"])).stdout;
         assert!(got.contains(uuid), "{}: {got}", made.name);
-        ok(&mut cli("verify", made.upload));
+        if made.upload.contains(&"intoto") {
+            // An expected failure: rekor-cli 1.5.4 puts this kind into an object of another name and without its kind, which
+            // rekor-server refuses in the same words.
+            let said = refused(&mut cli("verify", made.upload)).text();
+            assert!(said.contains("kind in body is required"), "{said}");
+            ok(&mut cli("verify", &["--uuid", uuid]));
+        } else {
+            ok(&mut cli("verify", made.upload));
+        }
         let found = ok(&mut cli("search", made.search)).text();
         assert!(found.contains(uuid), "{}: {found}", made.name);
         let again = ok(&mut cli("upload", made.upload)).text();
