@@ -1,9 +1,11 @@
-//! What surrounds every route: an identifier, a time limit, a count, a line in the trace, and a net for panics.
+//! What surrounds every route: an identifier, a time limit, a count, a line in the trace, a net for panics, and a
+//! place in the line for a refusal.
 //!
 //! The trace has method, path, status and time; never a query, a header or a body, where tokens live.
 
 use std::any::Any;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,21 +13,23 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use http::header::RETRY_AFTER;
 use http::{HeaderValue, Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::refusals::{Refusals, is_refusal};
 use crate::reply::{self, REQUEST_ID};
 
 /// Longest request identifier taken over from a client.
 const REQUEST_ID_LIMIT: usize = 64;
 
 /// Wraps `router` so that every answer carries `X-Request-Id`, one that takes longer than `limit` is 503, and a panic
-/// is an opaque 500.
+/// is an opaque 500. Answers that say when to come back leave one after the other: refusals must not take the machine
+/// from what was admitted.
 pub fn wrap(router: Router, limit: Duration) -> Router {
+    let refusals = Arc::new(Refusals::new());
     router
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(limit, around))
+        .layer(from_fn_with_state((limit, refusals), around))
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
@@ -37,7 +41,11 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     )
 }
 
-async fn around(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+async fn around(
+    State((limit, refusals)): State<(Duration, Arc<Refusals>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers().get(REQUEST_ID));
     let method = request.method().clone();
@@ -58,13 +66,17 @@ async fn around(State(limit): State<Duration>, request: Request, next: Next) -> 
         status,
         took,
     );
+    let refused = is_refusal(answer.headers());
     // Refusals for load are counted. A line for each would make them dearer than what was refused.
-    if status.is_server_error() && !answer.headers().contains_key(RETRY_AFTER) {
+    if status.is_server_error() && !refused {
         tracing::warn!(%method, path, status = status.as_u16(), ?took, id = ?id, "request failed");
     } else {
         tracing::debug!(%method, path, status = status.as_u16(), ?took, id = ?id, "request");
     }
     answer.headers_mut().insert(REQUEST_ID, id);
+    if refused {
+        refusals.turn().await;
+    }
     answer
 }
 

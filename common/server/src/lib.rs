@@ -19,6 +19,7 @@ pub mod layers;
 mod linger;
 pub mod listen;
 pub mod quota;
+mod refusals;
 pub mod reply;
 pub mod serve;
 pub mod telemetry;

@@ -61,5 +61,8 @@ pub fn unavailable(retry_after: u32, message: impl Into<String>) -> Response {
     answer
 }
 
+/// When a gRPC client that retries by itself may do so, in milliseconds (gRPC proposal A6, "Pushback").
+pub const GRPC_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// Carries a request's identifier in and out.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -107,10 +107,10 @@ async fn bounded(State(bounds): State<Bounded>, call: HttpRequest, next: Next) -
         .await
 }
 
-/// Adds the time after which a client that retries by itself may do so (gRPC proposal A6, "Pushback").
+/// Adds the time after which a client that retries by itself may do so (see [`reply::GRPC_PUSHBACK`]).
 fn pushed_back(mut status: Status, seconds: u32) -> Status {
     let wait = MetadataValue::from(seconds.saturating_mul(1_000));
-    status.metadata_mut().insert("grpc-retry-pushback-ms", wait);
+    status.metadata_mut().insert(reply::GRPC_PUSHBACK, wait);
     status
 }
 
