@@ -16,7 +16,8 @@ use super::super::checks;
 use super::step;
 use super::store::{check, checks_of, fill};
 
-/// All that is stored.
+/// All that is stored and used. When a log was created is not: no check compares it with anything, no answer is made of it
+/// (`common_engine::LogSpec::created`), it is for people who look into the file.
 #[derive(PartialEq)]
 struct Dump {
     secret: IndexSecret,
@@ -25,7 +26,8 @@ struct Dump {
 
 async fn dump(storage: &dyn Storage) -> Result<Dump, StorageError> {
     let mut contents = Contents::default();
-    for log in storage.logs().await? {
+    for mut log in storage.logs().await? {
+        log.info.spec.created = 0;
         let id = log.info.id;
         for leaf in storage.leaves(id, 0, u32::MAX).await? {
             let index = leaf.index;
