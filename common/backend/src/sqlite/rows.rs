@@ -1,14 +1,24 @@
 //! Statements over many rows.
 //!
-//! A statement costs about 100 µs whatever it does, so rows go in bulk; and preparing one costs as much, so the
-//! number of rows is one of a few sizes and the prepared statements are used again.
+//! A statement costs about 100 µs whatever it does, so rows go in bulk; and preparing one costs as much, so large numbers
+//! of rows are made of a few sizes, and the prepared statements are used again.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{AssertSqlSafe, Sqlite};
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
+/// Keys in one selection.
 const SIZES: [usize; 6] = [1024, 256, 64, 16, 4, 1];
+/// Rows in one insertion, beyond [`EXACT`].
+const LARGE: [usize; 5] = [1024, 512, 256, 128, 64];
+/// Up to here each number of rows has a statement of its own: the batches of a few dozen clients have any of them, and
+/// five statements for 27 rows would cost more than the rows.
+const EXACT: usize = 64;
+/// Statements kept prepared for each connection: those of [`EXACT`], and all others.
+pub(super) const PREPARED: usize = 192;
+/// Rows that may wait to be taken: those of the largest read there is.
+pub(super) const BUFFERED: usize = 1_024;
 /// SQLite takes 32,766 parameters; fewer keep the text short.
 const MAX_PARAMETERS: usize = 2_048;
 
@@ -22,10 +32,8 @@ pub(crate) async fn insert<'r, R>(
     bind: impl Fn(Query<'r>, &'r R) -> Query<'r>,
 ) -> Result<(), sqlx::Error> {
     let row = format!("({})", placeholders(columns));
-    while let Some(size) = SIZES
-        .into_iter()
-        .find(|n| *n <= rows.len() && n.saturating_mul(columns) <= MAX_PARAMETERS)
-    {
+    while !rows.is_empty() {
+        let size = at_once(rows.len(), columns);
         let (now, later) = rows.split_at(size);
         let sql = format!("{head} {} {tail}", vec![row.as_str(); size].join(","));
         let query = now.iter().fold(sqlx::query(AssertSqlSafe(sql)), &bind);
@@ -33,6 +41,12 @@ pub(crate) async fn insert<'r, R>(
         rows = later;
     }
     Ok(())
+}
+
+/// How many of so many rows go into the next statement.
+fn at_once(rows: usize, columns: usize) -> usize {
+    let fits = |size: &usize| *size <= rows && size.saturating_mul(columns) <= MAX_PARAMETERS;
+    LARGE.into_iter().find(fits).unwrap_or(rows.min(EXACT))
 }
 
 /// Selects by keys: `head` is the statement up to and with `IN`, `tail` what follows, `bound` its parameters. Keys
@@ -68,3 +82,6 @@ pub(super) async fn select_in(
 fn placeholders(count: usize) -> String {
     vec!["?"; count].join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,17 +44,14 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(State, Wo
     for row in &rows {
         let id: i64 = row.try_get(0)?;
         next_run = id.saturating_add(1);
-        let run = Run {
-            id,
-            level: u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| damaged())?,
-            groups: groups.remove(&id).unwrap_or_default(),
-        };
+        let level = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| damaged())?;
+        let run = Run::new(id, level, groups.remove(&id).unwrap_or_default());
         match row.try_get(2)? {
             LIVE => runs.push(Arc::new(run)),
             GROWING => growing.push((run, row.try_get::<&str, _>(3)?)),
             DEAD => dead.push(Dead {
                 run: run.id,
-                groups: run.groups,
+                groups: run.groups().to_vec(),
             }),
             _ => return Err(damaged()),
         }

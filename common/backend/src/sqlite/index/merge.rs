@@ -80,7 +80,7 @@ impl Cursor {
     /// Reads the next group if there is nothing left of the last one. False at the end.
     async fn fill(&mut self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
         while self.head().is_none() {
-            let Some(group) = self.run.groups.get(self.next) else {
+            let Some(group) = self.run.groups().get(self.next) else {
                 return Ok(false);
             };
             self.rows = read(connection, group).await?;
@@ -161,7 +161,7 @@ impl Merge {
         run: Run,
         sources: Vec<Arc<Run>>,
     ) -> Result<Self, sqlx::Error> {
-        let last = match run.groups.last() {
+        let last = match run.groups().last() {
             None => None,
             Some(group) => read(connection, group).await?.last().copied(),
         };
@@ -197,9 +197,7 @@ impl Merge {
             }
             if !open || rows.len() >= STEP {
                 if !rows.is_empty() {
-                    self.run
-                        .groups
-                        .push(write(connection, self.run.id, group, &rows).await?);
+                    self.run.push(write(connection, self.run.id, group, &rows).await?);
                 }
                 return Ok(!open);
             }
@@ -309,7 +307,7 @@ impl Work {
         sqlx::query("DELETE FROM index_recent")
             .execute(&mut *connection)
             .await?;
-        self.runs.push(Arc::new(Run { id, level: 0, groups }));
+        self.runs.push(Arc::new(Run::new(id, 0, groups)));
         self.begin(connection, 0).await
     }
 
@@ -321,11 +319,7 @@ impl Work {
         if sources.len() < FAN || self.merges.iter().any(|merge| merge.run.level == next) {
             return Ok(());
         }
-        let run = Run {
-            id: self.run_id(),
-            level: next,
-            groups: Vec::new(),
-        };
+        let run = Run::new(self.run_id(), next, Vec::new());
         let names: Vec<String> = sources.iter().map(|source| source.id.to_string()).collect();
         write_run(connection, (run.id, next), GROWING, &names.join(" ")).await?;
         self.merges.push(Merge::resume(connection, run, sources).await?);
@@ -375,7 +369,7 @@ impl Work {
             self.runs.retain(|run| run.id != source.run.id);
             self.dead.push_back(Dead {
                 run: source.run.id,
-                groups: source.run.groups.clone(),
+                groups: source.run.groups().to_vec(),
             });
         }
         let level = merge.run.level;

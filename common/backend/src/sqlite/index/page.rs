@@ -172,8 +172,7 @@ impl Group {
 
     /// Pages that may hold rows from `low` to `high`, in order.
     pub(super) fn between(&self, low: Row, high: Row) -> std::ops::Range<usize> {
-        let start = self.firsts.partition_point(|first| *first <= low);
-        start.saturating_sub(1)..self.firsts.partition_point(|first| *first <= high)
+        between(&self.firsts, low, high)
     }
 
     /// Whether the page may have a row of the key; false is certain.
@@ -183,6 +182,20 @@ impl Group {
         };
         bits(key).all(|(byte, bit)| filter.get(byte).is_some_and(|byte| byte & bit != 0))
     }
+}
+
+/// Of parts in order that begin with `firsts`, those that may hold rows from `low` to `high`.
+pub(super) fn between(firsts: &[Row], low: Row, high: Row) -> std::ops::Range<usize> {
+    let behind = firsts.partition_point(|first| *first <= low);
+    // Keys are hashes: the rows of nearly every one are within one part, and its end is found without a search.
+    let more = match firsts.get(behind) {
+        Some(first) if *first <= high => firsts
+            .get(behind..)
+            .unwrap_or_default()
+            .partition_point(|first| *first <= high),
+        _ => 0,
+    };
+    behind.saturating_sub(1)..behind.saturating_add(more)
 }
 
 /// Key of a page in the database.

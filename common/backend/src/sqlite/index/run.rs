@@ -6,24 +6,47 @@ use std::sync::Arc;
 
 use common_engine::IndexKey;
 
-use super::page::{Group, ROWS, Row, first_of, last_of, page_id};
+use super::page::{Group, ROWS, Row, between, first_of, last_of, page_id};
 
 /// Rows in order, in pages that never change.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: i64,
     pub(super) level: u32,
-    pub(super) groups: Vec<Arc<Group>>,
+    groups: Vec<Arc<Group>>,
+    /// The first row of each group, side by side: a search that went to each group for it would wait for the memory of
+    /// most of them, which is what a look-up in a large run costs.
+    firsts: Vec<Row>,
 }
 
 impl Run {
-    /// Groups that may hold rows from `low` to `high`, in order.
-    pub(super) fn between(&self, low: Row, high: Row) -> Range<usize> {
-        let start = self.groups.partition_point(|group| group.first() <= low);
-        start.saturating_sub(1)..self.groups.partition_point(|group| group.first() <= high)
+    /// Of groups in order.
+    pub(super) fn new(id: i64, level: u32, groups: Vec<Arc<Group>>) -> Self {
+        let firsts = groups.iter().map(|group| group.first()).collect();
+        Self {
+            id,
+            level,
+            groups,
+            firsts,
+        }
     }
 
-    fn groups(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
+    /// Adds the next group.
+    pub(super) fn push(&mut self, group: Arc<Group>) {
+        self.firsts.push(group.first());
+        self.groups.push(group);
+    }
+
+    pub(super) fn groups(&self) -> &[Arc<Group>] {
+        &self.groups
+    }
+
+    /// Groups that may hold rows from `low` to `high`, in order.
+    pub(super) fn between(&self, low: Row, high: Row) -> Range<usize> {
+        between(&self.firsts, low, high)
+    }
+
+    fn groups_in(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &Arc<Group>> {
         self.groups.get(range).unwrap_or_default().iter()
     }
 }
@@ -77,7 +100,7 @@ impl State {
         // A page between two others of the key is full of it.
         let enough = limit.div_ceil(ROWS).saturating_add(1);
         self.runs.iter().flat_map(move |run| {
-            let groups = run.groups(run.between(low, high)).rev();
+            let groups = run.groups_in(run.between(low, high)).rev();
             let pages = groups.flat_map(move |group| {
                 let pages = group.between(low, high).rev();
                 pages
@@ -94,7 +117,7 @@ impl State {
         let enough = limit.div_ceil(ROWS).saturating_add(1);
         self.runs.iter().flat_map(move |run| {
             let pages = run
-                .groups(run.between(low, Row::MAX))
+                .groups_in(run.between(low, Row::MAX))
                 .flat_map(move |group| group.between(low, Row::MAX).map(|page| page_id(group.id, page)));
             pages.take(enough)
         })

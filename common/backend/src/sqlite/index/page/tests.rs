@@ -1,4 +1,9 @@
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
 
 use common_engine::LogId;
 
@@ -56,6 +61,25 @@ fn a_changed_byte_is_noticed_wherever_it_is() {
         assert!(decode(&bytes[..bytes.len() - 1]).is_none());
     }
     assert_eq!(decode(&encode(&rows)), Some(rows));
+}
+
+#[test]
+fn parts_between_two_rows_are_those_that_may_hold_them() {
+    let firsts: Vec<Row> = vec![10, 20, 20, 30];
+    for low in 0..40 {
+        for high in low..40 {
+            // By the definition: it begins before the end, and the next begins after the start.
+            let may = |n: usize| firsts[n] <= high && firsts.get(n + 1).is_none_or(|next| *next > low);
+            let expected: Vec<usize> = (0..firsts.len()).filter(|n| may(*n)).collect();
+            let got: Vec<usize> = between(&firsts, low, high).collect();
+            assert!(
+                expected.iter().all(|n| got.contains(n)),
+                "{low} to {high}: {got:?}"
+            );
+            assert!(got.len() <= expected.len() + 1, "{low} to {high}: {got:?}");
+        }
+    }
+    assert!(between(&[], 0, Row::MAX).is_empty());
 }
 
 #[test]
