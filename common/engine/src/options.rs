@@ -79,14 +79,16 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             queue_entries: 4_096,
             queue_bytes: 64 << 20,
             batch_entries: 1_024,
             batch_bytes: 8 << 20,
             batch_rows: 8_192,
-            concurrent_reads: 32,
-            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            // Enough to keep the store busy. A write waits behind those that have their turn, wherever it needs a thread.
+            concurrent_reads: cores.saturating_mul(4),
+            threads: cores,
             cached_tiles: 512,
         }
     }
