@@ -4,7 +4,9 @@
 //! [`Gate`] bounds how many requests of one kind are at work. Up to [`Bounds::most`] all are taken, which is a burst.
 //! Once a tenth of what arrives has to be refused, the queue does not go away by itself: the gate then lets in only as
 //! many as are finished within [`Bounds::wait`], at the rate it measures, so that those it takes are answered soon
-//! (the idea of RFC 8289 §3: what counts is the time in a standing queue, not its length). When refusals end, it opens again.
+//! (the idea of RFC 8289 §3: what counts is the time in a standing queue, not its length). When refusals end, it opens again;
+//! until then any refusal keeps it where it is, because who was refused is made to wait ([`crate::layers::wrap`]) and so
+//! asks less often than the crowd is large.
 //!
 //! A refusal is a 503 with `Retry-After`; a client that obeys it comes back when the queue is short.
 
@@ -28,11 +30,11 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Writes: 1,024 in a burst, which at the slowest kind's rate on two cores is below half a second; 25 ms under a
+    /// Writes: 1,024 in a burst, which at the slowest kind's rate on two cores is below half a second; 10 ms under a
     /// standing excess, and never fewer than 128, below which batches are small and nobody waits for less.
     pub const WRITES: Bounds = Bounds {
         most: 1_024,
-        wait: Some(Duration::from_millis(25)),
+        wait: Some(Duration::from_millis(10)),
         least: 128,
     };
     /// Reads that take a few look-ups: those that wait for their turn at the store included.
@@ -200,7 +202,9 @@ impl Flow {
             return false;
         }
         if let Some(wait) = bounds.wait {
-            let limit = if self.refused.saturating_mul(TAKEN_FOR_A_REFUSAL) > self.taken {
+            let begins = self.refused.saturating_mul(TAKEN_FOR_A_REFUSAL) > self.taken;
+            let lasts = self.refused > 0 && self.limit < bounds.most;
+            let limit = if begins || lasts {
                 let wanted = within(self.finished, passed, wait);
                 // Down at once, for whoever is let in now waits behind all of them; up half way, for one window is a
                 // small sample.

@@ -87,6 +87,27 @@ fn a_rare_refusal_changes_nothing() {
     assert_eq!(flow.limit, BOUNDS.most);
 }
 
+/// Those who are made to wait for their refusal come back less often.
+#[test]
+fn an_excess_lasts_for_as_long_as_anybody_is_refused() {
+    let start = Instant::now();
+    let mut flow = Flow::new(BOUNDS, start);
+    let mut now = windows(&mut flow, start, 20, 200, 20);
+    let held = flow.limit;
+    for _ in 0..10 {
+        for _ in 0..20 {
+            let _ = flow.take();
+            flow.leave();
+        }
+        let _ = flow.refuse::<()>();
+        now += WINDOW;
+        flow.look(BOUNDS, now);
+        assert!(flow.limit <= held, "{flow:?}");
+    }
+    windows(&mut flow, now, 30, 0, 0);
+    assert_eq!(flow.limit, BOUNDS.most);
+}
+
 #[test]
 fn a_bound_without_a_wait_stays() {
     let bounds = Bounds::fixed(2);
