@@ -381,15 +381,14 @@ fn check_before_signing(
             return Err(mismatch(got));
         }
     }
-    let old = tip
+    // Tiles that have not grown are not stored either: what is in memory of them was hashed when they last were
+    // stored, and the proof that the head extends the last one covers what it needs of them.
+    let partial = tiles.iter().filter(|(tile, _)| tile.width(size) < FULL_WIDTH);
+    let partial = partial.map(|(tile, bytes)| (*tile, bytes));
+    let edge = tip
         .edge
-        .tiles()
-        .map(|(tile, _, bytes)| (tile, Bytes::from(bytes)));
-    let partial = tiles
-        .iter()
-        .filter(|(tile, _)| tile.width(size) < FULL_WIDTH)
-        .cloned();
-    let edge = RightEdge::load(size, old.chain(partial)).map_err(|error| edge_corrupt(log, &error))?;
+        .load_grown(size, partial)
+        .map_err(|error| edge_corrupt(log, &error))?;
     if edge.root() == *root {
         Ok(())
     } else {

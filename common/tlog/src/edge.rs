@@ -67,11 +67,12 @@ impl WorkTile {
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        self.nodes
-            .iter()
-            .take(usize::from(self.width))
-            .flat_map(|hash| hash.0)
-            .collect()
+        let hashes = self.nodes.iter().take(usize::from(self.width));
+        let mut bytes = Vec::with_capacity(hashes.len().saturating_mul(32));
+        for hash in hashes {
+            bytes.extend_from_slice(&hash.0);
+        }
+        bytes
     }
 }
 
@@ -120,6 +121,16 @@ impl RightEdge {
         size: u64,
         tiles: impl IntoIterator<Item = (TileId, B)>,
     ) -> Result<Self, EdgeError> {
+        Self::empty().load_grown(size, tiles)
+    }
+
+    /// As [`RightEdge::load`], for a tree that this one has grown into: partial tiles that have not changed need not be
+    /// given and are shared.
+    pub fn load_grown<B: AsRef<[u8]>>(
+        &self,
+        size: u64,
+        tiles: impl IntoIterator<Item = (TileId, B)>,
+    ) -> Result<Self, EdgeError> {
         if size > MAX_SIZE {
             return Err(EdgeError::SizeTooLarge(size));
         }
@@ -136,6 +147,12 @@ impl RightEdge {
                 .unwrap_or(0);
             let id = TileId { level, index };
             let width = id.width(size);
+            let same = |work: &&Arc<WorkTile>| work.id == id && work.width == width;
+            let unchanged = self.tiles.get(usize::from(level)).filter(same);
+            if let Some(work) = unchanged.filter(|_| !given.contains_key(&id)) {
+                edge.tiles.push(Arc::clone(work));
+                continue;
+            }
             let mut work = WorkTile::new(id);
             if width > 0 {
                 let bytes = given.get(&id).ok_or(EdgeError::MissingTile(id))?.as_ref();

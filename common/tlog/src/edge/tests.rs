@@ -170,3 +170,32 @@ fn growing_by_nothing_changes_nothing() {
     assert_eq!(same.edge().root(), edge.root());
     assert_eq!(same.full_tiles().count() + same.partial_tiles().count(), 0);
 }
+
+/// What a writer checks before it signs: tiles that a batch has not touched need not be given.
+#[test]
+fn a_grown_tree_is_restored_from_the_tiles_that_grew() {
+    let leaves = oracle::leaves(1_500);
+    for (before, size) in [
+        (0, 300),
+        (255, 256),
+        (256, 257),
+        (300, 310),
+        (511, 513),
+        (700, 1_500),
+    ] {
+        let edge = grown(&leaves[..before]);
+        let next = edge.grow(&leaves[before..size]).unwrap();
+        let tiles: Vec<_> = next.partial_tiles().map(|(id, _, bytes)| (id, bytes)).collect();
+        let restored = edge.load_grown(size as u64, tiles.clone()).unwrap();
+        assert_eq!(restored.root(), next.edge().root());
+        assert!(restored.tiles().eq(next.edge().tiles()), "{before} to {size}");
+        for missing in 0..tiles.len() {
+            let mut fewer = tiles.clone();
+            let (id, _) = fewer.remove(missing);
+            assert_eq!(
+                edge.load_grown(size as u64, fewer).err(),
+                Some(EdgeError::MissingTile(id))
+            );
+        }
+    }
+}
