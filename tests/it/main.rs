@@ -11,6 +11,7 @@
 )]
 
 mod backup;
+mod conformance;
 mod crash;
 mod doctor;
 mod durable;
@@ -22,6 +23,7 @@ mod matrix;
 mod openssl;
 mod outbound;
 mod overload;
+mod own_client;
 mod packages;
 mod readme;
 mod refusals;
@@ -31,6 +33,7 @@ mod rotation;
 mod setup;
 mod search;
 mod signing;
+mod slsa_vectors;
 mod syscalls;
 mod tampering;
 mod tuf;

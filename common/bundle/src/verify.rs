@@ -10,14 +10,18 @@ mod body;
 mod error;
 mod evidence;
 mod log;
+mod matcher;
 mod signer;
 mod timestamp;
+mod witness;
 
 use common_pki::cert::Certificate;
 use common_pki::key::{HashAlgorithm, PublicKey};
 
-pub use error::VerifyError;
+pub use error::{BodyProblem, VerifyError};
 pub use evidence::{Evidence, ProvenTime, TimeSource};
+pub use matcher::Matcher;
+pub use witness::Witnesses;
 
 use crate::format::{Bundle, Content, KeyMaterial};
 use crate::trust::{TrustedRoot, ValidFor};
@@ -43,10 +47,10 @@ pub enum Artifact<'a> {
 pub enum Signer {
     /// Someone with a certificate of a trusted authority that names them.
     Identity {
-        /// A subject alternative name of the certificate, compared as it is.
-        subject: String,
-        /// URL of the identity provider, compared as it is.
-        issuer: String,
+        /// A subject alternative name of the certificate.
+        subject: Matcher,
+        /// URL of the identity provider.
+        issuer: Matcher,
     },
     /// The holder of this key.
     Key {
@@ -68,20 +72,28 @@ pub struct Policy {
     pub log_entries: usize,
     /// Logs and timestamp authorities that must vouch for the time.
     pub times: usize,
+    /// Timestamp authorities that must vouch for the time, whatever logs do.
+    pub timestamps: usize,
+    /// Witnesses that must have cosigned the checkpoint of each entry that is needed.
+    pub witnesses: Witnesses,
 }
 
 impl Policy {
     /// A signature by someone with a certificate: one of each.
     pub fn identity(subject: impl Into<String>, issuer: impl Into<String>) -> Self {
-        let signer = Signer::Identity {
-            subject: subject.into(),
-            issuer: issuer.into(),
-        };
+        Self::matching(Matcher::Exact(subject.into()), Matcher::Exact(issuer.into()))
+    }
+
+    /// As [`Policy::identity`], for those whom both matchers let pass.
+    #[must_use]
+    pub fn matching(subject: Matcher, issuer: Matcher) -> Self {
         Self {
-            signer,
+            signer: Signer::Identity { subject, issuer },
             scts: 1,
             log_entries: 1,
             times: 1,
+            timestamps: 0,
+            witnesses: Witnesses::default(),
         }
     }
 
@@ -93,6 +105,8 @@ impl Policy {
             scts: 0,
             log_entries: 1,
             times: 0,
+            timestamps: 0,
+            witnesses: Witnesses::default(),
         }
     }
 }
@@ -118,25 +132,56 @@ pub fn verify(
     root: &TrustedRoot,
     policy: &Policy,
 ) -> Result<Verified, VerifyError> {
-    let (key, certificate) = signing_key(bundle, policy)?;
-    let signed = artifact::Signed::new(bundle, artifact, &key, certificate.as_ref())?;
     let mut evidence = Vec::new();
+    let (times, certificate) = examine(bundle, artifact, root, policy, &mut evidence)?;
+    Ok(Verified {
+        evidence,
+        times,
+        certificate,
+    })
+}
 
-    let by_logs = log::verify(
-        &bundle.tlog_entries,
-        &signed,
-        root,
-        policy.log_entries,
-        &mut evidence,
-    )?;
+/// As [`verify`], for a caller who shows how far a bundle came before it was refused: `evidence` takes each check that
+/// holds, as it is made. Unless this is `Ok`, what is in it proves nothing.
+///
+/// # Errors
+/// The first check that fails; see [`VerifyError`].
+pub fn examine(
+    bundle: &Bundle,
+    artifact: Artifact<'_>,
+    root: &TrustedRoot,
+    policy: &Policy,
+    evidence: &mut Vec<Evidence>,
+) -> Result<(Vec<ProvenTime>, Option<Certificate>), VerifyError> {
+    examine_text(bundle, None, artifact, root, policy, evidence)
+}
+
+/// As [`examine`], for an envelope that came with its certificate and without its log entry, which was looked up: `text` is
+/// the envelope as it came, because `intoto` 0.0.1 entries hold the hash of that.
+///
+/// # Errors
+/// The first check that fails; see [`VerifyError`].
+pub fn examine_text(
+    bundle: &Bundle,
+    text: Option<&[u8]>,
+    artifact: Artifact<'_>,
+    root: &TrustedRoot,
+    policy: &Policy,
+    evidence: &mut Vec<Evidence>,
+) -> Result<(Vec<ProvenTime>, Option<Certificate>), VerifyError> {
+    let (key, certificate) = signing_key(bundle, policy)?;
+    let mut signed = artifact::Signed::new(bundle, artifact, &key, certificate.as_ref())?;
+    signed.envelope_text = text;
+
+    let by_logs = log::verify(&bundle.tlog_entries, &signed, root, policy, evidence)?;
     let mut times = by_logs.times;
     let still = policy.times.saturating_sub(by_logs.logs);
     times.extend(timestamp::verify(
         &bundle.timestamps,
         signed.signature,
         root,
-        still,
-        &mut evidence,
+        still.max(policy.timestamps),
+        evidence,
     )?);
 
     match &policy.signer {
@@ -146,18 +191,14 @@ pub fn verify(
             if times.is_empty() {
                 return Err(VerifyError::NoTime);
             }
-            signer::verify(certificate, &times, root, policy.scts, &mut evidence)?;
-            signer::check_identity(certificate, subject, issuer, &mut evidence)?;
+            signer::verify(certificate, &times, root, policy.scts, evidence)?;
+            signer::check_identity(certificate, subject, issuer, evidence)?;
         }
-        Signer::Key { valid_for, .. } => signer::check_key_window(&key, *valid_for, &times, &mut evidence)?,
+        Signer::Key { valid_for, .. } => signer::check_key_window(&key, *valid_for, &times, evidence)?,
     }
 
-    signed.verify(&mut evidence)?;
-    Ok(Verified {
-        evidence,
-        times,
-        certificate,
-    })
+    signed.verify(evidence)?;
+    Ok((times, certificate))
 }
 
 /// The key to verify with: the certificate's where an identity is asked for, the caller's otherwise.

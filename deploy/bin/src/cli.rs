@@ -7,6 +7,7 @@ use common_server::listen::ListenAddr;
 
 use crate::backup::BackupArgs;
 use crate::bench::BenchArgs;
+use crate::conformance::ConformanceArgs;
 
 use crate::exit::EXIT_CODES;
 use crate::export_trust::ExportTrustArgs;
@@ -16,8 +17,11 @@ use crate::log::LogArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::tuf::TufArgs;
-use crate::up::limits::LimitArgs;
 use crate::up::rekor::RekorArgs;
+use crate::sign::{self, AttestArgs, SignArgs};
+use crate::up::limits::LimitArgs;
+use crate::verify::{self, VerifyArgs};
+use crate::verify_artifact::{self, VerifyArtifactArgs, VsaArgs};
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
 pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
@@ -68,6 +72,22 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Keep the root key of the trust repository with several holders, offline: propose, sign and publish roots.
     Tuf(TufArgs),
+    /// Sign a file: certificate, log entry and timestamp in one bundle beside it.
+    #[command(after_long_help = sign::SIGN_EXAMPLES)]
+    Sign(SignArgs),
+    /// Sign a statement about files: provenance, a bill of materials, any in-toto predicate.
+    #[command(after_long_help = sign::ATTEST_EXAMPLES)]
+    Attest(AttestArgs),
+    /// Verify a bundle, and show what proves it.
+    #[command(after_long_help = verify::EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Verify what an artifact was built from and by whom (SLSA provenance), as slsa-verifier does.
+    #[command(after_long_help = verify_artifact::EXAMPLES)]
+    VerifyArtifact(Box<VerifyArtifactArgs>),
+    /// Verify a signed verification summary, as slsa-verifier does.
+    VerifyVsa(VsaArgs),
+    /// Be driven by sigstore-conformance.
+    Conformance(ConformanceArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

@@ -11,8 +11,6 @@ mod trust;
 
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use common_bundle::format::{Bundle, Content, KeyMaterial, MediaType, MessageDigest, TransparencyLogEntry};
 use common_bundle::verify::{Artifact, Policy, verify};
 use common_engine::{LogInfo, LogKind};
@@ -30,14 +28,13 @@ use crate::doctor::report::{Broken, Link, Report, broken};
 use crate::doctor::trust::Trust;
 use crate::exit::Failure;
 use crate::http::Client;
+use crate::signing;
 use crate::token;
 
 /// Whom the canary is signed by: RFC 2606 §2 keeps `.invalid` from ever being anybody's.
 const CANARY: &str = "canary@sigbox.invalid";
 /// How `/readyz` begins the line of a frozen log.
 const FROZEN: &str = "frozen: ";
-/// Media type of JSON requests.
-const JSON: &str = "application/json";
 
 /// Runs the command.
 ///
@@ -166,10 +163,8 @@ async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind]) -> Report
             (true, Some(timestamp)) => vec![timestamp.clone()],
             (false, _) => Vec::new(),
         };
-        let entry = match link {
-            Link::RekorV1 => rekor::v1(client, canary, &issued.leaf).await,
-            _ => rekor::v2(client, canary, &issued.leaf).await,
-        };
+        let version = if link == Link::RekorV1 { 1 } else { 2 };
+        let entry = rekor::log(client, version, canary, &issued.leaf).await;
         let outcome = entry.and_then(|entry| verified(entry, timestamps, canary, &issued.leaf, trust));
         report.record(link, outcome.map(|evidence| ((), evidence)));
     }
@@ -222,21 +217,10 @@ async fn identity(client: &Client, trust: &Trust) -> Result<(String, String), Br
 /// A timestamp over the signature, verified under the trusted root.
 async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(Vec<u8>, String), Broken> {
     let advice = "see the server's log; without timestamps Rekor v2 bundles do not verify";
-    let digest = STANDARD.encode(HashAlgorithm::Sha256.digest(signature));
-    let request = json!({ "artifactHash": digest, "hashAlgorithm": "sha256" })
-        .to_string()
-        .into_bytes();
-    let answer = client
-        .post("/api/v1/timestamp", JSON, request)
+    let url = format!("{}/api/v1/timestamp", client.base());
+    let response = signing::timestamp::request(&url, signature)
         .await
         .map_err(|error| broken(error, advice))?;
-    // timestamp-server answers 200 or, with a flag, 201 (`cmd/timestamp-server/app/root.go`).
-    let expected = if answer.status == StatusCode::CREATED {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    let response = answer.expect(expected).map_err(|error| broken(error, advice))?;
     let mut verified = Err(broken(
         "the trusted root lists no timestamp authority with leaf and root",
         advice,
@@ -263,7 +247,7 @@ async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(
         verified.signer.subject_text(),
         report::time(verified.info.time)
     );
-    Ok((response.to_vec(), evidence))
+    Ok((response, evidence))
 }
 
 /// The whole bundle, as a client keeps it, through the verification that a client makes.

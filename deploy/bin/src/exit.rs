@@ -9,11 +9,28 @@ pub(crate) enum Exit {
     Done = 0,
     /// The request or the check failed: nobody answers, an answer is wrong, `doctor` found a broken link.
     Failed = 1,
-    // 2 is a wrong command line, answered by the argument parser.
+    /// The command line is wrong; mostly answered by the argument parser.
+    Usage = 2,
     /// The server cannot start: a port or the data folder is taken, or what it holds cannot be used.
     CannotStart = 3,
     /// `restore`: a log would go on from before what was published.
     WouldFork = 4,
+    /// A signature, or evidence that it needs, does not verify.
+    Unverified = 10,
+    /// Signed by someone else.
+    OtherSigner = 11,
+    /// Signed, and about something else.
+    OtherArtifact = 12,
+    /// Signed, and in no log that is trusted.
+    NotLogged = 13,
+    /// Built from another source.
+    OtherSource = 14,
+    /// Built from another tag or branch.
+    OtherReference = 15,
+    /// Built by another builder, or one that is not trusted.
+    OtherBuilder = 16,
+    /// Built in another way than the policy allows.
+    OtherProvenance = 17,
 }
 
 /// Shown at the end of the long help.
@@ -25,7 +42,15 @@ Exit codes:
   1  the request or the check failed
   2  the command line is wrong
   3  the server cannot start (a port or the data folder is taken, or its content cannot be used)
-  4  restore: a log would be forked; nothing was written";
+  4  restore: a log would be forked; nothing was written
+ 10  verify: a signature, or evidence that it needs, does not verify
+ 11  verify: signed by someone else
+ 12  verify: signed, and about something else
+ 13  verify: signed, and in no trusted log
+ 14  verify-artifact: built from another source
+ 15  verify-artifact: built from another tag or branch
+ 16  verify-artifact: built by another builder, or one that is not trusted
+ 17  verify-artifact: built in another way than the policy allows";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
@@ -47,6 +72,14 @@ impl Failure {
     pub(crate) fn failed(message: impl std::fmt::Display) -> Failure {
         Failure {
             exit: Exit::Failed,
+            message: message.to_string(),
+        }
+    }
+
+    /// Options that contradict each other in a way the argument parser does not see.
+    pub(crate) fn usage(message: impl std::fmt::Display) -> Failure {
+        Failure {
+            exit: Exit::Usage,
             message: message.to_string(),
         }
     }

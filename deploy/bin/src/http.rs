@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) url: String,
     /// Its status.
     pub(crate) status: StatusCode,
+    /// Where it says that something is.
+    pub(crate) location: Option<String>,
     /// Its body.
     pub(crate) body: Bytes,
 }
@@ -129,7 +131,15 @@ impl Client {
     /// # Errors
     /// [`HttpError`] when there is no answer; any status is one.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, HttpError> {
-        self.send(Method::GET, path, None).await
+        self.send(Method::GET, path, None, None).await
+    }
+
+    /// `GET` of a path, with a bearer token.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no answer; any status is one.
+    pub(crate) async fn get_authorized(&self, path: &str, token: &str) -> Result<Answer, HttpError> {
+        self.send(Method::GET, path, Some(token), None).await
     }
 
     /// `POST` of a body of some media type.
@@ -142,13 +152,15 @@ impl Client {
         media_type: &str,
         body: Vec<u8>,
     ) -> Result<Answer, HttpError> {
-        self.send(Method::POST, path, Some((media_type, body))).await
+        self.send(Method::POST, path, None, Some((media_type, body)))
+            .await
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
+        token: Option<&str>,
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Answer, HttpError> {
         let url = format!("{}{path}", self.base);
@@ -157,11 +169,16 @@ impl Client {
             reason: cause(&error),
         };
         let mut request = self.client.request(method, &url);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
         if let Some((media_type, body)) = body {
             request = request.header(header::CONTENT_TYPE, media_type).body(body);
         }
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
+        let location = response.headers().get(header::LOCATION);
+        let location = location.and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
@@ -172,6 +189,7 @@ impl Client {
         Ok(Answer {
             url,
             status,
+            location,
             body: body.into(),
         })
     }

@@ -54,7 +54,7 @@ struct Proof {
     tree_size: u64,
 }
 
-/// Kind and version, as every canonical body states them.
+/// What a body says of itself.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
@@ -62,21 +62,37 @@ struct Body {
     api_version: String,
 }
 
-/// The one entry of an answer: to its creation, or to a look-up.
+/// The entry of an answer: one entry by its UUID.
 ///
 /// # Errors
 /// [`LogEntryError`] names what is not as expected.
 pub(crate) fn parse(answer: &[u8]) -> Result<TransparencyLogEntry, LogEntryError> {
+    let entries: BTreeMap<String, LogEntry> = serde_json::from_slice(answer)?;
+    convert(entries.into_values().next().ok_or(LogEntryError::None)?)
+}
+
+/// The entries of an answer to a search by proposals (rekor `openapi.yaml`, searchLogQuery), each with its UUID.
+///
+/// # Errors
+/// [`LogEntryError`] names what is not as expected.
+pub(crate) fn parse_list(answer: &[u8]) -> Result<Vec<(String, TransparencyLogEntry)>, LogEntryError> {
+    let found: Vec<BTreeMap<String, LogEntry>> = serde_json::from_slice(answer)?;
+    found
+        .into_iter()
+        .flatten()
+        .map(|(uuid, entry)| Ok((uuid, convert(entry)?)))
+        .collect()
+}
+
+fn convert(entry: LogEntry) -> Result<TransparencyLogEntry, LogEntryError> {
     let unhex = |what, text: &str| hex::decode(text).map_err(|error| LogEntryError::Hex(what, error));
     let unbase64 = |what, text: &str| {
         STANDARD
             .decode(text)
             .map_err(|error| LogEntryError::Base64(what, error))
     };
-    let entries: BTreeMap<String, LogEntry> = serde_json::from_slice(answer)?;
-    let entry = entries.into_values().next().ok_or(LogEntryError::None)?;
-    let canonicalized_body = unbase64("body", &entry.body)?;
-    let body: Body = serde_json::from_slice(&canonicalized_body)?;
+    let body = unbase64("body", &entry.body)?;
+    let Body { kind, api_version } = serde_json::from_slice(&body)?;
     let Verification {
         inclusion_proof: proof,
         signed_entry_timestamp,
@@ -87,8 +103,8 @@ pub(crate) fn parse(answer: &[u8]) -> Result<TransparencyLogEntry, LogEntryError
             key_id: unhex("logID", &entry.log_id)?,
         },
         kind_version: KindVersion {
-            kind: body.kind,
-            version: body.api_version,
+            kind,
+            version: api_version,
         },
         integrated_time: entry.integrated_time,
         inclusion_promise: Some(InclusionPromise {
@@ -107,6 +123,6 @@ pub(crate) fn parse(answer: &[u8]) -> Result<TransparencyLogEntry, LogEntryError
                 envelope: proof.checkpoint,
             },
         }),
-        canonicalized_body,
+        canonicalized_body: body,
     })
 }

@@ -12,6 +12,7 @@ mod bench;
 mod cli;
 mod client_setup;
 mod clock;
+mod conformance;
 mod console;
 mod control;
 mod disk;
@@ -38,10 +39,16 @@ mod restore;
 mod rotate;
 mod scorecard;
 mod services;
+mod sign;
+mod signing;
 mod token;
 mod tuf;
-mod up;
 mod webhook;
+mod trust_source;
+mod tuf_fetch;
+mod up;
+mod verify;
+mod verify_artifact;
 
 use std::process::ExitCode;
 
@@ -79,6 +86,12 @@ fn main() -> ExitCode {
             Command::Shard(args) => rotate::command::shard(args, console).await,
             Command::Keys(args) => keys::command::run(args, console).await,
             Command::Tuf(args) => tuf::run(args, console).await,
+            Command::Sign(args) => sign::run(args, console).await,
+            Command::Attest(args) => sign::attest(args, console).await,
+            Command::Verify(args) => verify::run(args, console).await,
+            Command::VerifyArtifact(args) => verify_artifact::run(*args, console).await,
+            Command::VerifyVsa(args) => verify_artifact::verify_vsa(args, console),
+            Command::Conformance(args) => conformance::run(args).await,
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

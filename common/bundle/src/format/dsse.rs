@@ -52,3 +52,54 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     encoded.extend_from_slice(payload);
     encoded
 }
+
+/// An envelope that carries its signer's certificate, as the generators for GitHub Actions wrote it before there were
+/// bundles (slsa-github-generator `signing/envelope/envelope.go`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedEnvelope {
+    /// The envelope, with one signature.
+    pub envelope: Envelope,
+    /// PEM of the certificate.
+    pub certificate: String,
+}
+
+impl CertifiedEnvelope {
+    /// Reads one; `None` for any other JSON, and for an envelope without certificate or with several signatures.
+    #[must_use]
+    pub fn from_json(json: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire {
+            payload_type: String,
+            #[serde(with = "protojson::bytes")]
+            payload: Vec<u8>,
+            signatures: Vec<WireSignature>,
+        }
+        #[derive(Deserialize)]
+        struct WireSignature {
+            #[serde(with = "protojson::bytes")]
+            sig: Vec<u8>,
+            #[serde(default)]
+            cert: String,
+        }
+        let wire: Wire = serde_json::from_slice(json).ok()?;
+        let mut signatures = wire.signatures.into_iter();
+        let (Some(only), None) = (signatures.next(), signatures.next()) else {
+            return None;
+        };
+        if only.cert.is_empty() {
+            return None;
+        }
+        Some(Self {
+            envelope: Envelope {
+                payload: wire.payload,
+                payload_type: wire.payload_type,
+                signatures: vec![EnvelopeSignature {
+                    sig: only.sig,
+                    keyid: None,
+                }],
+            },
+            certificate: only.cert,
+        })
+    }
+}

@@ -12,7 +12,7 @@ pub use bundle::{
     Bundle, BundleError, Content, KeyMaterial, MAX_BUNDLE_BYTES, MAX_CERTIFICATES, MAX_TIMESTAMPS,
     MAX_TLOG_ENTRIES, MediaType, MessageDigest,
 };
-pub use dsse::{Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, pae};
+pub use dsse::{CertifiedEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, pae};
 pub use tlog_entry::{
     Checkpoint, InclusionPromise, InclusionProof, KindVersion, LogId, TransparencyLogEntry,
 };

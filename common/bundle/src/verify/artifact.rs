@@ -20,6 +20,8 @@ pub(super) struct Signed<'a> {
     pub(super) key: &'a PublicKey,
     pub(super) certificate: Option<&'a Certificate>,
     pub(super) message: Message<'a>,
+    /// The JSON that the envelope was read from, where it came by itself.
+    pub(super) envelope_text: Option<&'a [u8]>,
 }
 
 pub(super) enum Message<'a> {
@@ -58,6 +60,7 @@ impl<'a> Signed<'a> {
             key,
             certificate,
             message,
+            envelope_text: None,
         })
     }
 

@@ -54,7 +54,9 @@ pub(super) fn verify(entry: &TransparencyLogEntry, signed: &Signed<'_>) -> Resul
         ("dsse", "0.0.2") => read(entry)
             .and_then(|spec| dsse_v2(&spec, signed))
             .map(|()| Generation::V2),
-        // intoto 0.0.1 among them: its body holds no signature to compare.
+        ("intoto", "0.0.1") => read(entry)
+            .and_then(|spec| intoto_v001(&spec, signed))
+            .map(|()| Generation::V1),
         _ => Err(BodyProblem::Unsupported),
     };
     outcome.map_err(|problem| {
@@ -198,6 +200,29 @@ fn dsse_v1(spec: &DsseV1, signed: &Signed<'_>) -> Result<(), BodyProblem> {
     let octets = protojson::decode_bytes(&only.signature).map_err(|_| BodyProblem::Malformed)?;
     signed.check_signature(&octets)?;
     signed.check_pem(&only.verifier)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IntotoV001 {
+    content: IntotoContentV001,
+    public_key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IntotoContentV001 {
+    hash: HashV1,
+    payload_hash: HashV1,
+}
+
+/// The body holds no signature, only the hash of the envelope's text, so that text is needed: a bundle does not have it
+/// (`rekor pkg/types/intoto/v0.0.1/entry.go`).
+fn intoto_v001(spec: &IntotoV001, signed: &Signed<'_>) -> Result<(), BodyProblem> {
+    let text = signed.envelope_text.ok_or(BodyProblem::Unsupported)?;
+    spec.content.hash.check(HashAlgorithm::Sha256, &sha256(text))?;
+    signed.check_payload(&spec.content.payload_hash)?;
+    signed.check_pem(&spec.public_key)
 }
 
 #[derive(Deserialize)]

@@ -53,7 +53,7 @@ pub enum VerifyError {
         got: usize,
     },
     /// Another subject than asked for.
-    #[error("expected a certificate for {expected:?}, got one for {}", .got.join(", "))]
+    #[error("expected a certificate for {expected}, got one for {}", .got.join(", "))]
     Subject {
         /// Asked for.
         expected: String,
@@ -61,7 +61,7 @@ pub enum VerifyError {
         got: Vec<String>,
     },
     /// Another identity provider than asked for.
-    #[error("expected identity provider {expected:?}, got {}", .got.as_deref().unwrap_or("none"))]
+    #[error("expected identity provider {expected}, got {}", .got.as_deref().unwrap_or("none"))]
     Issuer {
         /// Asked for.
         expected: String,
@@ -180,6 +180,16 @@ pub enum VerifyError {
         /// Name of the signature line.
         name: String,
     },
+    /// Fewer witnesses have cosigned the checkpoint than asked for.
+    #[error("checkpoint {origin:?}: expected cosignatures of {expected} known witnesses, got {got}")]
+    TooFewWitnesses {
+        /// First line of the checkpoint.
+        origin: String,
+        /// Asked for.
+        expected: usize,
+        /// Verified.
+        got: usize,
+    },
     /// The entry's body is not what its kind should be.
     #[error("body of a {kind:?} {version:?} log entry: {problem}")]
     Body {
@@ -226,6 +236,46 @@ pub enum VerifyError {
     /// The signature is not by the key over the artifact.
     #[error("signature does not verify")]
     Signature,
+}
+
+impl VerifyError {
+    /// The check that failed, by the name that [`Evidence::check`](super::Evidence::check) gives it where it holds.
+    #[must_use]
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::KeyNotCertificate | Self::CertificateNotKey => "key-material",
+            Self::Certificate(_) | Self::RootInBundle(_) | Self::Chain { .. } | Self::TrustedRoot(_) => {
+                "certificate-chain"
+            }
+            Self::Sct(_) | Self::SctTime { .. } | Self::TooFewScts { .. } => "certificate-timestamp",
+            Self::Subject { .. } | Self::Issuer { .. } => "identity",
+            Self::KeyWindow { .. } => "key",
+            Self::NoTime | Self::TooFewTimes { .. } => "timestamp",
+            Self::SignedEntryTimestamp { .. } | Self::LogWindow { .. } => "inclusion-promise",
+            Self::RepeatedEntry { .. }
+            | Self::TooFewEntries { .. }
+            | Self::LogKey(_)
+            | Self::EntryIncomplete { .. }
+            | Self::EntryIndex { .. }
+            | Self::HashLength(_)
+            | Self::Inclusion(_)
+            | Self::Note(_)
+            | Self::Checkpoint(_)
+            | Self::CheckpointTree { .. }
+            | Self::Origin { .. }
+            | Self::CheckpointUnsigned { .. }
+            | Self::CheckpointSignature { .. } => "inclusion",
+            Self::TooFewWitnesses { .. } => "cosignature",
+            Self::Body { .. } => "entry-body",
+            Self::ArtifactDigest { .. }
+            | Self::DigestAlgorithm { .. }
+            | Self::UnknownDigestAlgorithm(_)
+            | Self::NotStatement(_)
+            | Self::NotEnvelope
+            | Self::NoSuchSubject { .. } => "subject",
+            Self::Signature => "signature",
+        }
+    }
 }
 
 /// How a log entry's body fails to be about this signature (GHSA-ccxc-vr6p-4858, GHSA-whqx-f9j3-ch6m).

@@ -2,8 +2,13 @@
 
 use std::fmt;
 
-/// One thing that was checked and holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::Serialize;
+
+use crate::trust::Timestamp;
+
+/// One thing that was checked and holds. Its JSON names the check in `check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "check", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Evidence {
     /// A log promised to include the entry, and signed when.
@@ -25,6 +30,13 @@ pub enum Evidence {
         index: u64,
         /// Size of that tree.
         size: u64,
+    },
+    /// A witness saw the log's tree grow only.
+    Cosignature {
+        /// Name of the witness.
+        witness: String,
+        /// Unix seconds.
+        time: u64,
     },
     /// The entry is about this digest, signature and key.
     EntryBody {
@@ -80,11 +92,35 @@ pub enum Evidence {
     },
 }
 
+impl Evidence {
+    /// Short name of the check, the same as in JSON.
+    #[must_use]
+    pub fn check(&self) -> &'static str {
+        match self {
+            Self::InclusionPromise { .. } => "inclusion-promise",
+            Self::Inclusion { .. } => "inclusion",
+            Self::Cosignature { .. } => "cosignature",
+            Self::EntryBody { .. } => "entry-body",
+            Self::Timestamp { .. } => "timestamp",
+            Self::CertificateChain { .. } => "certificate-chain",
+            Self::CertificateTimestamp { .. } => "certificate-timestamp",
+            Self::Identity { .. } => "identity",
+            Self::Key { .. } => "key",
+            Self::Subject { .. } => "subject",
+            Self::Signature { .. } => "signature",
+        }
+    }
+}
+
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InclusionPromise { log, index, time } => {
-                write!(f, "log {log} promised at {time} to include entry {index}")
+                write!(
+                    f,
+                    "log {log} promised at {} to include entry {index}",
+                    Time(*time)
+                )
             }
             Self::Inclusion {
                 log,
@@ -97,15 +133,20 @@ impl fmt::Display for Evidence {
                     "log {log} includes entry {index} in its tree of size {size}, checkpoint {origin:?}"
                 )
             }
+            Self::Cosignature { witness, time } => {
+                write!(f, "witness {witness} cosigned the checkpoint at {}", Time(*time))
+            }
             Self::EntryBody { kind, version } => {
                 write!(f, "{kind} {version} entry has this digest, signature and key")
             }
-            Self::Timestamp { authority, time } => write!(f, "timestamp of {time} by {authority}"),
+            Self::Timestamp { authority, time } => {
+                write!(f, "timestamp of {} by {authority}", Time(*time))
+            }
             Self::CertificateChain { authority, at } => {
-                write!(f, "certificate issued by {authority}, valid at {at}")
+                write!(f, "certificate issued by {authority}, valid at {}", Time(*at))
             }
             Self::CertificateTimestamp { log, time } => {
-                write!(f, "certificate log {log} took the certificate at {time}")
+                write!(f, "certificate log {log} took the certificate at {}", Time(*time))
             }
             Self::Identity { subject, issuer } => write!(f, "signed by {subject} of {issuer}"),
             Self::Key { fingerprint } => write!(f, "signed by key sha256:{fingerprint}"),
@@ -115,8 +156,22 @@ impl fmt::Display for Evidence {
     }
 }
 
+/// Unix seconds as people read them.
+struct Time(u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match Timestamp::from_unix(seconds) {
+            Some(time) => time.fmt(f),
+            None => write!(f, "{} s of the Unix epoch", self.0),
+        }
+    }
+}
+
 /// Who vouches for a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TimeSource {
     /// A signed entry timestamp of a log.
     Log,
@@ -125,7 +180,7 @@ pub enum TimeSource {
 }
 
 /// A time at which the signature existed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProvenTime {
     /// Who says so.
     pub source: TimeSource,

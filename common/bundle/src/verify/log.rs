@@ -5,11 +5,11 @@ use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::{KeyHint, Note};
 use common_tlog::{Hash, leaf_hash, proof};
 
-use super::VerifyError;
 use super::artifact::Signed;
 use super::body::{self, Generation};
 use super::evidence::{Evidence, ProvenTime, TimeSource};
 use super::timestamp::in_window;
+use super::{Policy, VerifyError, Witnesses};
 use crate::format::{InclusionPromise, InclusionProof, TransparencyLogEntry, protojson};
 use crate::trust::{TransparencyLog, TrustedRoot};
 
@@ -24,7 +24,7 @@ pub(super) fn verify(
     entries: &[TransparencyLogEntry],
     signed: &Signed<'_>,
     root: &TrustedRoot,
-    expected: usize,
+    policy: &Policy,
     evidence: &mut Vec<Evidence>,
 ) -> Result<LogTimes, VerifyError> {
     let mut times: Vec<ProvenTime> = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn verify(
             unknown = unknown.saturating_add(1);
             continue;
         };
-        let time = verify_entry(entry, signed, log, evidence)?;
+        let time = verify_entry(entry, signed, log, &policy.witnesses, evidence)?;
         let id = entry.log_id.key_id.as_slice();
         if !logs.contains(&id) {
             logs.push(id);
@@ -62,9 +62,9 @@ pub(super) fn verify(
             }
         }
     }
-    if logs.len() < expected {
+    if logs.len() < policy.log_entries {
         return Err(VerifyError::TooFewEntries {
-            expected,
+            expected: policy.log_entries,
             got: logs.len(),
             unknown,
         });
@@ -79,6 +79,7 @@ fn verify_entry(
     entry: &TransparencyLogEntry,
     signed: &Signed<'_>,
     log: &TransparencyLog,
+    witnesses: &Witnesses,
     evidence: &mut Vec<Evidence>,
 ) -> Result<Option<u64>, VerifyError> {
     let incomplete = |missing| VerifyError::EntryIncomplete {
@@ -119,17 +120,20 @@ fn verify_entry(
         .filter(|proof| !proof.checkpoint.is_empty());
     match (inclusion, generation) {
         (Some(inclusion), _) => {
-            let origin = verify_inclusion(entry, inclusion, log, &key, generation)?;
+            let (note, origin) = verify_inclusion(entry, inclusion, log, &key, generation)?;
             let (index, size) = (inclusion.log_index, inclusion.tree_size);
             evidence.push(Evidence::Inclusion {
                 log: log.base_url.clone(),
-                origin,
+                origin: origin.clone(),
                 index,
                 size,
             });
+            witnesses.verify(&note, &origin, evidence)?;
         }
         (None, Generation::V2) => return Err(incomplete("inclusion proof")),
         (None, Generation::V1) if time.is_none() => return Err(incomplete("inclusion promise or proof")),
+        // Only a checkpoint can be witnessed.
+        (None, Generation::V1) if witnesses.expected > 0 => return Err(incomplete("checkpoint")),
         (None, Generation::V1) => {}
     }
     Ok(time)
@@ -164,14 +168,14 @@ fn verify_promise(
     })
 }
 
-/// The leaf is in the tree (RFC 6962 §2.1.1), and the log signed that tree. Gives the checkpoint's origin.
+/// The leaf is in the tree (RFC 6962 §2.1.1), and the log signed that tree. Gives the checkpoint and its origin.
 fn verify_inclusion(
     entry: &TransparencyLogEntry,
     inclusion: &InclusionProof,
     log: &TransparencyLog,
     key: &PublicKey,
     generation: Generation,
-) -> Result<String, VerifyError> {
+) -> Result<(Note, String), VerifyError> {
     // A v2 log is one tree, and nothing else protects the outer index; v1 counts it over all shards and signs it.
     if generation == Generation::V2 && inclusion.log_index != entry.log_index {
         return Err(VerifyError::EntryIndex {
@@ -197,7 +201,7 @@ fn verify_inclusion(
         });
     }
     verify_checkpoint(&note, &checkpoint.origin, log, key, generation)?;
-    Ok(checkpoint.origin)
+    Ok((note, checkpoint.origin))
 }
 
 /// The log signed the note. Lines of other keys are passed over: witnesses cosign, and a log may have a second key.

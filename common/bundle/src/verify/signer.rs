@@ -7,7 +7,7 @@ use common_pki::sct::{embedded_scts, precert_entry};
 
 use super::evidence::{Evidence, ProvenTime};
 use super::log;
-use super::{VerifyError, timestamp};
+use super::{Matcher, VerifyError, timestamp};
 use crate::trust::{CertificateAuthority, TrustedRoot, ValidFor};
 
 /// The signer's certificate. Others beside it are not used, and a root among them is refused: whoever reads it there may
@@ -123,37 +123,41 @@ fn verify_scts(
     Ok(())
 }
 
-/// Compares subject and identity provider as they are: no patterns, no case folding.
+/// Compares subject and identity provider, without case folding.
 pub(super) fn check_identity(
     certificate: &Certificate,
-    subject: &str,
-    issuer: &str,
+    subject: &Matcher,
+    issuer: &Matcher,
     evidence: &mut Vec<Evidence>,
 ) -> Result<(), VerifyError> {
     let names = certificate
         .subject_alt_names()
         .map_err(VerifyError::Certificate)?;
     let names: Vec<String> = names.iter().map(|name| name.text()).collect();
-    if subject.is_empty() || !names.iter().any(|name| name == subject) {
+    let Some(name) = names.iter().find(|name| subject.matches(name)) else {
         return Err(VerifyError::Subject {
-            expected: subject.to_owned(),
+            expected: subject.to_string(),
             got: names,
         });
-    }
+    };
     // 1.3.6.1.4.1.57264.1.8 replaced .1.1, which held the same text undecorated (fulcio docs/oid-info.md).
     let got = certificate
         .sigstore_extension(8)
         .or_else(|| certificate.sigstore_extension(1));
-    if issuer.is_empty() || got.as_deref() != Some(issuer) {
-        return Err(VerifyError::Issuer {
-            expected: issuer.to_owned(),
-            got,
-        });
+    match got {
+        Some(provider) if issuer.matches(&provider) => {
+            evidence.push(Evidence::Identity {
+                subject: name.clone(),
+                issuer: provider,
+            });
+        }
+        got => {
+            return Err(VerifyError::Issuer {
+                expected: issuer.to_string(),
+                got,
+            });
+        }
     }
-    evidence.push(Evidence::Identity {
-        subject: subject.to_owned(),
-        issuer: issuer.to_owned(),
-    });
     Ok(())
 }
 

@@ -5,19 +5,19 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common_pki::cert::{Certificate, VerifyOptions, verify_chain};
-use common_pki::key::{LocalSigner, PublicKey, Signer};
+use common_pki::key::{LocalSigner, PublicKey};
 use common_pki::{oid, sct};
 use common_tlog::proof::verify_inclusion;
 use common_tlog::{Hash, leaf_hash};
 use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
+use crate::doctor::CANARY;
 use crate::doctor::report::{self, Broken, broken};
 use crate::doctor::trust::{self, Trust};
-use crate::doctor::{CANARY, JSON};
 use crate::http::Client;
+use crate::signing;
 
 const CA_ADVICE: &str =
     "see the server's log for the refusal; a clock that is off by minutes is the usual cause";
@@ -32,23 +32,7 @@ pub(crate) struct Issued {
     issuer_key: PublicKey,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SigningCertificate {
-    signed_certificate_embedded_sct: SignedCertificate,
-}
-
-#[derive(Deserialize)]
-struct SignedCertificate {
-    chain: PemChain,
-}
-
-#[derive(Deserialize)]
-struct PemChain {
-    certificates: Vec<String>,
-}
-
-/// Asks for a certificate as a client does (fulcio `fulcio.proto`, CreateSigningCertificate) and verifies its chain.
+/// Asks for a certificate as a client does and verifies its chain.
 pub(crate) async fn issue(
     client: &Client,
     trust: &Trust,
@@ -57,26 +41,13 @@ pub(crate) async fn issue(
     now: SystemTime,
 ) -> Result<(Issued, String), Broken> {
     let fail = |error: &dyn std::fmt::Display| broken(error, CA_ADVICE);
-    let proof = key.sign(CANARY.as_bytes()).map_err(|error| fail(&error))?;
-    let request = json!({
-        "credentials": { "oidcIdentityToken": token },
-        "publicKeyRequest": {
-            "publicKey": { "algorithm": "ECDSA", "content": key.public_key().to_pem() },
-            "proofOfPossession": STANDARD.encode(proof),
-        },
-    });
-    let answer = client
-        .post("/api/v2/signingCert", JSON, request.to_string().into_bytes())
-        .await;
-    let body = answer
-        .and_then(|answer| answer.expect(StatusCode::OK))
+    let chain = signing::certificate::request(client, key, token, CANARY)
+        .await
         .map_err(|error| fail(&error))?;
-    let answer: SigningCertificate = serde_json::from_slice(&body).map_err(|error| fail(&error))?;
-    let chain = answer.signed_certificate_embedded_sct.chain.certificates;
     let leaf = chain
-        .first()
+        .into_iter()
+        .next()
         .ok_or_else(|| fail(&"the answer has no certificate"))?;
-    let leaf = Certificate::from_pem(leaf).map_err(|error| fail(&error))?;
     let at = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()

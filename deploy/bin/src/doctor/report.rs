@@ -126,8 +126,7 @@ impl Report {
 /// Unix seconds for a person.
 pub(crate) fn time(unix: u64) -> String {
     let time = i64::try_from(unix).ok().and_then(Timestamp::from_unix);
-    let text = time.and_then(|time| serde_json::to_string(&time).ok());
-    text.map_or_else(|| unix.to_string(), |text| text.trim_matches('"').to_owned())
+    time.map_or_else(|| unix.to_string(), |time| time.to_string())
 }
 
 #[cfg(test)]

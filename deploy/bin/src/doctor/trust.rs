@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use common_bundle::trust::{CertificateAuthority, SigningConfig, TrustedRoot};
-use common_bundle::tuf::{Update, VerifiedTargets};
 use common_pki::cert::Certificate;
 use http::StatusCode;
 
 use crate::doctor::report::{Broken, broken};
-use crate::http::{Client, HttpError};
+use crate::http::Client;
+use crate::tuf_fetch::Repository;
 
 const ADVICE: &str = "clients cannot start from this repository: see the server's log, compare the clocks, and if the \
                       tuf folder was changed by hand restore it";
@@ -28,25 +28,19 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
         .await
         .and_then(|answer| answer.expect(StatusCode::OK));
     let root = root.map_err(|error| broken(error, ADVICE))?;
-    let mut update = Update::new(&root, now).map_err(|error| broken(error, ADVICE))?;
-    while let Some(request) = update.request() {
-        let file = file(client, &request.path)
-            .await
-            .map_err(|error| broken(error, ADVICE))?;
-        update
-            .give(file.as_deref())
-            .map_err(|error| broken(error, ADVICE))?;
-    }
-    let targets = update.finish().map_err(|error| broken(error, ADVICE))?;
+    let tuf = Client::new(&format!("{}/tuf", client.base())).map_err(|error| broken(error, ADVICE))?;
+    let repository = Repository::update(tuf, &root, now)
+        .await
+        .map_err(|error| broken(error, ADVICE))?;
     let mut count = 0_usize;
     // sigstore-java downloads every target, so every one has to be there.
-    for name in targets.names() {
-        target(client, &targets, name).await?;
+    for name in repository.targets().names() {
+        target(&repository, name).await?;
         count = count.saturating_add(1);
     }
-    let trusted_root = target(client, &targets, "trusted_root.json").await?;
+    let trusted_root = target(&repository, "trusted_root.json").await?;
     let root = TrustedRoot::parse(&trusted_root).map_err(|error| broken(error, ADVICE))?;
-    let config = target(client, &targets, "signing_config.v0.2.json").await?;
+    let config = target(&repository, "signing_config.v0.2.json").await?;
     let config = SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?;
     let exported = client
         .get("/trust/trusted_root.json")
@@ -65,35 +59,16 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
         .unwrap_or_default();
     let evidence = format!(
         "root {} leads to {count} targets, all there",
-        targets.root().version
+        repository.targets().root().version
     );
     Ok((Trust { root, issuer }, evidence))
 }
 
-async fn target(client: &Client, targets: &VerifiedTargets, name: &str) -> Result<Vec<u8>, Broken> {
-    let request = targets.request(name).map_err(|error| broken(error, ADVICE))?;
-    let content = file(client, &request.path)
+async fn target(repository: &Repository, name: &str) -> Result<Vec<u8>, Broken> {
+    repository
+        .target(name)
         .await
-        .map_err(|error| broken(error, ADVICE))?;
-    let content = content.ok_or_else(|| {
-        broken(
-            format!("the target {} is listed and not there", request.path),
-            ADVICE,
-        )
-    })?;
-    targets
-        .check(name, &content)
-        .map_err(|error| broken(error, ADVICE))?;
-    Ok(content)
-}
-
-/// A file of the repository; 404 means that there is none.
-async fn file(client: &Client, path: &str) -> Result<Option<Vec<u8>>, HttpError> {
-    let answer = client.get(&format!("/tuf/{path}")).await?;
-    if answer.status == StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    Ok(Some(answer.expect(StatusCode::OK)?.to_vec()))
+        .map_err(|error| broken(error, ADVICE))
 }
 
 /// The certificates of an authority, in its order.

@@ -1,0 +1,335 @@
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer as _};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::format::{Bundle, Content};
+use crate::trust::TrustedRoot;
+use crate::verify::{Artifact, Matcher, Policy as Evidence, verify};
+
+fn vectors() -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("skipped: the recorded vectors are not beside this repository");
+    None
+}
+
+/// Certificate and provenance of a published bundle, its signature verified.
+fn published(artifact: &str, bundle: &str) -> Option<(Provenance, Workload)> {
+    let all = vectors()?;
+    let read = |name: &str| fs::read(all.join(name)).unwrap();
+    let bundle = Bundle::from_json(&read(&format!("slsa/{bundle}"))).unwrap();
+    let root = TrustedRoot::parse(&read("public-good/trusted_root.json")).unwrap();
+    let policy = Evidence::matching(Matcher::Any, Matcher::Any);
+    let artifact = read(&format!("slsa/{artifact}"));
+    let verified = verify(&bundle, Artifact::Bytes(&artifact), &root, &policy).unwrap();
+    let Content::Dsse(envelope) = &bundle.content else {
+        panic!("no envelope")
+    };
+    let workload = Workload::of(&verified.certificate.unwrap()).unwrap();
+    Some((Provenance::parse(&envelope.payload).unwrap(), workload))
+}
+
+fn container() -> Option<(Provenance, Workload)> {
+    let name = "gha_container-based/v2.1.0/binary-linux-amd64-push-v13.0.30";
+    published(name, &format!("{name}.intoto.build.slsa"))
+}
+
+fn asked(source: &str, tag: &str) -> Asked {
+    Asked {
+        source: source.to_owned(),
+        tag: Some(tag.to_owned()),
+        ..Asked::default()
+    }
+}
+
+const PACKAGE: &str = "github.com/slsa-framework/example-package";
+
+#[test]
+fn published_provenance_passes_as_slsa_verifier_passes_it() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let found = check(
+        &provenance,
+        &workload,
+        &asked(PACKAGE, "v13.0.30"),
+        &Policy::default(),
+    )
+    .unwrap();
+    assert_eq!(found.commit, "4d329c75e7ec1725f7c9ce917a8799d408d06be3");
+    assert!(
+        found
+            .builder
+            .ends_with("builder_container-based_slsa3.yml@refs/tags/v2.1.0")
+    );
+    for source in [
+        "git+https://github.com/slsa-framework/example-package",
+        "https://github.com/slsa-framework/example-package.git",
+    ] {
+        assert!(
+            check(
+                &provenance,
+                &workload,
+                &asked(source, "v13.0.30"),
+                &Policy::default()
+            )
+            .is_ok()
+        );
+    }
+    for (version, passes) in [
+        ("v13", true),
+        ("v13.0", true),
+        ("v13.0.30", true),
+        ("v13.0.3", false),
+        ("v1", false),
+        ("13", false),
+    ] {
+        let asked = Asked {
+            source: PACKAGE.to_owned(),
+            versioned_tag: Some(version.to_owned()),
+            ..Asked::default()
+        };
+        assert_eq!(
+            check(&provenance, &workload, &asked, &Policy::default()).is_ok(),
+            passes,
+            "{version}"
+        );
+    }
+}
+
+#[test]
+fn each_expectation_is_refused_for_its_own_reason() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let refused = |asked: &Asked| check(&provenance, &workload, asked, &Policy::default()).unwrap_err();
+    assert!(matches!(
+        refused(&asked("github.com/other/repo", "v13.0.30")),
+        SlsaError::Source {
+            place: "certificate",
+            ..
+        }
+    ));
+    assert!(matches!(
+        refused(&asked(PACKAGE, "v13.0.31")),
+        SlsaError::Reference { what: "tag", .. }
+    ));
+    let mut other = asked(PACKAGE, "v13.0.30");
+    other.builder = Some("https://example.com/builder".to_owned());
+    assert!(matches!(refused(&other), SlsaError::Builder { .. }));
+    let mut input = asked(PACKAGE, "v13.0.30");
+    input.inputs = vec![("release".to_owned(), "true".to_owned())];
+    assert!(matches!(refused(&input), SlsaError::Input { .. }));
+    let mut branch = asked(PACKAGE, "v13.0.30");
+    branch.branch = Some("other".to_owned());
+    assert!(matches!(
+        refused(&branch),
+        SlsaError::Reference { what: "branch", .. }
+    ));
+}
+
+#[test]
+fn certificate_and_predicate_must_tell_of_one_build() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let asked = asked(PACKAGE, "v13.0.30");
+    let policy = Policy::default();
+    let changed = |change: fn(&mut Provenance)| {
+        let mut changed = provenance.clone();
+        change(&mut changed);
+        check(&changed, &workload, &asked, &policy).unwrap_err()
+    };
+    assert!(matches!(
+        changed(|it| it.commit = Some("00".to_owned())),
+        SlsaError::Disagree { what: "commit", .. }
+    ));
+    assert!(matches!(
+        changed(|it| it.source.as_mut().unwrap().reference = Some("refs/tags/v1".to_owned())),
+        SlsaError::Disagree {
+            what: "reference",
+            ..
+        }
+    ));
+    assert!(matches!(
+        changed(|it| it.source = None),
+        SlsaError::Source {
+            place: "provenance",
+            ..
+        }
+    ));
+    assert!(matches!(
+        changed(|it| it.trigger = Some(Git::parse("git+https://github.com/other/repo@refs/tags/v13.0.30"))),
+        SlsaError::Source {
+            place: "provenance's trigger",
+            ..
+        }
+    ));
+    assert!(matches!(
+        changed(|it| it.builder_id.push('0')),
+        SlsaError::Untrusted { .. }
+    ));
+    assert!(matches!(
+        changed(|it| it.build_type.push('0')),
+        SlsaError::BuildType(_)
+    ));
+    assert!(matches!(
+        changed(|it| it.event = Some("release".to_owned())),
+        SlsaError::Disagree { what: "trigger", .. }
+    ));
+    let mut unsafe_issuer = workload.clone();
+    unsafe_issuer.issuer = "https://issuer.example".to_owned();
+    assert!(matches!(
+        check(&provenance, &unsafe_issuer, &asked, &policy),
+        Err(SlsaError::Untrusted { .. })
+    ));
+}
+
+#[test]
+fn a_delegator_speaks_only_for_whom_was_named() {
+    let name = "gha_delegator/v1.10.0/binary-linux-amd64-push-v14";
+    let Some((provenance, workload)) = published(name, &format!("{name}.build.slsa")) else {
+        return;
+    };
+    let mut asked = asked(PACKAGE, "v14");
+    let refused = check(&provenance, &workload, &asked, &Policy::default());
+    assert!(matches!(refused, Err(SlsaError::Delegated(_))), "{refused:?}");
+    asked.builder = Some(
+        "https://github.com/slsa-framework/example-trw/.github/workflows/builder_high-perms_slsa3.yml"
+            .to_owned(),
+    );
+    assert!(check(&provenance, &workload, &asked, &Policy::default()).is_ok());
+}
+
+#[test]
+fn the_wrong_signer_of_the_registry_is_refused() {
+    let bcr = Asked {
+        source: "github.com/aspect-build/rules_lint".to_owned(),
+        ..Asked::default()
+    };
+    let Some((provenance, workload)) = published("bcr/MODULE.bazel", "bcr/MODULE.bazel.intoto.jsonl") else {
+        return;
+    };
+    check(&provenance, &workload, &bcr, &Policy::default()).unwrap();
+    let (provenance, workload) = published(
+        "bcr/MODULE-wrong-signer.bazel",
+        "bcr/MODULE-wrong-signer.bazel.intoto.jsonl",
+    )
+    .unwrap();
+    let refused = check(&provenance, &workload, &bcr, &Policy::default());
+    assert!(matches!(refused, Err(SlsaError::Untrusted { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_policy_file_judges_every_external_parameter() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let policy = |parameters: Value| {
+        let file = json!({ "version": 1, "builders": [{
+            "id": "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/builder_container-based_slsa3.yml",
+            "signer": { "issuer": GITHUB_ISSUER, "sanRegexp": "^https://github.com/slsa-framework/" },
+            "buildTypes": [{ "uri": "https://slsa.dev/container-based-build/v0.1?draft", "externalParameters": parameters }],
+        }]});
+        Policy::parse(file.to_string().as_bytes()).unwrap()
+    };
+    let asked = asked(PACKAGE, "v13.0.30");
+    let outcome = |parameters| check(&provenance, &workload, &asked, &policy(parameters));
+    let mut all = json!({ "source": "any", "builderImage": "any", "configPath": { "matches": "^\\.github/" }, "buildConfig": "any" });
+    outcome(all.clone()).unwrap();
+    all["configPath"] = json!({ "equals": "elsewhere" });
+    assert!(matches!(outcome(all.clone()), Err(SlsaError::Parameter { .. })));
+    all["configPath"] = json!("any");
+    all["required"] = json!({ "oneOf": ["a", "b"] });
+    assert!(matches!(
+        outcome(all),
+        Err(SlsaError::Parameter {
+            problem: "the provenance does not have it",
+            ..
+        })
+    ));
+    let unjudged = outcome(json!({ "source": "any" }));
+    assert!(matches!(
+        unjudged,
+        Err(SlsaError::Parameter {
+            problem: "the policy does not judge it",
+            ..
+        })
+    ));
+    for wrong in [
+        r#"{"version":2,"builders":[]}"#,
+        r#"{"version":1,"builders":[],"x":1}"#,
+        "[]",
+    ] {
+        assert!(Policy::parse(wrong.as_bytes()).is_err());
+    }
+}
+
+#[test]
+fn a_recorded_summary_passes_and_its_changes_do_not() {
+    let Some(all) = vectors() else { return };
+    let read = |name: &str| fs::read(all.join("slsa/vsa").join(name)).unwrap();
+    let summary = read("gke-gce-pre.bcid-vsa.jsonl");
+    let pem = String::from_utf8(read("vsa_signing_public_key.pem")).unwrap();
+    let key = PublicKey::from_pem(&pem).unwrap();
+    let good = vsa::Asked {
+        digests: vec![("gce_image_id".to_owned(), "8970095005306000053".to_owned())],
+        verifier: "https://bcid.corp.google.com/verifier/bcid_package_enforcer/v0.1".to_owned(),
+        resource: "gce_image://gke-node-images:gke-12615-gke1418000-cos-101-17162-463-29-c-cgpv1-pre"
+            .to_owned(),
+        levels: vec!["SLSA_BUILD_LEVEL_1".to_owned(), "BCID_L1".to_owned()],
+    };
+    vsa::check(&summary, &key, &good).unwrap();
+    let refused = |change: fn(&mut vsa::Asked)| {
+        let mut asked = good.clone();
+        change(&mut asked);
+        vsa::check(&summary, &key, &asked).unwrap_err().to_string()
+    };
+    assert!(refused(|it| it.digests[0].1.push('1')).starts_with("subject"));
+    assert!(refused(|it| it.verifier.push('1')).starts_with("verifier"));
+    assert!(refused(|it| it.resource.push('1')).starts_with("resource"));
+    assert!(refused(|it| it.levels.push("SLSA_BUILD_LEVEL_3".to_owned())).starts_with("levels"));
+    let (other, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    assert!(matches!(
+        vsa::check(&summary, other.public_key(), &good),
+        Err(vsa::VsaError::Signature)
+    ));
+}
+
+#[test]
+fn a_summary_of_ours_passes_the_same_checks() {
+    let (key, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let sha256 = "ab".repeat(32);
+    let summary = vsa::Summary {
+        subjects: &[("app".to_owned(), sha256.clone())],
+        verifier: "https://verifier.example",
+        time: "2026-01-01T00:00:00Z",
+        resource: "pkg:generic/app",
+        policy: ("https://policy.example", None),
+        input: &sha256,
+        level: 3,
+    };
+    let json = vsa::sign(&summary, &key).unwrap();
+    let asked = vsa::Asked {
+        digests: vec![("sha256".to_owned(), sha256)],
+        verifier: "https://verifier.example".to_owned(),
+        resource: "pkg:generic/app".to_owned(),
+        levels: vec!["SLSA_BUILD_LEVEL_3".to_owned()],
+    };
+    vsa::check(json.as_bytes(), key.public_key(), &asked).unwrap();
+    let cut = json.replacen("payload\":\"", "payload\":\"AA", 1);
+    assert!(vsa::check(cut.as_bytes(), key.public_key(), &asked).is_err());
+}

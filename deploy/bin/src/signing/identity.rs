@@ -1,0 +1,116 @@
+//! The identity token of a keyless signature: given, from the environment, or of the machine's own.
+
+use clap::Args;
+use http::StatusCode;
+use serde::Deserialize;
+use url::Url;
+
+use crate::exit::Failure;
+use crate::http::Client;
+use crate::signing::Holder;
+use crate::signing::services::Services;
+use crate::trust_source::read;
+use common_pki::key::LocalSigner;
+use std::path::PathBuf;
+
+/// Whom Sigstore's tokens are for (fulcio `config`, every public issuer).
+const AUDIENCE: &str = "sigstore";
+/// Where a token is left for Sigstore clients, by GitLab CI among others.
+const TOKEN_VARIABLE: &str = "SIGSTORE_ID_TOKEN";
+
+/// Options of the commands that sign.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Signer")]
+pub(crate) struct SignerArgs {
+    /// Sign with this private key (PEM, PKCS #8, not encrypted), which verifiers must know.
+    #[arg(long, value_name = "PEM", conflicts_with = "identity_token")]
+    pub(crate) key: Option<PathBuf>,
+    /// Sign as whom this token certifies; the token itself, or a file that holds it. Else $SIGSTORE_ID_TOKEN, or the
+    /// token of the GitHub Actions job.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) identity_token: Option<String>,
+}
+
+impl SignerArgs {
+    /// Who signs.
+    ///
+    /// # Errors
+    /// [`Failure`] when there is neither key nor token.
+    pub(crate) async fn holder(&self, _services: &Services) -> Result<Holder, Failure> {
+        if let Some(path) = &self.key {
+            let wrong =
+                |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
+            let pem = zeroize::Zeroizing::new(read(path)?);
+            let text = std::str::from_utf8(&pem).map_err(|error| wrong(&error))?;
+            let key = LocalSigner::from_pkcs8_pem(text).map_err(|error| wrong(&error))?;
+            return Ok(Holder::Key(key));
+        }
+        if let Some(given) = &self.identity_token {
+            return given_token(given).map(Holder::Token);
+        }
+        if let Some(token) = variable(TOKEN_VARIABLE) {
+            return Ok(Holder::Token(token));
+        }
+        if let Some(token) = github().await? {
+            return Ok(Holder::Token(token));
+        }
+        Err(Failure::failed(format!(
+            "no identity: give --identity-token TOKEN, set {TOKEN_VARIABLE}, or sign with --key PEM; \
+             `sigbox token` prints one of the development issuer"
+        )))
+    }
+}
+
+/// A token, or what the file of that name holds. Tokens have two dots and files rarely do.
+fn given_token(given: &str) -> Result<String, Failure> {
+    if given.matches('.').count() == 2 && !given.contains('/') {
+        return Ok(given.to_owned());
+    }
+    let path = std::path::Path::new(given);
+    if !path.is_file() {
+        return Err(Failure::failed(
+            "--identity-token: expected a token, which has two dots, or the name of a file",
+        ));
+    }
+    let text = read(path)?;
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// A variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The token of a GitHub Actions job with `id-token: write`
+/// (docs.github.com "OpenID Connect reference", requesting the JWT using environment variables).
+async fn github() -> Result<Option<String>, Failure> {
+    #[derive(Deserialize)]
+    struct Answer {
+        value: String,
+    }
+    let (Some(url), Some(secret)) = (
+        variable("ACTIONS_ID_TOKEN_REQUEST_URL"),
+        variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+    ) else {
+        return Ok(None);
+    };
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::failed(format!("token of the GitHub Actions job: {why}"));
+    let mut url = Url::parse(&url).map_err(|error| failed(&error))?;
+    url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    let path = url
+        .as_str()
+        .strip_prefix(&url.origin().ascii_serialization())
+        .unwrap_or("/")
+        .to_owned();
+    let client = Client::new(&url.origin().ascii_serialization()).map_err(|error| failed(&error))?;
+    let body = client
+        .get_authorized(&path, &secret)
+        .await
+        .and_then(|answer| answer.expect(StatusCode::OK))
+        .map_err(|error| failed(&error))?;
+    // The body holds a token, so an error must not quote it.
+    let answer: Answer =
+        serde_json::from_slice(&body).map_err(|_| failed(&"expected JSON with a member value"))?;
+    Ok(Some(answer.value))
+}

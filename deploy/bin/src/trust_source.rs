@@ -1,0 +1,226 @@
+//! Where a client's trust comes from: a file, a TUF repository, an instance, or what is built in of the public one.
+//!
+//! Nothing falls back: what was asked for is used or the command fails. Only an instance and a TUF repository need the
+//! network.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use common_bundle::trust::{SigningConfig, TrustedRoot};
+use common_pki::key::sha256;
+use http::StatusCode;
+
+use crate::cli::DEFAULT_URL;
+use crate::clock;
+use crate::exit::Failure;
+use crate::http::Client;
+use crate::tuf_fetch::{FetchError, Repository};
+
+/// Options of every command that verifies.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Trust")]
+pub(crate) struct TrustArgs {
+    /// Trust what this trusted_root.json says. Needs no network.
+    #[arg(long, value_name = "FILE", group = "trust")]
+    pub(crate) trusted_root: Option<PathBuf>,
+    /// Trust what this TUF repository distributes; with --root.
+    #[arg(long, value_name = "URL", group = "trust", requires = "root")]
+    pub(crate) tuf: Option<String>,
+    /// The root.json that trust in the repository begins with; of --tuf, or of the instance's.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trusted_root", "public_good"])]
+    pub(crate) root: Option<PathBuf>,
+    /// Trust the public instance of sigstore.dev, as it was when this program was built. Needs no network.
+    #[arg(long, group = "trust")]
+    pub(crate) public_good: bool,
+    /// Trust this instance, by the root.json it serves unless --root is given.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
+    pub(crate) url: String,
+}
+
+/// Trust, and how it was come by.
+pub(crate) struct Trusted {
+    /// What to verify with.
+    pub(crate) root: TrustedRoot,
+    /// Where it is from, for people.
+    pub(crate) source: String,
+    /// Hex SHA-256 of the file.
+    pub(crate) sha256: String,
+    configs: Configs,
+}
+
+/// Where signing configurations are that belong to the trust.
+enum Configs {
+    /// Nowhere.
+    None,
+    /// Targets of a repository.
+    Targets(Box<Repository>),
+    /// Built in.
+    Text(&'static str),
+}
+
+impl TrustArgs {
+    /// Fetches or reads what is trusted.
+    ///
+    /// # Errors
+    /// [`Failure`] names what could not be had.
+    pub(crate) async fn resolve(&self) -> Result<Trusted, Failure> {
+        if let Some(file) = &self.trusted_root {
+            return Trusted::from_file(file);
+        }
+        if self.public_good {
+            return Trusted::public_good();
+        }
+        let (tuf, root, source) = match (&self.tuf, &self.root) {
+            (Some(url), Some(root)) => (url.clone(), read(root)?, format!("the TUF repository {url}")),
+            (Some(_), None) => return Err(Failure::failed("--tuf needs --root")),
+            (None, Some(root)) => {
+                let source = format!("the instance {} and {}", self.url, root.display());
+                (self.instance_repository(), read(root)?, source)
+            }
+            (None, None) => {
+                let answer = Client::new(&self.url)
+                    .map_err(Failure::failed)?
+                    .get("/trust/root.json")
+                    .await
+                    .and_then(|answer| answer.expect(StatusCode::OK));
+                let root = answer.map_err(|error| {
+                    Failure::failed(format!(
+                        "no trust: {error}\nOther sources of trust: --trusted-root FILE, --tuf URL --root FILE, --public-good."
+                    ))
+                })?;
+                let source = format!("the instance {}, by the root.json it serves now", self.url);
+                (self.instance_repository(), root.to_vec(), source)
+            }
+        };
+        let client = Client::new(&tuf).map_err(Failure::failed)?;
+        let untrusted = |error: FetchError| Failure::failed(format!("{source}: {error}"));
+        let repository = Repository::update(client, &root, clock::system()())
+            .await
+            .map_err(untrusted)?;
+        let text = repository.target("trusted_root.json").await.map_err(untrusted)?;
+        Trusted::new(&text, source, Configs::Targets(Box::new(repository)))
+    }
+
+    fn instance_repository(&self) -> String {
+        format!("{}/tuf", self.url.trim_end_matches('/'))
+    }
+}
+
+impl Trusted {
+    fn new(text: &[u8], source: String, configs: Configs) -> Result<Trusted, Failure> {
+        let root = TrustedRoot::parse(text).map_err(|error| Failure::failed(format!("{source}: {error}")))?;
+        Ok(Trusted {
+            root,
+            source,
+            sha256: hex::encode(sha256(text)),
+            configs,
+        })
+    }
+
+    /// A trusted_root.json.
+    ///
+    /// # Errors
+    /// [`Failure`] when it cannot be read.
+    pub(crate) fn from_file(file: &Path) -> Result<Trusted, Failure> {
+        Trusted::new(&read(file)?, file.display().to_string(), Configs::None)
+    }
+
+    /// The public instance, as the Sigstore project's own crate carries it.
+    ///
+    /// # Errors
+    /// [`Failure`] when what is built in cannot be read.
+    pub(crate) fn public_good() -> Result<Trusted, Failure> {
+        let source = "the public instance as built in".to_owned();
+        let configs = Configs::Text(sigstore_trust_root::SIGSTORE_PRODUCTION_SIGNING_CONFIG);
+        let text = sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+        Trusted::new(text.as_bytes(), source, configs)
+    }
+
+    /// The public staging instance.
+    ///
+    /// # Errors
+    /// [`Failure`] when what is built in cannot be read.
+    pub(crate) fn staging() -> Result<Trusted, Failure> {
+        let source = "the public staging instance as built in".to_owned();
+        let configs = Configs::Text(sigstore_trust_root::SIGSTORE_STAGING_SIGNING_CONFIG);
+        let text = sigstore_trust_root::SIGSTORE_STAGING_TRUSTED_ROOT;
+        Trusted::new(text.as_bytes(), source, configs)
+    }
+
+    /// The issuers that an instance sends its clients to; none where the trust came without a signing configuration.
+    ///
+    /// # Errors
+    /// [`Failure`] when the configuration cannot be had.
+    pub(crate) async fn issuers(&self) -> Result<Vec<String>, Failure> {
+        let Configs::Targets(_) = &self.configs else {
+            return Ok(Vec::new());
+        };
+        let config = self.signing_config(None, None).await?;
+        Ok(config.oidc_urls.into_iter().map(|service| service.url).collect())
+    }
+
+    /// Where to sign: `file`, else what belongs to the trust. Released clients find Rekor v1 under the first name and v2
+    /// under the second (cosign `pkg/cosign/tuf.go`).
+    ///
+    /// # Errors
+    /// [`Failure`] names what could not be had.
+    pub(crate) async fn signing_config(
+        &self,
+        file: Option<&Path>,
+        rekor_version: Option<u32>,
+    ) -> Result<SigningConfig, Failure> {
+        let (text, source) = match (file, &self.configs) {
+            (Some(file), _) => (read(file)?, file.display().to_string()),
+            (None, Configs::Text(text)) => (text.as_bytes().to_vec(), self.source.clone()),
+            (None, Configs::Targets(repository)) => {
+                let name = match rekor_version {
+                    Some(2) => "signing_config_rekor_v2.v0.2.json",
+                    _ => "signing_config.v0.2.json",
+                };
+                let text = repository.target(name).await;
+                let text = text.map_err(|error| Failure::failed(format!("{}: {error}", self.source)))?;
+                (text, format!("{name} of {}", self.source))
+            }
+            (None, Configs::None) => {
+                return Err(Failure::failed(format!(
+                    "{} says what to trust, not where to sign: give --signing-config FILE too",
+                    self.source
+                )));
+            }
+        };
+        SigningConfig::parse(&text).map_err(|error| Failure::failed(format!("{source}: {error}")))
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Failure`] names it.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// An update of the crate that brought something else would be noticed here, not by a user.
+    #[test]
+    fn what_is_built_in_can_be_read() {
+        for trusted in [Trusted::public_good(), Trusted::staging()] {
+            let trusted = trusted.unwrap();
+            assert!(!trusted.root.tlogs.is_empty() && !trusted.root.certificate_authorities.is_empty());
+            let Configs::Text(config) = trusted.configs else {
+                unreachable!("built in")
+            };
+            assert!(
+                !SigningConfig::parse(config.as_bytes())
+                    .unwrap()
+                    .ca_urls
+                    .is_empty()
+            );
+        }
+    }
+}
