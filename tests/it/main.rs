@@ -25,6 +25,7 @@ mod outbound;
 mod overload;
 mod own_client;
 mod packages;
+mod provenance;
 mod readme;
 mod refusals;
 mod rekor_cli;

@@ -162,25 +162,23 @@ fn no_component_of_another_valid_bundle_fits() {
         }),
     ];
     let Some(all) = vectors() else { return };
-    let conformance = |name| Case::conformance(&all, name);
-    let [_, builder, _, delegator] = provenance(&all);
-    let pairs = [
-        (conformance("happy-path-v0.1"), conformance("happy-path-v0.2")),
-        (conformance("happy-path-v0.2"), conformance("happy-path-v0.3")),
-        (
-            conformance("rekor2-happy-path"),
-            conformance("rekor2-timestamp-with-embedded-cert"),
-        ),
-        (builder, delegator),
-    ];
+    let mut cases: Vec<Case> = Vec::from(provenance(&all));
+    cases.extend(happy(&all));
+    assert!(cases.len() > 12, "only {} bundles", cases.len());
     let mut refused = 0;
-    for (one, other) in pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]) {
+    for (one, other) in cases
+        .iter()
+        .flat_map(|one| cases.iter().map(move |other| (one, other)))
+    {
         let (whole, donor) = (one.bundle(), other.bundle());
-        assert!(one.verify(&whole).is_ok() && other.verify(&donor).is_ok());
+        // Two recordings of one signature are one bundle.
+        if whole.content == donor.content {
+            continue;
+        }
         for (what, swap) in SWAPS {
             let mut mixed = whole.clone();
             swap(&mut mixed, &donor);
-            if mixed == whole {
+            if mixed == whole || is_unread(&whole, what) {
                 continue;
             }
             assert!(
@@ -192,7 +190,42 @@ fn no_component_of_another_valid_bundle_fits() {
             refused += 1;
         }
     }
-    assert!(refused > 60, "only {refused} mixtures were tried");
+    assert!(refused > 600, "only {refused} mixtures were tried");
+}
+
+/// Every case that must verify and was signed by whom the suite says.
+fn happy(all: &Path) -> Vec<Case> {
+    let mut names: Vec<String> = fs::read_dir(all.join("conformance"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.is_dir()
+                && !["identity", "issuer", "key.pub"]
+                    .iter()
+                    .any(|own| path.join(own).exists())
+        })
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| !name.ends_with("_fail"))
+        .collect();
+    names.sort();
+    let cases = names.iter().map(|name| Case::conformance(all, name));
+    cases
+        .inspect(|case| assert!(case.verify(&case.bundle()).is_ok(), "{}", case.name))
+        .collect()
+}
+
+/// What proves nothing in such a bundle and therefore may be anything: a log that signs no time has neither promise nor
+/// time, and a timestamp that nobody vouches for adds nothing to a time that the log signed.
+fn is_unread(bundle: &Bundle, what: &str) -> bool {
+    let signs_time = bundle.tlog_entries.iter().any(|entry| {
+        entry.inclusion_promise.is_some() && entry.kind_version.version != "0.0.2"
+            || entry.kind_version.kind == "intoto"
+    });
+    match what {
+        "timestamps" => signs_time,
+        "promise" | "time" => !signs_time,
+        _ => false,
+    }
 }
 
 /// Every string of a bundle is there for a reason: with one character changed it must not verify.
