@@ -16,10 +16,10 @@ use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
-use crate::tuf::TufArgs;
-use crate::up::rekor::RekorArgs;
 use crate::sign::{self, AttestArgs, SignArgs};
+use crate::tuf::TufArgs;
 use crate::up::limits::LimitArgs;
+use crate::up::rekor::RekorArgs;
 use crate::verify::{self, VerifyArgs};
 use crate::verify_artifact::{self, VerifyArtifactArgs, VsaArgs};
 

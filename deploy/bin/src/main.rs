@@ -42,13 +42,13 @@ mod services;
 mod sign;
 mod signing;
 mod token;
-mod tuf;
-mod webhook;
 mod trust_source;
+mod tuf;
 mod tuf_fetch;
 mod up;
 mod verify;
 mod verify_artifact;
+mod webhook;
 
 use std::process::ExitCode;
 
