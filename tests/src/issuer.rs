@@ -42,7 +42,10 @@ impl Issuer {
     }
 
     /// A token of the issuer at `path`, for five minutes; `claims` come before the usual ones.
-    #[expect(clippy::disallowed_methods, reason = "the tokens are for a server with the real clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tokens are for a server with the real clock"
+    )]
     pub fn token(&self, path: &str, claims: &Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut all = json!({"iss": self.url(path), "aud": "sigstore", "iat": now, "exp": now + 300});
