@@ -13,6 +13,7 @@
 mod backup;
 mod conformance;
 mod crash;
+mod ct_log;
 mod doctor;
 mod durable;
 mod fsck;
@@ -20,6 +21,7 @@ mod identities;
 mod images;
 mod login;
 mod matrix;
+mod hardware_keys;
 mod openssl;
 mod outbound;
 mod overload;

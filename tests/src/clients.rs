@@ -237,6 +237,13 @@ pub fn rekor_cli(stack: &Stack) -> Command {
     command
 }
 
+/// `ctclient`, as released, pointed at the stack's certificate log.
+pub fn ctclient(stack: &Stack) -> Command {
+    let mut command = isolated(stack, "ctclient");
+    command.args(["--log_uri", &stack.ready.url]);
+    command
+}
+
 /// A client that sees neither our environment nor our home.
 fn isolated(stack: &Stack, name: &str) -> Command {
     let home = stack.path(&format!("{}-home", name.replace('/', "-")));
