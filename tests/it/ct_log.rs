@@ -15,9 +15,13 @@ const WHO: &str = "dev@example.com";
 /// The log's public key, as the trusted root has it.
 fn log_key(stack: &Stack) -> PathBuf {
     let root: Value =
-        serde_json::from_slice(&std::fs::read(stack.ready.trust_dir.join("trusted_root.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(stack.ready.trust_dir.join("trusted_root.json")).unwrap())
+            .unwrap();
     let spki = root["ctlogs"][0]["publicKey"]["rawBytes"].as_str().unwrap();
-    stack.file("ct.pub", format!("-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n"))
+    stack.file(
+        "ct.pub",
+        format!("-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n"),
+    )
 }
 
 async fn json(stack: &Stack, path: &str) -> Value {
@@ -44,7 +48,10 @@ async fn ctclient_reads_and_verifies_the_log_and_tiles_show_the_same_leaves() {
     assert!(said.contains(&format!("size={size}")), "{said}");
     let said = client(&["get-entries", "--first", "0", "--last", &(size - 1).to_string()]);
     assert_eq!(said.matches("Index=").count() as u64, size, "{said}");
-    assert!(said.contains("1.3.6.1.4.1.57264.1.8") || said.contains("Code Signing"), "{said}");
+    assert!(
+        said.contains("1.3.6.1.4.1.57264.1.8") || said.contains("Code Signing"),
+        "{said}"
+    );
     client(&["get-roots"]);
 
     let entries = json(&stack, &format!("/ct/v1/get-entries?start=0&end={}", size - 1)).await;
@@ -56,15 +63,35 @@ async fn ctclient_reads_and_verifies_the_log_and_tiles_show_the_same_leaves() {
         // (RFC 6962 §3.4, C2SP static-ct-api "Log entries").
         assert!(tile.windows(leaf.len() - 2).any(|window| window == &leaf[2..]));
         let hash = leaf_hash(&leaf).to_base64();
-        client(&["get-inclusion-proof", "--leaf_hash", &hash, "--size", &size.to_string()]);
+        client(&[
+            "get-inclusion-proof",
+            "--leaf_hash",
+            &hash,
+            "--size",
+            &size.to_string(),
+        ]);
     }
     let hash = |head: &Value| head["sha256_root_hash"].as_str().unwrap().to_owned();
     client(&[
         "get-consistency-proof",
-        "--prev_size", &before["tree_size"].to_string(), "--prev_hash", &hash(&before),
-        "--size", &size.to_string(), "--tree_hash", &hash(&head),
+        "--prev_size",
+        &before["tree_size"].to_string(),
+        "--prev_hash",
+        &hash(&before),
+        "--size",
+        &size.to_string(),
+        "--tree_hash",
+        &hash(&head),
     ]);
-    let checkpoint = stack.http.get(stack.url("/ct/checkpoint")).send().await.unwrap().text().await.unwrap();
+    let checkpoint = stack
+        .http
+        .get(stack.url("/ct/checkpoint"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let mut lines = checkpoint.lines().skip(1);
     assert_eq!(lines.next().unwrap(), size.to_string());
     assert_eq!(lines.next().unwrap(), hash(&head));

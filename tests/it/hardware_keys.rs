@@ -1,71 +1,15 @@
 //! Every key of an instance on a token: no private key of the registry is on the disk, and clients notice nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use tests::clients::{Cosign, Python, Rekor};
+use tests::softhsm::{PIN, Token, private_keys};
 use tests::stack::{Launch, Ports, Stack, up};
 use tests::{ok, refused, sigbox};
 
 const WHO: &str = "dev@example.com";
-const PIN: &str = "1234";
-const MODULES: [&str; 3] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-];
-
-/// A SoftHSM with one token, for whoever has its configuration in the environment.
-struct Token {
-    folder: tempfile::TempDir,
-    module: &'static str,
-}
-
-impl Token {
-    fn new() -> Self {
-        let module = MODULES.into_iter().find(|path| Path::new(path).exists());
-        let module = module.expect("SoftHSM is missing: run `tests/run install` first");
-        let token = Self {
-            folder: tempfile::tempdir().unwrap(),
-            module,
-        };
-        let tokens = token.folder.path().join("tokens");
-        std::fs::create_dir(&tokens).unwrap();
-        std::fs::write(token.config(), format!("directories.tokendir = {}\n", tokens.display())).unwrap();
-        let init = ["--init-token", "--free", "--label", "sigbox", "--pin", PIN, "--so-pin", PIN];
-        ok(token.lend(Command::new("softhsm2-util").args(init)));
-        token
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("softhsm2.conf")
-    }
-
-    /// Lets a command use the token.
-    fn lend<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.env("SOFTHSM2_CONF", self.config()).env("SIGBOX_PKCS11_PIN", PIN)
-    }
-
-    fn uri(&self) -> String {
-        format!("pkcs11:token=sigbox?module-path={}", self.module)
-    }
-}
-
-/// Private keys below a folder.
-fn private_keys(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(private_keys(&entry.path()));
-        } else if String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains("PRIVATE KEY") {
-            found.push(entry.file_name().into_string().unwrap());
-        }
-    }
-    found.sort();
-    found
-}
-
 fn start(token: &Token, data: &Path, ports: &Ports) -> Stack {
     Launch::new(token.lend(&mut up(data, ports)))
         .ready(Duration::from_secs(60))
@@ -84,15 +28,30 @@ fn with_every_key_on_a_token_clients_sign_and_verify() {
         token.lend(&mut command);
         command
     };
-    ok(&mut keys(&["init", "--public-url", &url, "--signer", &token.uri()]));
+    ok(&mut keys(&[
+        "init",
+        "--public-url",
+        &url,
+        "--signer",
+        &token.uri(),
+    ]));
     assert_eq!(private_keys(&data), Vec::<String>::new());
-    refused(&mut keys(&["init", "--public-url", &url, "--signer", &token.uri()]));
+    refused(&mut keys(&[
+        "init",
+        "--public-url",
+        &url,
+        "--signer",
+        &token.uri(),
+    ]));
 
     let stack = start(&token, &data, &ports);
     let (cosign, python) = (Cosign::initialize(&stack), Python::trust_instance(&stack));
     for rekor in Rekor::BOTH {
         let artifact = stack.file(&format!("artifact.{}", rekor.name()), rekor.name());
-        for bundle in [cosign.sign_blob(rekor, WHO, &artifact), python.sign(rekor, WHO, &artifact)] {
+        for bundle in [
+            cosign.sign_blob(rekor, WHO, &artifact),
+            python.sign(rekor, WHO, &artifact),
+        ] {
             ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
             ok(&mut python.verify(&bundle, WHO, &artifact));
         }
@@ -100,9 +59,20 @@ fn with_every_key_on_a_token_clients_sign_and_verify() {
     // What `up` makes for itself: its development issuer, and its local TLS.
     assert_eq!(private_keys(&data), ["ca.key.pem", "development-issuer.pem"]);
     let list = ok(&mut keys(&["list"])).stdout;
-    for id in ["fulcio-ca-1", "ct-log-1", "rekor-v1-1", "rekor-v2-1", "tsa-1", "tuf-root-1", "tuf-online-1"] {
+    for id in [
+        "fulcio-ca-1",
+        "ct-log-1",
+        "rekor-v1-1",
+        "rekor-v2-1",
+        "tsa-1",
+        "tuf-root-1",
+        "tuf-online-1",
+    ] {
         let line = list.lines().find(|line| line.starts_with(id)).unwrap();
-        assert!(line.contains(&format!("pkcs11:token=sigbox;object={id}")), "{line}");
+        assert!(
+            line.contains(&format!("pkcs11:token=sigbox;object={id}")),
+            "{line}"
+        );
     }
     drop(stack);
 
@@ -111,8 +81,16 @@ fn with_every_key_on_a_token_clients_sign_and_verify() {
     drop(stack);
     let without = refused(up(&data, &ports).env("SOFTHSM2_CONF", token.config()));
     assert!(without.stderr.contains("SIGBOX_PKCS11_PIN"), "{}", without.stderr);
-    let wrong = refused(token.lend(&mut up(&data, &ports)).env("SIGBOX_PKCS11_PIN", "4321"));
-    assert!(wrong.stderr.contains("PIN") && !wrong.stderr.contains("4321"), "{}", wrong.stderr);
+    let wrong = refused(
+        token
+            .lend(&mut up(&data, &ports))
+            .env("SIGBOX_PKCS11_PIN", "4321"),
+    );
+    assert!(
+        wrong.stderr.contains("PIN") && !wrong.stderr.contains("4321"),
+        "{}",
+        wrong.stderr
+    );
 }
 
 #[test]
@@ -131,7 +109,9 @@ fn a_key_is_moved_to_where_it_was_imported_and_never_to_another() {
     let import = |id: &str, label: &str, number: &str| {
         let pem = data.join(format!("keys/{id}.pem"));
         let mut command = Command::new("softhsm2-util");
-        command.args(["--token", "sigbox", "--pin", PIN, "--label", label, "--id", number, "--import"]);
+        command.args([
+            "--token", "sigbox", "--pin", PIN, "--label", label, "--id", number, "--import",
+        ]);
         ok(token.lend(command.arg(pem)));
     };
     import("tsa-1", "stamps", "a1");

@@ -20,6 +20,7 @@ pub mod log;
 pub mod postgres;
 pub mod reads;
 pub mod receipts;
+pub mod softhsm;
 pub mod stack;
 pub mod strace;
 

@@ -16,6 +16,7 @@ use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
+use crate::serve::ServeArgs;
 use crate::sign::{self, AttestArgs, SignArgs};
 use crate::tuf::TufArgs;
 use crate::up::limits::LimitArgs;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     ///
     /// The first start creates keys, logs and the trust repository in the data folder; later starts continue with them.
     Up(UpArgs),
+    /// Run the services for production, by a configuration file: real issuers, TLS, PostgreSQL, keys on tokens.
+    Serve(ServeArgs),
     /// Print an identity token of the development issuer.
     Token(TokenArgs),
     /// Sign and verify a canary through every service, and name the link that fails.

@@ -38,6 +38,7 @@ mod repository;
 mod restore;
 mod rotate;
 mod scorecard;
+mod serve;
 mod services;
 mod sign;
 mod signing;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.command {
             Command::Up(args) => up::run(args, console).await,
+            Command::Serve(args) => serve::run(args, console).await,
             Command::Token(args) => token::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,

@@ -11,6 +11,8 @@ use url::{Host, Url};
 pub(crate) struct PublicUrl {
     text: String,
     host: String,
+    /// Where clients sign in, if it is not the development issuer.
+    issuer: Option<String>,
 }
 
 /// Not a public URL.
@@ -43,6 +45,7 @@ impl FromStr for PublicUrl {
         Ok(PublicUrl {
             text: url.as_str().trim_end_matches('/').to_owned(),
             host,
+            issuer: None,
         })
     }
 }
@@ -86,9 +89,17 @@ impl PublicUrl {
         format!("{}{path}", self.text)
     }
 
-    /// The development issuer.
+    /// With another issuer than the development issuer for clients to sign in at, or none where it is empty.
+    pub(crate) fn with_issuer(self, issuer: String) -> PublicUrl {
+        PublicUrl {
+            issuer: Some(issuer),
+            ..self
+        }
+    }
+
+    /// Where clients sign in: the development issuer, unless told otherwise.
     pub(crate) fn issuer(&self) -> String {
-        self.join("/oidc")
+        self.issuer.clone().unwrap_or_else(|| self.join("/oidc"))
     }
 }
 

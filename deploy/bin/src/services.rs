@@ -18,7 +18,7 @@ use common_pki::key::Signer;
 use common_server::admission::Bounds;
 use common_server::reply;
 use deploy_issuer::{Exposure, Issuer};
-use fulcio_ca::{Ca, CaChain, CaConfig, IdentityType, IssuerConfig};
+use fulcio_ca::{Ca, CaChain, CaConfig, HttpFetcher, IdentityType, IssuerConfig};
 use http::{StatusCode, header};
 use rekor_api::{search, v1, v2};
 use rekor_scorecard::Scorecard;
@@ -32,7 +32,7 @@ use crate::keys::Keys;
 use crate::public_url::PublicUrl;
 use crate::repository::Validity;
 use crate::scorecard;
-use crate::services::handover::Running;
+use crate::services::handover::{Intake, Running};
 use crate::services::logs::{Kind, Shards};
 use crate::services::places::Places;
 use crate::up::limits::LimitArgs;
@@ -160,14 +160,16 @@ pub(crate) fn own_issuers(url: &PublicUrl) -> Result<Vec<IssuerConfig>, fulcio_c
 pub(crate) struct Parts<'a> {
     /// Registry and private keys.
     pub(crate) keys: &'a Keys,
-    /// The development issuer's key.
-    pub(crate) issuer_key: Arc<dyn Signer>,
+    /// The development issuer's key; without it there is no development issuer.
+    pub(crate) issuer_key: Option<Arc<dyn Signer>>,
     /// Where clients reach the instance.
     pub(crate) url: &'a PublicUrl,
     /// Who may talk to the development issuer.
     pub(crate) exposure: Exposure,
     /// Issuers whose tokens are taken beside those of the development issuer.
     pub(crate) issuers: Vec<IssuerConfig>,
+    /// Whose precertificates are taken beside the own authority's.
+    pub(crate) intake: Intake,
     /// What clients may ask for.
     pub(crate) limits: &'a LimitArgs,
     /// What Rekor v1 takes.
@@ -234,6 +236,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         url,
         exposure,
         issuers,
+        intake,
         limits,
         v1_policy,
         v1_events,
@@ -273,13 +276,12 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     .await?;
 
     let places = Places::default();
-    let roots = handover::accepted_roots(keys)?;
     let mut ct_logs = Vec::new();
     for shard in &ct_shards {
         if let Kind::Ct(personality) = &shard.kind {
             let personality = Arc::clone(personality);
-            let log = fulcio_ct::CtLog::new(engine.clone(), shard.config.id, personality, roots.clone());
-            ct_logs.push((shard.name.clone(), Arc::new(log)));
+            let log = intake.log(&engine, shard.config.id, personality, keys)?;
+            ct_logs.push((shard.name.clone(), log));
         }
     }
     let no_ct = || crate::keys::KeysError::NoKey(Role::CtLog);
@@ -293,17 +295,28 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
 
     let (ca_record, ca_signer) = keys.active(Role::FulcioCa)?;
     let ca_certificates = Keys::chain(ca_record)?;
-    let issuer = Issuer::new(issuer_config(url, exposure), issuer_key, Arc::clone(&clock))?;
-    let issuer_routes = deploy_issuer::router(Arc::new(issuer));
-    let fetch = OwnIssuer {
-        url: url.issuer(),
-        routes: issuer_routes.clone(),
+    let development = match issuer_key {
+        Some(key) => {
+            let issuer = Issuer::new(issuer_config(url, exposure), key, Arc::clone(&clock))?;
+            Some(deploy_issuer::router(Arc::new(issuer)))
+        }
+        None => None,
+    };
+    let (own, fetch) = match &development {
+        Some(routes) => {
+            let fetch = OwnIssuer {
+                url: url.issuer(),
+                routes: routes.clone(),
+            };
+            (own_issuers(url)?, fetch_for(url.issuer(), Arc::new(fetch)))
+        }
+        None => (Vec::new(), HttpFetcher::for_each()),
     };
     let mut ca = CaConfig::new(
         Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
         Arc::clone(&ct) as Arc<dyn fulcio_ca::CtLog>,
-        [own_issuers(url)?, issuers].concat(),
-        fetch_for(url.issuer(), Arc::new(fetch)),
+        [own, issuers].concat(),
+        fetch,
         Arc::clone(&clock),
     );
     ca.former = handover::former_chains(keys)?;
@@ -372,7 +385,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         .merge(rekor_tsa::router(Arc::clone(&tsa)))
         .merge(places.clone().router())
         .nest("/ct", fulcio_ct::router(first_ct))
-        .nest("/oidc", issuer_routes)
+        .merge(development.map_or_else(Router::new, |routes| Router::new().nest("/oidc", routes)))
         .nest("/tuf", tuf.router())
         .nest("/trust", trust.router())
         .merge(health(
@@ -402,6 +415,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         finder,
         tsa,
         places,
+        intake,
     };
     Ok(Services {
         engine,

@@ -296,10 +296,11 @@ pub(crate) async fn assemble(
     };
     let parts = Parts {
         keys: &keys,
-        issuer_key,
+        issuer_key: Some(issuer_key),
         url,
         exposure: exposure(args),
         issuers,
+        intake: services::handover::Intake::default(),
         limits: &args.limits,
         v1_policy: args.rekor.policy(),
         v1_events,

@@ -7,8 +7,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use common_bundle::trust::{KeyRecord, Role};
 use common_engine::{Engine, LogId, ReadError, Storage, StorageError, StoredLog};
 use common_pki::cert::Certificate;
+use common_server::admission::Bounds;
 use fulcio_ca::{Ca, CaChain};
-use fulcio_ct::{AcceptedRoots, CtLog};
+use fulcio_ct::{AcceptedRoots, CtLog, CtPersonality};
 use rekor_api::{search, v1, v2};
 use tokio::time::{sleep, timeout};
 
@@ -37,6 +38,43 @@ pub(crate) struct Running {
     pub(super) finder: Arc<search::Service>,
     pub(super) tsa: Arc<rekor_tsa::Tsa>,
     pub(super) places: Places,
+    pub(super) intake: Intake,
+}
+
+/// Whose precertificates the certificate logs take beside the own authority's.
+#[derive(Clone, Default)]
+pub(crate) struct Intake {
+    /// Bounds of submission over HTTP; without them it is off.
+    pub(crate) submission: Option<Bounds>,
+    /// Roots of authorities outside.
+    pub(crate) roots: Vec<Certificate>,
+}
+
+impl Intake {
+    /// A log that takes them.
+    pub(super) fn log(
+        &self,
+        engine: &Engine,
+        id: LogId,
+        personality: Arc<CtPersonality>,
+        keys: &Keys,
+    ) -> Result<Arc<CtLog>, ServicesError> {
+        let log = CtLog::new(engine.clone(), id, personality, self.accepted_roots(keys)?);
+        Ok(Arc::new(match self.submission {
+            Some(writes) => log.taking_submissions(writes),
+            None => log,
+        }))
+    }
+
+    /// The root of every authority that `keys` lists, and those outside.
+    fn accepted_roots(&self, keys: &Keys) -> Result<AcceptedRoots, ServicesError> {
+        let mut roots = Vec::new();
+        for record in keys.registry().by_role(Role::FulcioCa) {
+            roots.extend(Keys::chain(record)?.pop());
+        }
+        roots.extend(self.roots.iter().cloned());
+        Ok(AcceptedRoots::new(roots)?)
+    }
 }
 
 impl Running {
@@ -46,7 +84,7 @@ impl Running {
     /// # Errors
     /// [`ServicesError`].
     pub(crate) fn accept_roots(&self, keys: &Keys) -> Result<(), ServicesError> {
-        self.ct.set_roots(&accepted_roots(keys)?);
+        self.ct.set_roots(&self.intake.accepted_roots(keys)?);
         Ok(())
     }
 
@@ -96,9 +134,8 @@ impl Running {
                 let shards = self.roll(role, keys, next).await?;
                 let shard = last(&shards)?;
                 if let Kind::Ct(personality) = &shard.kind {
-                    let (engine, personality) = (self.engine.clone(), Arc::clone(personality));
-                    let log = CtLog::new(engine, shard.config.id, personality, accepted_roots(keys)?);
-                    let log = Arc::new(log);
+                    let (id, personality) = (shard.config.id, Arc::clone(personality));
+                    let log = self.intake.log(&self.engine, id, personality, keys)?;
                     self.places.add(&next.id, fulcio_ct::router(Arc::clone(&log)));
                     self.ct.add(&log);
                     closed.reopen(log);
@@ -147,15 +184,6 @@ fn last(shards: &[Shard]) -> Result<&Shard, ServicesError> {
     shards
         .last()
         .ok_or(ServicesError::System("the registry lists no log of this kind"))
-}
-
-/// The root of every authority that issues, did or will.
-pub(super) fn accepted_roots(keys: &Keys) -> Result<AcceptedRoots, ServicesError> {
-    let mut roots = Vec::new();
-    for record in keys.registry().by_role(Role::FulcioCa) {
-        roots.extend(Keys::chain(record)?.pop());
-    }
-    Ok(AcceptedRoots::new(roots)?)
 }
 
 /// The chains of authorities that issue no more, in PEM, newest first.

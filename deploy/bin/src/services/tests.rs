@@ -64,10 +64,11 @@ impl Fixture {
     async fn start(&self) -> Result<Services, ServicesError> {
         start(Parts {
             keys: &self.keys,
-            issuer_key: Arc::clone(&self.issuer_key),
+            issuer_key: Some(Arc::clone(&self.issuer_key)),
             url: &self.url,
             exposure: Exposure::LoopbackOnly,
             issuers: Vec::new(),
+            intake: Intake::default(),
             limits: &LimitArgs::default(),
             v1_policy: v1::Policy::default(),
             v1_events: None,

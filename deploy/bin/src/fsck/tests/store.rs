@@ -49,10 +49,11 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
     let keys = Keys::open(&Layout::new(path.to_owned()), &url, &Places::default(), clock()).unwrap();
     let services = services::start(Parts {
         keys: &keys,
-        issuer_key: crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap(),
+        issuer_key: Some(crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap()),
         url: &url,
         exposure: deploy_issuer::Exposure::LoopbackOnly,
         issuers: Vec::new(),
+        intake: services::handover::Intake::default(),
         limits: &LimitArgs::default(),
         v1_policy: rekor_api::v1::Policy::default(),
         v1_events: None,

@@ -1,0 +1,368 @@
+//! The file of `serve`, and the environment over it: one structure, unknown keys refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common_backend::postgres::{PostgresConfig, PostgresError};
+use common_pki::cert::Certificate;
+use common_server::admission::Bounds;
+use common_server::listen::ListenAddr;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::keys::Places;
+use crate::keys::places::{BadPlace, Place};
+use crate::public_url::PublicUrl;
+use crate::serve::parts::Part;
+use crate::services::handover::Intake;
+use crate::up::limits::LimitArgs;
+
+/// Variables that replace keys of the file: `SIGBOX_SERVE_LIMITS__WRITES_AT_ONCE` is `writes-at-once` in `[limits]`.
+const PREFIX: &str = "SIGBOX_SERVE_";
+/// The variable that names the file.
+pub(crate) const FILE: &str = "SIGBOX_SERVE_CONFIG";
+/// The name of keys that have no place of their own, in `[keys]`.
+const ALL: &str = "all";
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// It is not TOML, or holds what it should not.
+    #[error("{at}: {problem}")]
+    Content {
+        /// The file, or the variable.
+        at: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A value is not what it should be.
+    #[error("{key}: {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The places of keys.
+    #[error("[keys]: {0}")]
+    Keys(#[from] BadPlace),
+    /// The database.
+    #[error("storage: {0}")]
+    Storage(#[from] PostgresError),
+}
+
+/// As the file has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    url: String,
+    data: PathBuf,
+    #[serde(default = "sqlite")]
+    storage: String,
+    #[serde(default = "schema")]
+    schema: String,
+    fulcio_config: PathBuf,
+    #[serde(default)]
+    oidc_url: String,
+    #[serde(default = "metrics")]
+    metrics: String,
+    listen: Vec<ListenFile>,
+    #[serde(default)]
+    keys: BTreeMap<String, String>,
+    #[serde(default)]
+    ct: CtFile,
+    #[serde(default)]
+    limits: LimitsFile,
+    #[serde(default)]
+    scorecard_issuers: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ListenFile {
+    address: String,
+    #[serde(default)]
+    services: Vec<Part>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct LimitsFile {
+    per_client: Option<String>,
+    loopback: bool,
+    trust_proxy: Vec<String>,
+    writes_at_once: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct CtFile {
+    submission: bool,
+    roots: Vec<PathBuf>,
+}
+
+fn sqlite() -> String {
+    "sqlite".to_owned()
+}
+
+fn writes(most: Option<u16>) -> Bounds {
+    most.map_or(Bounds::WRITES, |most| Bounds::WRITES.at_most(most.into()))
+}
+
+fn schema() -> String {
+    "sigbox".to_owned()
+}
+
+fn metrics() -> String {
+    "localhost:2112".to_owned()
+}
+
+/// What `serve` runs with.
+pub(crate) struct Config {
+    pub(crate) url: PublicUrl,
+    pub(crate) data: PathBuf,
+    pub(crate) storage: Storage,
+    pub(crate) fulcio_config: PathBuf,
+    pub(crate) metrics: ListenAddr,
+    pub(crate) listen: Vec<Listen>,
+    pub(crate) places: Places,
+    pub(crate) intake: Intake,
+    pub(crate) limits: LimitArgs,
+    pub(crate) scorecard_issuers: Vec<String>,
+}
+
+/// Where the logs are.
+pub(crate) enum Storage {
+    /// In the data folder.
+    Sqlite,
+    /// In a schema of a database, for several replicas.
+    Postgres(PostgresConfig),
+}
+
+/// One listener.
+#[derive(Debug)]
+pub(crate) struct Listen {
+    pub(crate) address: ListenAddr,
+    /// What it serves; all of it where empty.
+    pub(crate) services: Vec<Part>,
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// A certificate chain and its key, in PEM.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Config {
+    /// Reads the file, and the variables that replace parts of it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says where, what was expected and what is there.
+    pub(crate) fn read(
+        path: &Path,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Config::parse(&path.display().to_string(), &text, variables)
+    }
+
+    fn parse(
+        at: &str,
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let wrong = |at: &str, error: &toml::de::Error| ConfigError::Content {
+            at: at.to_owned(),
+            problem: with_nearest(error.message()),
+        };
+        // As text first: an error then tells its line.
+        let _: File = match toml::from_str::<File>(text) {
+            Ok(file) => file,
+            Err(error) if error.message().starts_with("missing field") => {
+                // A variable may have it.
+                return Config::overlaid(at, text, variables);
+            }
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start));
+                let line = before.map(|before| before.matches('\n').count().saturating_add(1));
+                let at = line.map_or_else(|| at.to_owned(), |line| format!("{at}, line {line}"));
+                return Err(wrong(&at, &error));
+            }
+        };
+        Config::overlaid(at, text, variables)
+    }
+
+    fn overlaid(
+        at: &str,
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let wrong = |at: &str, error: &toml::de::Error| ConfigError::Content {
+            at: at.to_owned(),
+            problem: with_nearest(error.message()),
+        };
+        let mut table: Table = text.parse().map_err(|error| wrong(at, &error))?;
+        let mut used = Vec::new();
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(PREFIX).filter(|_| name != FILE) else {
+                continue;
+            };
+            set(&mut table, key, &value).ok_or_else(|| ConfigError::Content {
+                at: name.clone(),
+                problem: "it names no place of one value in the file".to_owned(),
+            })?;
+            used.push(name);
+        }
+        let at = match used.as_slice() {
+            [] => at.to_owned(),
+            used => format!("{at} with {}", used.join(", ")),
+        };
+        let file: File = Value::Table(table)
+            .try_into()
+            .map_err(|error| wrong(&at, &error))?;
+        file.check()
+    }
+}
+
+/// Sets the key that a variable names.
+fn set(table: &mut Table, key: &str, value: &str) -> Option<()> {
+    let name = |part: &str| part.to_ascii_lowercase().replace('_', "-");
+    // What reads as a number, a flag or a list is one.
+    let parsed = format!("v = {value}").parse::<Table>().ok();
+    let parsed = parsed.and_then(|mut table| table.remove("v"));
+    let value = match parsed {
+        Some(value @ (Value::Integer(_) | Value::Boolean(_) | Value::Array(_))) => value,
+        _ => Value::String(value.to_owned()),
+    };
+    match key.split_once("__") {
+        None => drop(table.insert(name(key), value)),
+        Some((outer, inner)) => {
+            let inside = table
+                .entry(name(outer))
+                .or_insert_with(|| Value::Table(Table::new()));
+            drop(inside.as_table_mut()?.insert(name(inner), value));
+        }
+    }
+    Some(())
+}
+
+/// Adds the key that was probably meant to serde's list of those there are.
+fn with_nearest(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let known = match quoted.next() {
+        Some(got) if message.starts_with("unknown ") => quoted.max_by(|a, b| {
+            let near = |name: &str| strsim::jaro_winkler(got, name);
+            near(a).total_cmp(&near(b))
+        }),
+        _ => None,
+    };
+    match known {
+        Some(known) => format!("{message}; did you mean `{known}`?"),
+        None => message.to_owned(),
+    }
+}
+
+impl File {
+    fn check(self) -> Result<Config, ConfigError> {
+        fn value<T>(key: &'static str, parsed: Result<T, impl ToString>) -> Result<T, ConfigError> {
+            parsed.map_err(|error| ConfigError::Value {
+                key,
+                problem: error.to_string(),
+            })
+        }
+        let url: PublicUrl = value("url", self.url.parse())?;
+        if !url.is_https() && !url.is_loopback() {
+            return Err(ConfigError::Value {
+                key: "url",
+                problem: format!(
+                    "expected https:// for another host than this one, where tokens would be read on the way, got {}",
+                    url.as_str()
+                ),
+            });
+        }
+        let url = url.with_issuer(self.oidc_url);
+        let storage = match self.storage.as_str() {
+            "sqlite" => Storage::Sqlite,
+            other => Storage::Postgres(PostgresConfig::new(other, &self.schema)?),
+        };
+        let mut listen = Vec::new();
+        for one in self.listen {
+            let tls = match (one.tls_certificate, one.tls_key) {
+                (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+                (None, None) => None,
+                _ => {
+                    return Err(ConfigError::Value {
+                        key: "listen",
+                        problem: format!(
+                            "{}: expected tls-certificate and tls-key, or neither",
+                            one.address
+                        ),
+                    });
+                }
+            };
+            listen.push(Listen {
+                address: value("listen.address", one.address.parse())?,
+                services: one.services,
+                tls,
+            });
+        }
+        if listen.is_empty() {
+            return Err(ConfigError::Value {
+                key: "listen",
+                problem: "expected at least one [[listen]]".to_owned(),
+            });
+        }
+        let places = self.keys.iter().map(|(name, uri)| {
+            let name = Some(name.as_str()).filter(|name| *name != ALL);
+            Place::new(name, uri)
+        });
+        let mut roots = Vec::new();
+        for path in &self.ct.roots {
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            roots.push(value("ct.roots", Certificate::from_pem(&text))?);
+        }
+        let per_client = self.limits.per_client.map(|rate| rate.parse());
+        let proxies = self.limits.trust_proxy.iter().map(|network| network.parse());
+        Ok(Config {
+            url,
+            data: self.data,
+            storage,
+            fulcio_config: self.fulcio_config,
+            metrics: value("metrics", self.metrics.parse())?,
+            listen,
+            places: Places::new(places.collect::<Result<Vec<_>, _>>()?)?,
+            intake: Intake {
+                submission: self.ct.submission.then(|| writes(self.limits.writes_at_once)),
+                roots,
+            },
+            limits: LimitArgs {
+                limit_per_client: value("limits.per-client", per_client.transpose())?,
+                limit_loopback: self.limits.loopback,
+                trust_proxy: value("limits.trust-proxy", proxies.collect::<Result<_, _>>())?,
+                writes_at_once: self.limits.writes_at_once,
+            },
+            scorecard_issuers: self.scorecard_issuers,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

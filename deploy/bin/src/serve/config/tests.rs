@@ -1,0 +1,128 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::*;
+
+/// The documented example.
+const EXAMPLE: &str = include_str!("../../../../serve.example.toml");
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse("serve.toml", text, variables)
+}
+
+fn refused(text: &str, variables: &[(&str, &str)]) -> String {
+    match parse(text, variables) {
+        Ok(_) => panic!("{text}\nwas taken"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_example_is_taken_as_it_is() {
+    let config = parse(EXAMPLE, &[]).unwrap();
+    assert_eq!(config.url.as_str(), "https://sigstore.example");
+    assert_eq!(config.listen.len(), 2);
+    assert!(config.listen[0].tls.is_some());
+    assert!(matches!(config.storage, Storage::Sqlite));
+    // Every key in it that is commented out is one as well.
+    let all: String = EXAMPLE
+        .lines()
+        .map(|line| {
+            let shown = line
+                .strip_prefix("#")
+                .filter(|rest| rest.contains(" = ") && !rest.starts_with(' '));
+            format!("{}\n", shown.unwrap_or(line))
+        })
+        .collect();
+    let config = parse(&all, &[]).unwrap_or_else(|error| panic!("{error}\n{all}"));
+    assert!(matches!(config.storage, Storage::Postgres(_)));
+    assert!(config.places.of("ct-log-1").starts_with("pkcs11:"));
+    assert!(config.limits.limit_per_client.is_some());
+}
+
+const LEAST: &str =
+    "url = 'https://s.example'\ndata = '/d'\nfulcio-config = '/f'\n[[listen]]\naddress = 'localhost:1'\n";
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    for (text, expected) in [
+        (LEAST.replace("data", "dta"), "did you mean `data`?"),
+        (LEAST.replace("address", "adress"), "did you mean `address`?"),
+        (
+            format!("{LEAST}services = ['rekorv1']"),
+            "did you mean `rekor-v1`?",
+        ),
+        (
+            format!("{LEAST}[limits]\nwrite-at-once = 5"),
+            "did you mean `writes-at-once`?",
+        ),
+        (
+            format!("{LEAST}[keys]\nctlog = 'file:'"),
+            "no key is called \"ctlog\"",
+        ),
+    ] {
+        let error = refused(&text, &[]);
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = refused(&LEAST.replace("data", "dta"), &[]);
+    assert!(error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn variables_replace_keys_and_unknown_ones_are_refused() {
+    let config = parse(
+        LEAST,
+        &[
+            ("SIGBOX_SERVE_DATA", "/other"),
+            ("SIGBOX_SERVE_STORAGE", "postgres://u:p@h/d?sslmode=verify-full"),
+            ("SIGBOX_SERVE_LIMITS__WRITES_AT_ONCE", "7"),
+            ("SIGBOX_SERVE_KEYS__ALL", "pkcs11:token=t"),
+            ("SIGBOX_SERVE_CONFIG", "serve.toml"),
+            ("SIGBOX_PKCS11_PIN", "1234"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.data, Path::new("/other"));
+    assert!(matches!(config.storage, Storage::Postgres(_)));
+    assert_eq!(config.limits.writes_at_once, Some(7));
+    assert_eq!(config.places.of("tsa-1"), "pkcs11:token=t");
+    let error = refused(LEAST, &[("SIGBOX_SERVE_STORE", "sqlite")]);
+    assert!(
+        error.contains("did you mean `storage`?") && error.contains("SIGBOX_SERVE_STORE"),
+        "{error}"
+    );
+    // What the file leaves to the environment.
+    let without = LEAST.replace("data = '/d'\n", "");
+    assert!(refused(&without, &[]).contains("data"));
+    assert_eq!(
+        parse(&without, &[("SIGBOX_SERVE_DATA", "/d")]).unwrap().data,
+        Path::new("/d")
+    );
+}
+
+#[test]
+fn values_that_would_not_work_are_said_before_anything_is_made() {
+    for (text, expected) in [
+        (LEAST.replace("https", "http"), "expected https://"),
+        (LEAST.replace("localhost:1", "example.com:1"), "localhost:PORT"),
+        (
+            format!("{LEAST}tls-key = '/k'"),
+            "tls-certificate and tls-key, or neither",
+        ),
+        (format!("storage = 'mysql://x'\n{LEAST}"), "postgres"),
+        (
+            format!("{LEAST}[limits]\nper-client = 'many'"),
+            "limits.per-client",
+        ),
+        (
+            format!("storage = 'postgres://u:s3cret@h/d?sslmod=x'\n{LEAST}"),
+            "sslmod",
+        ),
+    ] {
+        let error = refused(&text, &[]);
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+}
