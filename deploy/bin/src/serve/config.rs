@@ -146,7 +146,7 @@ pub(crate) enum Storage {
     /// In the data folder.
     Sqlite,
     /// In a schema of a database, for several replicas.
-    Postgres(PostgresConfig),
+    Postgres(Box<PostgresConfig>),
 }
 
 /// One listener.
@@ -298,7 +298,7 @@ impl File {
         let url = url.with_issuer(self.oidc_url);
         let storage = match self.storage.as_str() {
             "sqlite" => Storage::Sqlite,
-            other => Storage::Postgres(PostgresConfig::new(other, &self.schema)?),
+            other => Storage::Postgres(Box::new(PostgresConfig::new(other, &self.schema)?)),
         };
         let mut listen = Vec::new();
         for one in self.listen {

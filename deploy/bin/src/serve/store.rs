@@ -34,7 +34,7 @@ impl Store {
         Ok(match which {
             Storage::Sqlite => Store::Sqlite(Arc::new(SqliteStorage::open(Arc::clone(folder)).await?)),
             Storage::Postgres(config) => {
-                Store::Postgres(Arc::new(PostgresStorage::open(config.clone()).await?))
+                Store::Postgres(Arc::new(PostgresStorage::open(*config.clone()).await?))
             }
         })
     }

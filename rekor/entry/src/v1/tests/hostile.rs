@@ -1,5 +1,11 @@
 //! Ten thousand malformed variants of each kind, and what is large once it is unpacked.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "a test that counts what it saw"
+)]
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
