@@ -179,7 +179,7 @@ fn no_component_of_another_valid_bundle_fits() {
             let mut mixed = whole.clone();
             swap(&mut mixed, &donor);
             // What the donor lacks was taken away and not swapped: less evidence may still be enough.
-            let lacking = what == "promise"
+            let lacking = *what == "promise"
                 && donor
                     .tlog_entries
                     .iter()
