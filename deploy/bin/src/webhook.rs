@@ -117,6 +117,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, router).await.expect("serves") });
+        // `main` does so; another test may have.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         (Client::new(&url).unwrap(), seen)
     }
 

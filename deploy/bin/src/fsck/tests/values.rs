@@ -224,7 +224,9 @@ async fn row(tried: &mut Tried, row: (IndexKey, Place), other: (IndexKey, Place)
         contents,
         log: None,
         names: Box::new(move |finding| {
-            finding.at == At::Leaf(place.log, place.index) && finding.what == "index row"
+            // A row that says what the index is complete for belongs to no leaf: it is named itself.
+            (finding.at == At::Leaf(place.log, place.index) && finding.what == "index row")
+                || finding.at == At::Index(other.0, other.1)
         }),
     };
     tried.case(case).await;

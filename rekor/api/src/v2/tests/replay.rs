@@ -7,7 +7,7 @@ use super::verify_entry;
 use crate::testing::{Exchange, Reply, Stack, exchanges, replay, same, unbase64};
 
 /// What we answer instead, and why.
-enum Wanted {
+pub(super) enum Wanted {
     /// The same status and code; the message says more than upstream's, which it begins with.
     Longer,
     /// Another text after the same status and code: the wording of a Go parser.
@@ -21,7 +21,7 @@ enum Wanted {
 }
 
 /// Differences by name and path of the exchange. Each row is a row of `docs/divergences.md`.
-fn wanted(exchange: &Exchange) -> Option<Wanted> {
+pub(super) fn wanted(exchange: &Exchange) -> Option<Wanted> {
     use Wanted::{Elsewhere, Longer, Parser, Refused, Served};
     Some(match (exchange.name.as_str(), exchange.path.as_str()) {
         // Ours say what was expected and what came.
