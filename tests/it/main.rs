@@ -33,6 +33,7 @@ mod refusals;
 mod rekor_cli;
 mod rekor_kinds;
 mod rotation;
+mod scorecard;
 mod search;
 mod serve;
 mod setup;

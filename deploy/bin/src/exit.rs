@@ -31,6 +31,8 @@ pub(crate) enum Exit {
     OtherBuilder = 16,
     /// Built in another way than the policy allows.
     OtherProvenance = 17,
+    /// Signed Scorecard results that are not good enough.
+    BelowThreshold = 18,
 }
 
 /// Shown at the end of the long help.
@@ -50,7 +52,8 @@ Exit codes:
  14  verify-artifact: built from another source
  15  verify-artifact: built from another tag or branch
  16  verify-artifact: built by another builder, or one that is not trusted
- 17  verify-artifact: built in another way than the policy allows";
+ 17  verify-artifact: built in another way than the policy allows
+ 18  verify: Scorecard results below a threshold";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {

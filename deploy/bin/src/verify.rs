@@ -2,6 +2,7 @@
 
 pub(crate) mod options;
 pub(crate) mod report;
+mod scorecard;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::trust_source::{TrustArgs, read};
 use crate::verify::options::{IdentityArgs, RequireArgs};
 use crate::verify::report::{Refusal, Report, ReportArgs};
+use crate::verify::scorecard::ScorecardArgs;
 
 /// Options of the command.
 #[derive(Debug, Args)]
@@ -34,6 +36,8 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     require: RequireArgs,
     #[command(flatten)]
+    scorecard: ScorecardArgs,
+    #[command(flatten)]
     trust: TrustArgs,
     #[command(flatten)]
     report: ReportArgs,
@@ -45,7 +49,9 @@ Examples:
   sigbox verify --certificate-identity dev@example.com --certificate-oidc-issuer http://localhost:3000/oidc hello.txt
   sigbox verify --key release.pub --trusted-root trusted_root.json --bundle app.sigstore.json app.tar.gz
   sigbox verify --public-good --certificate-identity-regexp '^https://github.com/ORG/' \\
-      --certificate-oidc-issuer https://token.actions.githubusercontent.com --require tlog=1,tsa=1 --explain app.tar.gz";
+      --certificate-oidc-issuer https://token.actions.githubusercontent.com --require tlog=1,tsa=1 --explain app.tar.gz
+  sigbox verify --certificate-identity WORKFLOW --certificate-oidc-issuer ISSUER --scorecard-min 7 \
+      --scorecard-check Branch-Protection=8 results.json";
 
 /// Runs the command.
 ///
@@ -69,6 +75,7 @@ pub(crate) async fn run(args: VerifyArgs, console: Console) -> Result<(), Failur
                 .map(|(times, _)| report.times = times)
                 .map_err(Refusal::from)
                 .and_then(|()| predicate_type(&bundle, args.predicate_type.as_deref()))
+                .and_then(|()| args.scorecard.check(&bundle, &held))
         }
     };
     report.finish(outcome, &args.report, console)
