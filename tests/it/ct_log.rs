@@ -33,7 +33,14 @@ async fn json(stack: &Stack, path: &str) -> Value {
 async fn ctclient_reads_and_verifies_the_log_and_tiles_show_the_same_leaves() {
     let stack = Stack::ephemeral();
     let key = log_key(&stack);
-    let client = |arguments: &[&str]| ok(ctclient(&stack).arg("--pub_key").arg(&key).args(arguments)).text();
+    let client = |arguments: &[&str]| {
+        let (subcommand, flags) = arguments.split_first().unwrap();
+        ok(ctclient(&stack, subcommand)
+            .arg("--pub_key")
+            .arg(&key)
+            .args(flags))
+        .text()
+    };
     let before = json(&stack, "/ct/v1/get-sth").await;
     let cosign = Cosign::initialize(&stack);
     for number in 0..3 {

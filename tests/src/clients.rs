@@ -238,9 +238,10 @@ pub fn rekor_cli(stack: &Stack) -> Command {
 }
 
 /// `ctclient`, as released, pointed at the stack's certificate log.
-pub fn ctclient(stack: &Stack) -> Command {
+pub fn ctclient(stack: &Stack, subcommand: &str) -> Command {
     let mut command = isolated(stack, "ctclient");
-    command.args(["--log_uri", &stack.ready.url]);
+    // Before the subcommand it knows the flags of its logger alone.
+    command.args([subcommand, "--log_uri", &stack.ready.url]);
     command
 }
 

@@ -75,9 +75,12 @@ impl Token {
 pub fn private_keys(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             found.extend(private_keys(&entry.path()));
-        } else if String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains("PRIVATE KEY") {
+        } else if kind.is_file()
+            && String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains("PRIVATE KEY")
+        {
             found.push(entry.file_name().into_string().unwrap());
         }
     }
