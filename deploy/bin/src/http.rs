@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use common_server::reply::ErrorBody;
 use http::{Method, StatusCode, header};
 use url::Url;
 
@@ -69,7 +70,11 @@ impl Answer {
         if self.status == expected {
             return Ok(self.body);
         }
-        let body = String::from_utf8_lossy(&self.body);
+        // Every service says in `message` what was wrong; the rest of the body repeats the status.
+        let body = match serde_json::from_slice::<ErrorBody>(&self.body) {
+            Ok(error) => error.message.into(),
+            Err(_) => String::from_utf8_lossy(&self.body),
+        };
         let body = body
             .trim()
             .chars()
