@@ -65,8 +65,8 @@ pub(crate) enum RotateError {
     TooLate(String),
     /// The root is in the hands of others.
     #[error(
-        "the TUF root is signed by its holders, not by this server: change its keys with `sigbox tuf propose`, which takes \
-         `--holder` for the root's own and `--online-key` for the server's"
+        "the TUF root is signed by its holders, not by this server: they change its keys with `sigbox tuf propose --holder`, \
+         and the server's own key cannot be exchanged while they hold the root"
     )]
     Holders,
     /// The clock.

@@ -82,9 +82,6 @@ struct ProposeArgs {
     /// How many holders must sign [default: the threshold in force, or all of new holders but one].
     #[arg(long, value_name = "N")]
     threshold: Option<u32>,
-    /// Public key with which the server signs everything but the root [default: the one in force].
-    #[arg(long, value_name = "FILE")]
-    online_key: Option<PathBuf>,
     /// How long it is good for.
     #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
     days: u16,
@@ -124,16 +121,12 @@ fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), 
         let threshold = args.threshold.unwrap_or(most.saturating_sub(1).max(1));
         KeySet { keys, threshold }
     };
-    let online = args.online_key.as_deref().map(holder::public).transpose()?;
-    let role = |role| match &online {
-        Some(key) => Ok(KeySet::single(key)),
-        None => held(&current, role),
-    };
+    // The server signs the rest with the key it has, which the holders cannot change for it.
     let keys = RootKeys {
         root,
-        targets: role(Role::Targets)?,
-        snapshot: role(Role::Snapshot)?,
-        timestamp: role(Role::Timestamp)?,
+        targets: held(&current, Role::Targets)?,
+        snapshot: held(&current, Role::Snapshot)?,
+        timestamp: held(&current, Role::Timestamp)?,
     };
     let lifetime = i64::from(args.days).saturating_mul(DAY);
     let proposal = Proposal::new(&current, &keys, lifetime, now).map_err(Failure::failed)?;
