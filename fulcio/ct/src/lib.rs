@@ -6,10 +6,11 @@
 //!
 //! - [`CtPersonality`] makes leaves and signs tree heads for `common-engine`;
 //! - [`CtLog::add_pre_chain`] validates a precertificate, logs it and answers with a signed certificate timestamp;
-//! - [`router`] serves the reads.
+//! - [`router`] serves the reads, and takes precertificates where that is switched on.
 //!
-//! Left out: submission over HTTP (the endpoints answer that it is disabled: the one authority that feeds the log runs in
-//! the same process), X.509 entries (Fulcio logs precertificates only), the storage and the sequencing itself.
+//! Submission over HTTP is off unless switched on: the one authority that feeds the log mostly runs in the same process.
+//!
+//! Left out: X.509 entries (Fulcio logs precertificates only), the storage and the sequencing itself.
 //!
 //! Built upon by `deploy/bin`, which opens the engine with the personality, connects [`CtLog`] to `fulcio-ca` and
 //! mounts [`router`] under `/ct`.
