@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 use tests::clients::{Cosign, Python, Rekor};
 use tests::stack::Stack;
-use tests::{Ran, ok, run, sigbox};
+use tests::{Ran, ok, openssl_key_pair, run, sigbox};
 
 const WHO: &str = "dev@example.com";
 
@@ -178,21 +178,7 @@ fn a_refusal_of_ours_has_its_own_exit_code_and_says_what_it_expected() {
 fn a_managed_key_signs_blobs_and_statements_of_every_bundle_version() {
     let stack = Stack::ephemeral();
     let (key, public) = (stack.path("key.pem"), stack.path("key.pub"));
-    ok(Command::new("openssl")
-        .args([
-            "genpkey",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-out",
-        ])
-        .arg(&key));
-    ok(Command::new("openssl")
-        .args(["pkey", "-pubout", "-in"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&public));
+    openssl_key_pair(&key, &public);
     let artifact = stack.file("artifact", "by key");
     let cosign = Cosign::initialize(&stack);
     for (rekor, format) in [("1", "0.1"), ("1", "0.2"), ("1", "0.3"), ("2", "0.3")] {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::stack::Stack;
-use tests::{Ran, ok, run, sigbox};
+use tests::{Ran, ok, openssl_key_pair, run, sigbox};
 
 const BUILDER: &str = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_generic_slsa3.yml@refs/tags/v1.9.0";
 const COMMIT: &str = "4f1d0b3a5c6e7f8091a2b3c4d5e6f708192a3b4c";
@@ -231,21 +231,7 @@ fn bundles_pass_too_and_a_summary_is_written_for_those_who_trust_the_verifier() 
         .instance
         .path("multiple.intoto.jsonl.statement.json.intoto.sigstore.json");
     let (key, public) = (ci.instance.path("vsa.pem"), ci.instance.path("vsa.pub"));
-    ok(Command::new("openssl")
-        .args([
-            "genpkey",
-            "-algorithm",
-            "EC",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-out",
-        ])
-        .arg(&key));
-    ok(Command::new("openssl")
-        .args(["pkey", "-pubout", "-in"])
-        .arg(&key)
-        .arg("-out")
-        .arg(&public));
+    openssl_key_pair(&key, &public);
     let summary = ci.instance.path("app.vsa.jsonl");
     let ran = ci.verify(
         &artifact,

@@ -25,7 +25,7 @@ pub mod stack;
 pub mod strace;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What a finished command left behind, as text.
@@ -106,13 +106,31 @@ pub fn sigbox() -> PathBuf {
 ///
 /// # Errors
 /// What it said, where it found anything.
-pub fn fsck(data: &std::path::Path) -> Result<(), String> {
+pub fn fsck(data: &Path) -> Result<(), String> {
     let mut command = Command::new(sigbox());
     let ran = run(command.arg("fsck").arg("--data").arg(data));
     match ran.code {
         Some(0) => Ok(()),
         _ => Err(format!("{}: exit code {:?}\n{}", ran.line, ran.code, ran.text())),
     }
+}
+
+/// A P-256 key pair as openssl makes it, PEM: the private key at `key`, the public one at `public`.
+pub fn openssl_key_pair(key: &Path, public: &Path) {
+    let curve = [
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-out",
+    ];
+    ok(Command::new("openssl").args(curve).arg(key));
+    ok(Command::new("openssl")
+        .args(["pkey", "-pubout", "-in"])
+        .arg(key)
+        .arg("-out")
+        .arg(public));
 }
 
 /// A line for whoever runs the tests: a count, or progress. Not captured, so that it is seen when all is well.
