@@ -23,11 +23,35 @@ pub(super) fn tree(text: &[u8]) -> Result<Value, ConfigError> {
     let text = std::str::from_utf8(text)
         .map_err(|_| ConfigError::Document("expected text, got bytes that are no UTF-8".to_owned()))?;
     // Aliases are expanded within a budget: a file that unfolds without end is an error (the "billion laughs").
-    serde_saphyr::from_str(text).map_err(|cause| {
-        let cause = cause.to_string();
-        let line = cause.lines().next().unwrap_or_default();
-        ConfigError::Document(format!("expected JSON or YAML: {line}"))
-    })
+    serde_saphyr::from_str(text)
+        .or_else(|cause| serde_saphyr::from_str(&apart(text)).map_err(|_| cause))
+        .map_err(|cause| {
+            let cause = cause.to_string();
+            let line = cause.lines().next().unwrap_or_default();
+            ConfigError::Document(format!("expected JSON or YAML: {line}"))
+        })
+}
+
+/// The text with a space between an alias that is a key and its colon: `*name:` becomes `*name :`.
+///
+/// To YAML 1.2 (§6.9.2) the colon belongs to the alias's name, to go-yaml it does not, and upstream's public file
+/// (`config/identity/config.yaml`) is written for the latter.
+fn apart(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let named = line.trim_start_matches(' ').strip_prefix('*').and_then(|rest| {
+            let colon = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_')?;
+            let value = rest.get(colon..)?.strip_prefix(':')?;
+            value
+                .starts_with([' ', '\n', '\r'])
+                .then_some(rest.get(colon..)?.len())
+        });
+        match named.and_then(|behind| line.split_at_checked(line.len().saturating_sub(behind))) {
+            Some((alias, value)) => out.extend([alias, " ", value]),
+            None => out.push_str(line),
+        }
+    }
+    out
 }
 
 /// The members of one object, and where it is.

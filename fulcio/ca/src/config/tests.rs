@@ -86,6 +86,11 @@ ci-issuer-metadata:
     assert!(
         matches!(&parsed.issuers[0].identity_type, IdentityType::CiProvider(provider) if provider.name() == "own-job")
     );
+    // As upstream's public file has it: to YAML 1.2 the colon would be part of the alias's name.
+    let theirs = text.replace("*kind :", "*kind:");
+    assert_ne!(theirs, text);
+    assert_eq!(parse(&theirs).unwrap().issuers.len(), 1);
+    assert_eq!(parse(&theirs.replace('\n', "\r\n")).unwrap().issuers.len(), 1);
     // Aliases within aliases stop at a budget.
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for n in 1..12 {
