@@ -14,6 +14,9 @@ use super::error::{TokenError, quote};
 /// How far ahead of this clock `nbf` may be (go-oidc `verify.go`). `exp` has no such leeway.
 const NBF_LEEWAY: Duration = Duration::from_secs(5 * 60);
 
+/// The last second that has a date of four digits for its year; what lies behind it is no time.
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
 /// A token's payload.
 pub(crate) struct Claims(Map<String, Value>);
 
@@ -63,13 +66,13 @@ impl Claims {
             .ok_or_else(|| missing(name, "a string"))
     }
 
-    /// `email_verified`: a boolean, or the same in words (some providers send a string).
+    /// `email_verified`: a boolean, or the same in the words that upstream knows (sigstore `pkg/oauthflow/flow.go`).
     pub(crate) fn flag(&self, name: &str) -> Result<bool, TokenError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
-            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(Value::String(text)) if matches!(text.as_str(), "true" | "True") => Ok(true),
+            Some(Value::String(text)) if matches!(text.as_str(), "false" | "False") => Ok(false),
             Some(other) => Err(mismatch(name, "true", other)),
         }
     }
@@ -90,7 +93,9 @@ impl Claims {
         };
         match self.0.get("aud") {
             Some(value @ Value::String(_)) if ours(value) => Ok(()),
-            Some(Value::Array(values)) if values.iter().any(ours) => Ok(()),
+            Some(Value::Array(values)) if values.iter().all(Value::is_string) && values.iter().any(ours) => {
+                Ok(())
+            }
             None | Some(Value::Null) => Err(missing("audience", &expected())),
             Some(other) => Err(mismatch("audience", &expected(), other)),
         }
@@ -110,19 +115,23 @@ impl Claims {
         }
         let latest = seconds + NBF_LEEWAY.as_secs_f64();
         match self.seconds("nbf")? {
-            Some(nbf) if nbf > latest => Err(TokenError::NotYetValid {
-                nbf: rfc3339(nbf),
-                latest: rfc3339(latest),
-            }),
-            _ => Ok(()),
+            Some(nbf) if nbf > latest => {
+                return Err(TokenError::NotYetValid {
+                    nbf: rfc3339(nbf),
+                    latest: rfc3339(latest),
+                });
+            }
+            _ => {}
         }
+        // Nothing is compared with it, but whoever writes no time there writes no tokens.
+        self.seconds("iat").map(drop)
     }
 
     /// A NumericDate, which RFC 7519 §2 lets have a fraction.
     fn seconds(&self, name: &str) -> Result<Option<f64>, TokenError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_f64().filter(|seconds| seconds.is_finite()) {
+            Some(value) => match value.as_f64().filter(|seconds| seconds.abs() <= LAST_SECOND) {
                 Some(seconds) => Ok(Some(seconds)),
                 None => Err(mismatch(name, "a time in seconds since 1970", value)),
             },

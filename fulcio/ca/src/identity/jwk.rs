@@ -77,8 +77,9 @@ impl TryFrom<Members> for Jwk {
         };
         let usage = match members.usage.as_deref() {
             None => None,
-            Some("sig") => Some(CoreJsonWebKeyUse::Signature),
-            Some(_) => return Err("use is not sig"),
+            // The latter in trust bundles of SPIFFE (SPIFFE Trust Domain and Bundle §4.2.2); `x509-svid` keys sign no tokens.
+            Some("sig" | "jwt-svid") => Some(CoreJsonWebKeyUse::Signature),
+            Some(_) => return Err("use is not sig or jwt-svid"),
         };
         let (family, mut verifiers) = match members.kty.as_str() {
             "RSA" => (CoreJsonWebKeyType::RSA, rsa(&members, named.as_ref())?),
@@ -129,6 +130,11 @@ fn rsa(members: &Members, named: Option<&Jws>) -> Result<Vec<(Jws, ParsedPublicK
     // RFC 7518 §3.3 sets the lower bound; the upper one bounds the work of a verification.
     if !(2048 / 8..=8192 / 8).contains(&n.len()) || e.len() > 8 {
         return Err("an RSA key must have 2048 to 8192 bits");
+    }
+    // RFC 8017 §3.1: both odd, the exponent at least 3. With 1 a signature is its own message, and anybody makes one.
+    let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
+    if !odd(&n) || !odd(&e) || e == [1] {
+        return Err("modulus and exponent of an RSA key must be odd, and the exponent at least 3");
     }
     let components = PublicKeyComponents { n, e };
     RSA.iter()

@@ -135,6 +135,16 @@ impl CiProvider {
         issuer: &str,
         claims: &Claims,
     ) -> Result<(SubjectAltName, Extensions), TokenError> {
+        self.apply_with(issuer, claims, |_, text| Ok(text))
+    }
+
+    /// The same, with `finish` called for the text of each extension, and of the subject, before it is used.
+    pub(super) fn apply_with(
+        &self,
+        issuer: &str,
+        claims: &Claims,
+        finish: impl Fn(Option<Extension>, String) -> Result<String, TokenError>,
+    ) -> Result<(SubjectAltName, Extensions), TokenError> {
         let values = Merged {
             claims,
             provider: self,
@@ -146,14 +156,12 @@ impl CiProvider {
             }
             .map_err(|cause| unmapped(field, issuer, &cause, matches!(mapping, Mapping::Named(_))))
         };
-        let subject = fill("SubjectAlternativeName", &self.subject)?;
-        let subject = Uri::parse(&subject).map_err(|expected| TokenError::Subject {
-            expected,
-            got: super::quote(&subject),
-        })?;
+        let subject = finish(None, fill("SubjectAlternativeName", &self.subject)?)?;
+        let subject = Uri::of_subject(&subject)?;
         let mut extensions = Extensions::default();
         for (extension, mapping) in &self.extensions {
-            extensions.set(*extension, &fill(extension.name(), mapping)?);
+            let text = finish(Some(*extension), fill(extension.name(), mapping)?)?;
+            extensions.set(*extension, &text);
         }
         Ok((SubjectAltName::Uri(subject.text), extensions))
     }

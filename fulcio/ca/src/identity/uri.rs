@@ -3,6 +3,8 @@
 //! RFC 3986. The parts that identity rules compare and the text that is certified come from one reading, so that they cannot
 //! differ. Stricter than Go: a scheme is needed (RFC 5280 §4.2.1.6, "MUST be absolute"), and a host where there is `//`.
 
+use super::error::{TokenError, quote};
+
 /// Longest subject, in bytes. SPIFFE-ID §2.3 has the same bound.
 pub(crate) const MAX_URI: usize = 2_048;
 
@@ -71,6 +73,35 @@ impl Uri {
     }
 }
 
+impl Uri {
+    /// Reads what becomes a subject.
+    pub(crate) fn of_subject(text: &str) -> Result<Self, TokenError> {
+        Self::parse(text).map_err(|expected| not_one(expected, text))
+    }
+
+    /// What Go's `url.JoinPath` makes of an origin and a path in one text: `?` and `#` are characters of the path, and an
+    /// empty element is none.
+    pub(crate) fn joined(text: &str) -> Result<String, TokenError> {
+        let start = text.find("//").map_or(0, |at| at.saturating_add(2));
+        let end = text.get(start..).and_then(|rest| rest.find('/'));
+        let end = end.map_or(text.len(), |at| start.saturating_add(at));
+        let (origin, path) = text.split_at_checked(end).unwrap_or((text, ""));
+        let mut path = path.to_owned();
+        while path.contains("//") {
+            path = path.replace("//", "/");
+        }
+        let path = path_text(&path).map_err(|expected| not_one(expected, text))?;
+        Ok(format!("{origin}{path}"))
+    }
+}
+
+fn not_one(expected: &'static str, text: &str) -> TokenError {
+    TokenError::Subject {
+        expected,
+        got: quote(text),
+    }
+}
+
 fn split(text: &str, mark: char) -> (&str, Option<&str>) {
     text.split_once(mark)
         .map_or((text, None), |(before, after)| (before, Some(after)))
@@ -102,7 +133,8 @@ fn host(authority: &str) -> Result<&str, &'static str> {
         }
         None => {
             let (host, port) = split(place, ':');
-            if !host.chars().all(named) {
+            // Go's x509 does not read a certificate whose URI has an empty label in its host.
+            if !host.chars().all(named) || host.split('.').any(str::is_empty) {
                 return Err(EXPECTED);
             }
             (host, port.or(Some("")))

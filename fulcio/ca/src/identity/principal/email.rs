@@ -19,7 +19,8 @@ const MAX_LOCAL: usize = 64;
 /// The principal of a verified token from the issuer `iss` of type `email`.
 pub(super) fn principal(config: &Email, iss: &str, claims: &Claims) -> Result<Principal, TokenError> {
     let email = claims.required("email")?;
-    if !config.skip_verification && !claims.flag("email_verified")? {
+    let verified = claims.flag("email_verified")?;
+    if !config.skip_verification && !verified {
         return Err(TokenError::Claim {
             claim: "email_verified".to_owned(),
             expected: "true".to_owned(),

@@ -84,8 +84,8 @@ pub(super) fn kubernetes(claims: &Claims) -> Result<SubjectAltName, TokenError> 
     let part = |path: &[&str], shown: &str| match claims.at(path) {
         // RFC 1123 labels and names, as Kubernetes has them: nothing that is special in a URI.
         Some(Value::String(text))
-            if !text.is_empty()
-                && text.len() <= 253
+            if text.len() <= 253
+                && text.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && text
                     .chars()
                     .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.')) =>
@@ -119,11 +119,7 @@ pub(super) fn chainguard(issuer: &str, sub: &str) -> Result<SubjectAltName, Toke
         ));
     }
     let text = format!("{}/{sub}", issuer.trim_end_matches('/'));
-    let uri = Uri::parse(&text).map_err(|expected| TokenError::Subject {
-        expected,
-        got: quote(&text),
-    })?;
-    Ok(SubjectAltName::Uri(uri.text))
+    Ok(SubjectAltName::Uri(Uri::of_subject(&text)?.text))
 }
 
 /// What clients sign: the address if the token has one, and then it must be verified (sigstore `pkg/oauthflow`,

@@ -75,9 +75,30 @@ fn what_is_no_uri_is_refused() {
         "https://e.com/\u{7f}",
         "https://ä.example/",
         "https://[::1]x/",
+        "https://../../x",
+        "https://a..b/",
+        "https://example.com./",
     ] {
         assert!(Uri::parse(text).is_err(), "{text:?}");
     }
     assert!(Uri::parse(&format!("https://e.com/{}", "a".repeat(3_000))).is_err());
     assert!(Uri::parse(&format!("https://e.com/{}", " ".repeat(1_000))).is_err());
+}
+
+#[test]
+fn joined_paths_are_those_of_go() {
+    for (text, expected) in [
+        (
+            "https://e.com/a/b@refs/heads/main",
+            "https://e.com/a/b@refs/heads/main",
+        ),
+        ("https://e.com/a b/ü", "https://e.com/a%20b/%C3%BC"),
+        ("https://e.com/a?b#c", "https://e.com/a%3Fb%23c"),
+        ("https://e.com//a/b", "https://e.com/a/b"),
+        ("https://e.com", "https://e.com"),
+        ("https://e.com/{{.x}}", "https://e.com/%7B%7B.x%7D%7D"),
+    ] {
+        assert_eq!(Uri::joined(text).ok().as_deref(), Some(expected), "{text}");
+    }
+    assert!(Uri::joined("https://e.com/100%41%zz").is_err());
 }
