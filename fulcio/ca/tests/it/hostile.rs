@@ -284,7 +284,7 @@ impl hyper::body::Body for Endless {
 }
 
 /// A server on loopback that answers as the handler says.
-async fn serve(router: axum::Router) -> u16 {
+pub async fn serve(router: axum::Router) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

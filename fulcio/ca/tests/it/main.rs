@@ -12,6 +12,7 @@
     reason = "tests"
 )]
 
+mod advisories;
 mod authority;
 mod generated;
 mod grpc;

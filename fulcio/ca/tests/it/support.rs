@@ -200,6 +200,7 @@ pub enum LogMood {
     /// Answers a timestamp for another certificate.
     Mixing,
     Garbling,
+    Panicking,
 }
 
 /// A log of one key that keeps what it was given.
@@ -453,6 +454,7 @@ impl CtLog for TestLog {
             LogMood::Unavailable => return Err(CtError::Unavailable("secret cause".to_owned())),
             LogMood::Refusing => return Err(CtError::Refused("secret cause".to_owned())),
             LogMood::Garbling => return Ok(b"secret cause".to_vec()),
+            LogMood::Panicking => panic!("secret cause"),
             LogMood::Forging => &self.other,
             LogMood::Mixing => {
                 entry = sct::SignedEntry::X509(b"another certificate".to_vec());

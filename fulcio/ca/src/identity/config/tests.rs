@@ -8,7 +8,7 @@ fn meta(pattern: &str) -> IssuerConfig {
 
 /// GHSA-59jp-pj84-45mr, CVE-2026-22772: a pattern that is not anchored lets a token choose who is asked for keys.
 #[test]
-fn patterns_match_whole_urls_only() {
+fn ghsa_59jp_pj84_45mr_patterns_match_whole_urls_only() {
     let eks = meta("https://oidc.eks.*.amazonaws.com/id/*");
     assert!(
         eks.concrete("https://oidc.eks.us-west-2.amazonaws.com/id/B02C93")

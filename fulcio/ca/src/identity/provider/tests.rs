@@ -58,7 +58,7 @@ fn claims_do_not_override_defaults_that_say_something() {
 
 /// Fulcio #2406: 123456789012 became 1.23456789012e+11.
 #[test]
-fn numbers_are_written_without_an_exponent() {
+fn fulcio_2406_numbers_are_written_without_an_exponent() {
     for (number, text) in [
         (json!(123_456_789_012_u64), "123456789012"),
         (json!(12), "12"),
@@ -75,6 +75,23 @@ fn numbers_are_written_without_an_exponent() {
         let (subject, _) = provider.apply("https://issuer.example", &token).unwrap();
         assert_eq!(subject, SubjectAltName::Uri(format!("https://ci.example/{text}")));
     }
+}
+
+/// Fulcio #2023: upstream filled templates by an engine for HTML, which changed what stood in them.
+#[test]
+fn fulcio_2023_what_html_would_escape_stays_as_it_is() {
+    let text = r#"a&b <c> "d" 'e' +f =g `h` {{.trigger}} \u003c"#;
+    let provider = provider("https://ci.example/{{.path}}", &[], &[]);
+    let token = claims(json!({"path": "a&b'c+d=e", "trigger": text}));
+    let (subject, extensions) = provider.apply("https://issuer.example", &token).unwrap();
+    assert_eq!(
+        subject,
+        SubjectAltName::Uri("https://ci.example/a&b'c+d=e".to_owned())
+    );
+    assert_eq!(
+        extensions.iter().collect::<Vec<_>>(),
+        [(Extension::BuildTrigger, text)]
+    );
 }
 
 #[test]
