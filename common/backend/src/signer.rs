@@ -175,7 +175,7 @@ impl Keyring {
         match uri.split_once(':') {
             Some(("file", rest)) => file::open(&self.folder, env, uri, rest),
             Some(("pkcs11", _)) => pkcs11::open(env, uri),
-            Some(("exec", rest)) => remote::open(uri, exec::Program::parse(uri, rest)?),
+            Some(("exec", rest)) => remote::open(uri, exec::Program::parse(env, uri, rest)?),
             Some(("awskms", rest)) => remote::open(uri, aws::AwsKms::new(env, uri, rest)?),
             Some(("gcpkms", rest)) => remote::open(uri, gcp::GcpKms::new(env, uri, rest)?),
             Some(("azurekms", rest)) => remote::open(uri, azure::AzureKms::new(env, uri, rest)?),

@@ -9,6 +9,9 @@
 //! ```
 //!
 //! An exit status other than 0, or `{"error":"…"}`, is a failure that may pass; what it writes to standard error is logged.
+//!
+//! The server's environment may hold passwords of other keys and of the store. The program gets [`INHERITED`] out of it, and the variables
+//! that `SIGBOX_EXEC_ENV` names, separated by commas.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -21,17 +24,25 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::KeyringError;
 use super::remote::Service;
+use super::{Env, KeyringError};
 
 /// Longest answer read, and longest complaint logged.
 const ANSWER_LIMIT: u64 = 64 << 10;
 const COMPLAINT_LIMIT: u64 = 2 << 10;
 
-/// A program, and the key it is asked for.
+/// What a program needs to run at all: where programs are and whose home it is, language, time zone, temporary files.
+const INHERITED: [&str; 8] = [
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR",
+];
+/// Names the variables that it gets beside them.
+const MORE: &str = "SIGBOX_EXEC_ENV";
+
+/// A program, the key it is asked for, and the environment it is run in.
 pub(super) struct Program {
     path: PathBuf,
     key: Option<String>,
+    environment: Vec<(String, String)>,
 }
 
 #[derive(Serialize)]
@@ -59,7 +70,7 @@ struct Answer {
 
 impl Program {
     /// From what follows `exec:`.
-    pub(super) fn parse(uri: &str, rest: &str) -> Result<Program, KeyringError> {
+    pub(super) fn parse(env: &Env, uri: &str, rest: &str) -> Result<Program, KeyringError> {
         let wrong = |problem| KeyringError::Uri {
             uri: uri.to_owned(),
             problem,
@@ -73,9 +84,17 @@ impl Program {
             None if query.is_empty() => None,
             _ => return Err(wrong("expected ?key=NAME, or nothing, after the program")),
         };
+        let more = env.get(MORE).unwrap_or_default();
+        let names = more.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let environment = INHERITED
+            .into_iter()
+            .chain(names)
+            .filter_map(|name| Some((name.to_owned(), env.get(name)?)))
+            .collect();
         Ok(Program {
             path: path.into(),
             key,
+            environment,
         })
     }
 
@@ -87,6 +106,8 @@ impl Program {
         line.push(b'\n');
         // Dropped at the time limit, the child is killed.
         let mut child = Command::new(&self.path)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

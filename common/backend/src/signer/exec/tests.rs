@@ -8,8 +8,9 @@ use std::time::Instant;
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer};
 
 use super::*;
+use crate::signer::Keyring;
 use crate::signer::guard::LIMIT;
-use crate::signer::tests::{keyring, works};
+use crate::signer::tests::{env, keyring, works};
 
 fn program(folder: &Path, text: &str) -> String {
     let path = folder.join("signer");
@@ -99,6 +100,49 @@ fn a_program_that_hangs_is_ended_and_left_alone() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert!(gone(), "the program was ended");
+}
+
+/// The server's environment has secrets that are none of the program's business.
+#[test]
+fn a_program_gets_the_environment_that_it_is_given_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let pem = key.public_key().to_pem().replace('\n', "\\n");
+    let text = format!("/usr/bin/env >\"${{0%/*}}/environment\"; printf '%s' '{{\"publicKey\":\"{pem}\"}}'");
+    let variables = |name: &str| {
+        let value = match name {
+            "PATH" => "/usr/bin:/bin",
+            "SIGBOX_EXEC_ENV" => "VAULT_ADDR, VAULT_ROLE,NOT_SET",
+            "VAULT_ADDR" => "https://vault.example",
+            "VAULT_ROLE" => "signer",
+            "HOME" | "NOT_SET" => return None,
+            _ => "a secret",
+        };
+        Some(value.to_owned())
+    };
+    let ring = Keyring::new(folder.path(), env(variables));
+    ring.open(&program(folder.path(), &text)).unwrap();
+    let seen = fs::read_to_string(folder.path().join("environment")).unwrap();
+    // A shell sets some of its own.
+    let own = ["PWD=", "OLDPWD=", "SHLVL=", "_="];
+    let mut seen: Vec<_> = seen
+        .lines()
+        .filter(|line| !own.iter().any(|own| line.starts_with(own)))
+        .collect();
+    seen.sort_unstable();
+    let mut expected = ["USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"]
+        .map(|name| format!("{name}=a secret"))
+        .to_vec();
+    expected.extend(
+        [
+            "PATH=/usr/bin:/bin",
+            "VAULT_ADDR=https://vault.example",
+            "VAULT_ROLE=signer",
+        ]
+        .map(str::to_owned),
+    );
+    expected.sort_unstable();
+    assert_eq!(seen, expected);
 }
 
 #[test]
