@@ -1,23 +1,32 @@
 //! The certificate log by an official client of RFC 6962, and both dialects over the same leaves.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common_tlog::leaf_hash;
 use serde_json::Value;
-use tests::clients::{Cosign, Rekor, ctclient};
-use tests::ok;
+use tests::clients::{Cosign, Rekor, ct_fsck, ctclient};
 use tests::stack::Stack;
+use tests::{ok, refused, run, sigbox};
 
 const WHO: &str = "dev@example.com";
 
-/// The log's public key, as the trusted root has it.
-fn log_key(stack: &Stack) -> PathBuf {
+/// The public key of a log, as the trusted root has it, in base64.
+fn spki(stack: &Stack, logs: &str) -> String {
     let root: Value =
         serde_json::from_slice(&std::fs::read(stack.ready.trust_dir.join("trusted_root.json")).unwrap())
             .unwrap();
-    let spki = root["ctlogs"][0]["publicKey"]["rawBytes"].as_str().unwrap();
+    root[logs][0]["publicKey"]["rawBytes"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+/// The log's public key in a file.
+fn log_key(stack: &Stack) -> PathBuf {
+    let spki = spki(stack, "ctlogs");
     stack.file(
         "ct.pub",
         format!("-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n"),
@@ -102,4 +111,43 @@ async fn ctclient_reads_and_verifies_the_log_and_tiles_show_the_same_leaves() {
     let mut lines = checkpoint.lines().skip(1);
     assert_eq!(lines.next().unwrap(), size.to_string());
     assert_eq!(lines.next().unwrap(), hash(&head));
+}
+
+/// C2SP static-ct-api by a reader of another project: checkpoint, full and partial tiles, and every issuer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_static_ct_api_verifies_every_tile() {
+    let stack = Stack::ephemeral();
+    let size = async || {
+        json(&stack, "/ct/v1/get-sth").await["tree_size"]
+            .as_u64()
+            .unwrap()
+    };
+    // More than one full tile.
+    for _ in 0..40 {
+        if size().await > 300 {
+            break;
+        }
+        let mut bench = Command::new(sigbox());
+        bench.args(["bench", "--url", &stack.ready.url, "--work", "certificate"]);
+        ok(bench.args(["--clients", "16", "--seconds", "2", "--status-only"]));
+    }
+    assert!(size().await > 300, "{}", size().await);
+    let checkpoint = stack.http.get(stack.url("/ct/checkpoint")).send().await.unwrap();
+    let checkpoint = checkpoint.text().await.unwrap();
+    let origin = checkpoint.lines().next().unwrap();
+    // Its end may cut off its own last question about an issuer, which it then calls a fault.
+    let passed = (0..5).any(|_| run(&mut ct_fsck(&stack, origin, &spki(&stack, "ctlogs"))).code == Some(0));
+    assert!(
+        passed,
+        "{}",
+        run(&mut ct_fsck(&stack, origin, &spki(&stack, "ctlogs"))).text()
+    );
+    // It can refuse: with another log's key, and under another name.
+    let other = refused(&mut ct_fsck(&stack, origin, &spki(&stack, "tlogs")));
+    assert!(
+        other.text().contains("no verifiable signatures"),
+        "{}",
+        other.text()
+    );
+    refused(&mut ct_fsck(&stack, "other.example/ct", &spki(&stack, "ctlogs")));
 }

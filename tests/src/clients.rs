@@ -245,6 +245,20 @@ pub fn ctclient(stack: &Stack, subcommand: &str) -> Command {
     command
 }
 
+/// TesseraCT's `fsck`, as released: it reads a log of static-ct-api, every tile and every issuer, and verifies all of it. On a
+/// terminal of its own, since its exit code means nothing without one.
+pub fn ct_fsck(stack: &Stack, origin: &str, key: &str) -> Command {
+    let program = tool("ct-fsck");
+    let line = format!(
+        "{} --monitoring_url={}/ct --origin={origin} --public_key={key}",
+        program.display(),
+        stack.ready.url
+    );
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command
+}
+
 /// A client that sees neither our environment nor our home.
 fn isolated(stack: &Stack, name: &str) -> Command {
     let home = stack.path(&format!("{}-home", name.replace('/', "-")));

@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod clients;
 pub mod entries;
+pub mod grpc;
 pub mod issuer;
 pub mod log;
 pub mod postgres;
@@ -23,6 +24,7 @@ pub mod receipts;
 pub mod softhsm;
 pub mod stack;
 pub mod strace;
+pub mod vault;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

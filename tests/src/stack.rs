@@ -69,9 +69,15 @@ impl Stack {
 
     /// The same with the issuers of a file.
     pub fn with_issuers(file: &Path) -> Self {
+        Self::with_issuers_and_log(file, "warn")
+    }
+
+    /// The same with a log of that level, in place of the default.
+    pub fn with_issuers_and_log(file: &Path, level: &str) -> Self {
         let mut command = Command::new(sigbox());
         Self::spawn(
             command
+                .env("SIGBOX_LOG", level)
                 .args(["up", "--ephemeral", "--json", "--fulcio-config"])
                 .arg(file),
         )
