@@ -186,6 +186,16 @@ pub(crate) struct DoctorArgs {
     /// The instance.
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
     pub(crate) url: String,
+    /// Sign as whom this token certifies, instead of asking the development issuer for one, which `serve` has not: the token, or a
+    /// file that holds it, read at each look.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) identity_token: Option<String>,
+    /// Look again every so many seconds, until it is stopped; each look signs and logs anew.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(5..=86_400))]
+    pub(crate) watch: Option<u64>,
+    /// After each look, write what was found into this file for Prometheus (node_exporter's textfile collector).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

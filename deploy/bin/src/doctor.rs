@@ -5,11 +5,13 @@
 //! repository, from the `root.json` that is served now.
 
 mod certificate;
+mod identity;
+mod metrics;
 mod rekor;
 pub(crate) mod report;
 mod trust;
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use common_bundle::format::{Bundle, Content, KeyMaterial, MediaType, MessageDigest, TransparencyLogEntry};
 use common_bundle::verify::{Artifact, Policy, verify};
@@ -17,9 +19,6 @@ use common_engine::{LogInfo, LogKind};
 use common_pki::cert::Certificate;
 use common_pki::key::{HashAlgorithm, KeyAlgorithm, LocalSigner, Signer};
 use common_pki::tsp::{self, TimestampTrust};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::json;
 
 use crate::cli::DoctorArgs;
 use crate::clock;
@@ -29,7 +28,6 @@ use crate::doctor::trust::Trust;
 use crate::exit::Failure;
 use crate::http::Client;
 use crate::signing;
-use crate::token;
 
 /// Whom the canary is signed by: RFC 2606 §2 keeps `.invalid` from ever being anybody's.
 const CANARY: &str = "canary@sigbox.invalid";
@@ -39,27 +37,41 @@ const FROZEN: &str = "frozen: ";
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure`] naming the first broken link.
+/// [`Failure`] naming the first broken link, or when its findings cannot be written.
 pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<(), Failure> {
     let client = Client::new(&args.url).map_err(Failure::failed)?;
-    console.heading(&format!("A canary through every service of {}", client.base()));
-    let frozen = frozen_logs(&client).await;
-    let report = examine(&client, clock::system()(), &frozen).await;
-    report.print(console);
+    let given = args.identity_token.as_deref();
+    loop {
+        console.heading(&format!("A canary through every service of {}", client.base()));
+        let (now, began) = (clock::system()(), Instant::now());
+        let frozen = frozen_logs(&client).await;
+        let report = examine(&client, now, &frozen, given).await;
+        report.print(console);
+        if let Some(file) = &args.metrics {
+            metrics::write(file, &report, now, began.elapsed()).map_err(Failure::failed)?;
+        }
+        let verdict = verdict(&report, &client, !frozen.is_empty());
+        let Some(seconds) = args.watch else {
+            return verdict.map(|sound| console.line(sound)).map_err(Failure::failed);
+        };
+        match verdict {
+            Ok(sound) => console.line(sound),
+            Err(broken) => console.warning(&broken),
+        }
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+/// What is to be said of all links together.
+fn verdict(report: &Report, client: &Client, frozen: bool) -> Result<&'static str, String> {
     match report.broken() {
-        None if !frozen.is_empty() => {
-            console.line("What is not frozen works.");
-            Ok(())
-        }
-        None => {
-            console.line("Everything works: what clients sign here verifies.");
-            Ok(())
-        }
-        Some((link, broken)) => Err(Failure::failed(format!(
+        None if frozen => Ok("What is not frozen works."),
+        None => Ok("Everything works: what clients sign here verifies."),
+        Some((link, broken)) => Err(format!(
             "{link} at {} is broken; {}",
             client.base(),
             broken.advice
-        ))),
+        )),
     }
 }
 
@@ -69,7 +81,7 @@ pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<(), Failur
 /// The first broken link with what was found there.
 pub(crate) async fn canary(url: &str, frozen: &[LogKind]) -> Result<(), String> {
     let client = Client::new(url).map_err(|error| error.to_string())?;
-    let report = examine(&client, clock::system()(), frozen).await;
+    let report = examine(&client, clock::system()(), frozen, None).await;
     report
         .broken()
         .map_or(Ok(()), |(link, broken)| Err(format!("{link}: {}", broken.found)))
@@ -106,22 +118,24 @@ impl Canary {
     }
 }
 
-/// Goes through all links; one that needs a broken one is skipped.
-async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind]) -> Report {
+/// Goes through all links; one that needs a broken one is skipped. The canary is signed as whom the token certifies that is
+/// `given`, or as its own self.
+async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind], given: Option<&str>) -> Report {
     let mut report = Report::default();
     let trust = report.record(Link::Tuf, trust::fetch(client, now).await);
-    let token = match &trust {
-        Some(trust) => report.record(Link::Oidc, identity(client, trust).await),
-        None => report.skip(Link::Oidc, Link::Tuf),
+    let signer = match (&trust, given) {
+        (Some(_), Some(given)) => report.record(Link::Oidc, identity::given(given)),
+        (Some(trust), None) => report.record(Link::Oidc, identity::development(client, trust).await),
+        (None, _) => report.skip(Link::Oidc, Link::Tuf),
     };
     let signed = report.record(Link::Key, sign(now));
     // A certificate is nothing without its place in the certificate log.
     let no_certificates = frozen.contains(&LogKind::Ct);
-    let issued = match (&trust, &token, &signed) {
+    let issued = match (&trust, &signer, &signed) {
         _ if no_certificates => report.frozen(Link::Fulcio),
-        (Some(trust), Some(token), Some((key, _))) => report.record(
+        (Some(trust), Some(signer), Some((key, _))) => report.record(
             Link::Fulcio,
-            certificate::issue(client, trust, key, token, now).await,
+            certificate::issue(client, trust, key, signer, now).await,
         ),
         (None, ..) => report.skip(Link::Fulcio, Link::Tuf),
         _ => report.skip(Link::Fulcio, Link::Oidc),
@@ -151,7 +165,9 @@ async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind]) -> Report
             report.frozen::<()>(link);
             continue;
         }
-        let (Some(trust), Some(issued), Some((_, canary))) = (&trust, &issued, &signed) else {
+        let (Some(trust), Some(signer), Some(issued), Some((_, canary))) =
+            (&trust, &signer, &issued, &signed)
+        else {
             report.skip::<()>(link, Link::Fulcio);
             continue;
         };
@@ -165,7 +181,9 @@ async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind]) -> Report
         };
         let version = if link == Link::RekorV1 { 1 } else { 2 };
         let entry = rekor::log(client, version, canary, &issued.leaf).await;
-        let outcome = entry.and_then(|entry| verified(entry, timestamps, canary, &issued.leaf, trust));
+        let policy = signer.policy(&issued.leaf);
+        let outcome =
+            entry.and_then(|entry| verified(entry, timestamps, canary, &issued.leaf, trust, &policy));
         report.record(link, outcome.map(|evidence| ((), evidence)));
     }
     report
@@ -184,34 +202,6 @@ fn sign(now: SystemTime) -> Result<((LocalSigner, Canary), String), Broken> {
     let signature = key.sign(&artifact).map_err(failed)?;
     let evidence = format!("{} of this canary alone", key.public_key().algorithm());
     Ok(((key, Canary { artifact, signature }), evidence))
-}
-
-/// A token of the issuer that the signing configuration names.
-async fn identity(client: &Client, trust: &Trust) -> Result<(String, String), Broken> {
-    #[derive(Deserialize)]
-    struct Discovery {
-        issuer: String,
-    }
-    let advice = "see the server's log; is the development issuer reached through a proxy or another name?";
-    let answer = client.get("/oidc/.well-known/openid-configuration").await;
-    let body = answer
-        .and_then(|answer| answer.expect(StatusCode::OK))
-        .map_err(|error| broken(error, advice))?;
-    let discovery: Discovery = serde_json::from_slice(&body).map_err(|error| broken(error, advice))?;
-    if discovery.issuer != trust.issuer {
-        let found = format!(
-            "expected issuer {}, as the signing configuration says, got {}",
-            trust.issuer, discovery.issuer
-        );
-        return Err(broken(
-            found,
-            "set --public-url to the URL clients use, and start again",
-        ));
-    }
-    let token = token::get(client, &json!({ "email": CANARY }))
-        .await
-        .map_err(|error| broken(error, advice))?;
-    Ok((token, format!("{} certified {CANARY}", discovery.issuer)))
 }
 
 /// A timestamp over the signature, verified under the trusted root.
@@ -257,6 +247,7 @@ fn verified(
     canary: &Canary,
     leaf: &Certificate,
     trust: &Trust,
+    policy: &Policy,
 ) -> Result<String, Broken> {
     let (index, size) = (
         entry.log_index,
@@ -275,9 +266,8 @@ fn verified(
             signature: canary.signature.clone(),
         },
     };
-    let policy = Policy::identity(CANARY, &trust.issuer);
     let verified =
-        verify(&bundle, Artifact::Bytes(&canary.artifact), &trust.root, &policy).map_err(|error| {
+        verify(&bundle, Artifact::Bytes(&canary.artifact), &trust.root, policy).map_err(|error| {
             broken(
                 error,
                 "the entry was logged but clients refuse its bundle: check host, keys and clock",

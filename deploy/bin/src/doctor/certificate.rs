@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::doctor::CANARY;
+use crate::doctor::identity::Signer;
 use crate::doctor::report::{self, Broken, broken};
 use crate::doctor::trust::{self, Trust};
 use crate::http::Client;
@@ -37,11 +37,11 @@ pub(crate) async fn issue(
     client: &Client,
     trust: &Trust,
     key: &LocalSigner,
-    token: &str,
+    signer: &Signer,
     now: SystemTime,
 ) -> Result<(Issued, String), Broken> {
     let fail = |error: &dyn std::fmt::Display| broken(error, CA_ADVICE);
-    let chain = signing::certificate::request(client, key, token, CANARY)
+    let chain = signing::certificate::request(client, key, &signer.token, &signer.subject)
         .await
         .map_err(|error| fail(&error))?;
     let leaf = chain
@@ -78,8 +78,9 @@ pub(crate) async fn issue(
         .ok_or_else(|| fail(&"the certificate was issued by nobody"))?;
     let issuer_key = issuer.public_key().map_err(|error| fail(&error))?.clone();
     let evidence = format!(
-        "{} certified {CANARY} until {}",
+        "{} certified {} until {}",
         issuer.subject_text(),
+        signer.subject,
         report::time(leaf.not_after())
     );
     Ok((Issued { leaf, issuer_key }, evidence))

@@ -103,6 +103,15 @@ impl Report {
         })
     }
 
+    /// Each link that takes a canary, and whether it was found sound.
+    pub(crate) fn sound(&self) -> impl Iterator<Item = (Link, bool)> {
+        self.0.iter().filter_map(|(link, outcome)| match outcome {
+            Outcome::Good(_) => Some((*link, true)),
+            Outcome::Broken(_) | Outcome::Skipped(_) => Some((*link, false)),
+            Outcome::Frozen => None,
+        })
+    }
+
     /// Shows every link.
     pub(crate) fn print(&self, console: Console) {
         for (link, outcome) in &self.0 {

@@ -62,7 +62,7 @@ impl SignerArgs {
 }
 
 /// A token, or what the file of that name holds. Tokens have two dots and files rarely do.
-fn given_token(given: &str) -> Result<String, Failure> {
+pub(crate) fn given_token(given: &str) -> Result<String, Failure> {
     if given.matches('.').count() == 2 && !given.contains('/') {
         return Ok(given.to_owned());
     }
