@@ -8,11 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use common_pki::key::KeyAlgorithm;
 use serde_json::{Value, json};
 use tests::clients::{Cosign, Python, Rekor, rekor_cli};
 use tests::entries::Key;
+use tests::postgres::Server;
+use tests::softhsm::private_keys;
 use tests::stack::{Launch, Ports, Stack, up};
+use tests::vault::Vault;
 use tests::{fsck, ok, refused, say, sigbox};
+
+use crate::serve::{Served, configure, cosign_verifies, cosign_works, serve};
 
 const WHO: &str = "dev@example.com";
 
@@ -36,9 +42,14 @@ struct Load {
 impl Load {
     /// One writer for each of v1, v2, certificates and timestamps, twice.
     fn start(stack: &Stack, token: &str) -> Self {
+        Self::on(&stack.http, &stack.ready.url, token)
+    }
+
+    /// The same on an instance at `url`.
+    fn on(http: &reqwest::Client, url: &str, token: &str) -> Self {
         let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let writers = (0..8).map(|number| {
-            let (http, url, token) = (stack.http.clone(), stack.ready.url.clone(), token.to_owned());
+            let (http, url, token) = (http.clone(), url.to_owned(), token.to_owned());
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
             tokio::spawn(async move {
                 let (key, mut entries) = (Key::generate(), Vec::new());
@@ -208,6 +219,91 @@ async fn every_key_takes_over_under_load_and_clients_follow_through_tuf() {
     assert!(stack.stop().is_some_and(|status| status.success()));
     say(&format!(
         "{requests} requests while ten keys took over, none failed"
+    ));
+}
+
+/// The logs in PostgreSQL, the first keys in files, the next ones in a key service.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_takes_over_on_postgresql_from_a_file_to_a_key_service() {
+    let (p256, p384) = (KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384);
+    let vault = Vault::start(&[
+        ("issuer", p256),
+        ("issuer-root", p384),
+        ("certificates", p256),
+        ("v1", p256),
+        ("v2", KeyAlgorithm::Ed25519),
+        ("stamps", p256),
+        ("stamps-above", p384),
+        ("stamps-root", p384),
+        ("online", p256),
+    ]);
+    let (issuer, server) = (Stack::ephemeral(), Server::shared());
+    let storage = server.url(&server.database());
+    let folder = tempfile::tempdir().unwrap();
+    let (data, ports) = (folder.path().join("data"), Ports::free());
+    let file = configure(folder.path(), &issuer.ready.issuer, &ports, "");
+    let start = || Served::start(vault.lend(serve(&file).env("SIGBOX_SERVE_STORAGE", &storage)));
+    let served = start();
+    let first_keys = private_keys(&data);
+    cosign_works(&issuer, &data, "before");
+
+    let url = format!("http://localhost:{}", ports.http);
+    let load = Load::on(&issuer.http, &url, &issuer.token(WHO));
+    let at = |name: &str, key: &str| format!("{name}=hashivault://{key}");
+    let rolls: [(&[&str], Vec<String>); 6] = [
+        (&["rotate", "ctlog"], vec![at("ct-log", "certificates")]),
+        (
+            &["rotate", "fulcio"],
+            vec![at("fulcio-ca", "issuer"), at("fulcio-root", "issuer-root")],
+        ),
+        (&["rotate", "rekor"], vec![at("rekor-v1", "v1")]),
+        (&["shard", "--log", "v2"], vec![at("rekor-v2", "v2")]),
+        (
+            &["rotate", "tsa"],
+            vec![
+                at("tsa", "stamps"),
+                at("tsa-intermediate", "stamps-above"),
+                at("tsa-root", "stamps-root"),
+            ],
+        ),
+        (&["rotate", "tuf"], vec![at("tuf-online", "online")]),
+    ];
+    for (what, signers) in &rolls {
+        let mut roll = command(&data, &[*what, &["--propagate", "1s", "--wait"]].concat());
+        for signer in signers {
+            roll.args(["--signer", signer]);
+        }
+        let said = ok(&mut roll).text();
+        assert!(said.contains("has taken over"), "{what:?}: {said}");
+        let before = load.count();
+        while load.count() < before + 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cosign_works(
+            &issuer,
+            &data,
+            &format!("after-{}", what.join("-").replace("--", "")),
+        );
+        cosign_verifies(&issuer, &data, "before");
+    }
+    let requests = load.count();
+    load.end().await;
+    let list = ok(&mut command(&data, &["keys", "list"])).stdout;
+    for (_, signers) in &rolls {
+        let (_, uri) = signers[0].split_once('=').unwrap();
+        assert!(list.contains(uri), "{uri} expected in {list}");
+    }
+    assert_eq!(private_keys(&data), first_keys, "no new key is on the disk");
+    // Without another key the same one would take over from itself.
+    let again = refused(&mut command(&data, &["rotate", "ctlog"])).text();
+    assert!(again.contains("--signer NAME=URI"), "{again}");
+    assert_eq!(served.stop(), Some(0));
+    let served = start();
+    cosign_works(&issuer, &data, "restarted");
+    cosign_verifies(&issuer, &data, "before");
+    assert_eq!(served.stop(), Some(0));
+    say(&format!(
+        "{requests} requests while six keys moved into a key service, none failed"
     ));
 }
 

@@ -4,23 +4,27 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use common_pki::cert::{CaProfile, Certificate, Serial, TbsCertificate, distinguished_name, empty_name, ext};
+use common_pki::cert::{intermediate, self_signed_root};
+use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
+use common_pki::oid;
 use serde_json::Value;
-use tests::clients::Cosign;
+use tests::clients::{Cosign, ctclient};
 use tests::postgres::Server;
 use tests::softhsm::{Token, private_keys};
 use tests::stack::{Ports, Stack, signal};
-use tests::{ok, refused, sigbox};
+use tests::{ok, refused, sigbox, tool};
 
 const WHO: &str = "dev@example.com";
 
 /// A running `sigbox serve`.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     ready: Value,
 }
 
 impl Served {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
@@ -30,7 +34,7 @@ impl Served {
         Self { child, ready }
     }
 
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         signal(self.child.id(), "TERM");
         self.child.wait().unwrap().code()
     }
@@ -44,7 +48,7 @@ impl Drop for Served {
 }
 
 /// The configuration of an instance that takes the tokens of `issuer`.
-fn configure(folder: &Path, issuer: &str, ports: &Ports, rest: &str) -> PathBuf {
+pub(crate) fn configure(folder: &Path, issuer: &str, ports: &Ports, rest: &str) -> PathBuf {
     let identities = folder.join("fulcio.yaml");
     let text = format!(
         "oidc-issuers:\n  {issuer}:\n    issuer-url: {issuer}\n    client-id: sigstore\n    type: email\n"
@@ -65,14 +69,14 @@ fn configure(folder: &Path, issuer: &str, ports: &Ports, rest: &str) -> PathBuf 
     file
 }
 
-fn serve(file: &Path) -> Command {
+pub(crate) fn serve(file: &Path) -> Command {
     let mut command = Command::new(sigbox());
     command.arg("serve").arg("--config").arg(file);
     command
 }
 
 /// cosign signs and verifies against the instance whose trust is in `data`.
-fn cosign_works(issuer: &Stack, data: &Path, name: &str) {
+pub(crate) fn cosign_works(issuer: &Stack, data: &Path, name: &str) {
     let cosign = Cosign::initialize(issuer);
     let trust = data.join("trust");
     let (artifact, bundle) = (issuer.file(name, name), issuer.path(&format!("{name}.json")));
@@ -91,10 +95,15 @@ fn cosign_works(issuer: &Stack, data: &Path, name: &str) {
         .arg("--trusted-root")
         .arg(trust.join("trusted_root.json"))
         .arg(&artifact));
-    ok(cosign
-        .verify_blob(&bundle, WHO, &artifact)
+    cosign_verifies(issuer, data, name);
+}
+
+/// cosign verifies what `cosign_works` made under that name.
+pub(crate) fn cosign_verifies(issuer: &Stack, data: &Path, name: &str) {
+    ok(Cosign::initialize(issuer)
+        .verify_blob(&issuer.path(&format!("{name}.json")), WHO, &issuer.path(name))
         .arg("--trusted-root")
-        .arg(trust.join("trusted_root.json")));
+        .arg(data.join("trust/trusted_root.json")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,6 +146,190 @@ async fn every_key_is_on_a_token_and_no_private_key_on_the_disk() {
 
     let served = Served::start(token.lend(&mut serve(&file)));
     cosign_works(&issuer, &data, "two");
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// `serve` has no development issuer: whoever watches it brings a token of an issuer that it knows.
+#[test]
+fn doctor_watches_with_a_token_that_is_given() {
+    let issuer = Stack::ephemeral();
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let file = configure(folder.path(), &issuer.ready.issuer, &ports, "");
+    let served = Served::start(&mut serve(&file));
+    let url = format!("http://localhost:{}", ports.http);
+    let (token, metrics) = (folder.path().join("token"), folder.path().join("canary.prom"));
+    std::fs::write(&token, issuer.token(WHO)).unwrap();
+    let doctor = |watch: &[&str]| {
+        let mut command = Command::new(sigbox());
+        command.args(["doctor", "--url", &url, "--identity-token"]);
+        command.arg(&token).arg("--metrics").arg(&metrics).args(watch);
+        command
+    };
+    let said = ok(&mut doctor(&[])).text();
+    assert!(said.contains("Everything works") && said.contains(WHO), "{said}");
+    let sound = |link: &str| {
+        let text = std::fs::read_to_string(&metrics).unwrap();
+        let line = format!("sigbox_canary_link_sound{{link=\"{link}\"}} ");
+        let line = text.lines().find_map(|one| one.strip_prefix(&line));
+        line.unwrap_or_else(|| panic!("no {link} in {text}")) == "1"
+    };
+    let links = ["tuf", "oidc", "fulcio", "ct", "tsa", "rekor-v1", "rekor-v2"];
+    assert!(links.iter().all(|link| sound(link)));
+    // Without one it says what is missing, and a token for another audience is the authority's to refuse.
+    let without = refused(Command::new(sigbox()).args(["doctor", "--url", &url]));
+    assert!(without.text().contains("--identity-token"), "{}", without.text());
+
+    let mut watching = doctor(&["--watch", "5"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = |what: &str, link: &str, wanted: bool| {
+        let began = std::time::Instant::now();
+        while sound(link) != wanted {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{what}");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    };
+    std::fs::write(&token, "no token").unwrap();
+    until("a token that is none is found at the next look", "oidc", false);
+    assert!(sound("tuf") && sound("tsa") && !sound("fulcio") && !sound("rekor-v2"));
+    std::fs::write(&token, issuer.token(WHO)).unwrap();
+    until("and the next one", "rekor-v2", true);
+    assert_eq!(served.stop(), Some(0));
+    until("a server that is gone is found too", "tuf", false);
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
+/// `/setup` speaks of the operator's issuer and certificates, not of a development issuer that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_for_clients_work_as_printed_with_a_token_of_the_operators_issuer() {
+    let issuer = Stack::ephemeral();
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let file = configure(folder.path(), &issuer.ready.issuer, &ports, "");
+    let served = Served::start(&mut serve(&file));
+    let url = format!("http://localhost:{}", ports.http);
+    let printed = ok(Command::new(sigbox()).args(["client-setup", "cosign", "--url", &url])).stdout;
+    let paste = |token: Option<&str>| {
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-euo", "pipefail", "-c", &printed])
+            .current_dir(folder.path());
+        let tools = tool("cosign");
+        let path = format!("{}:/usr/bin:/bin", tools.parent().unwrap().display());
+        shell.env_clear().env("PATH", path).env("HOME", folder.path());
+        shell.envs(token.map(|token| ("SIGSTORE_ID_TOKEN", token)));
+        shell
+    };
+    let said = ok(&mut paste(Some(&issuer.token(WHO)))).text();
+    assert!(said.contains("Verified OK"), "{said}");
+    let without = refused(&mut paste(None)).text();
+    assert!(
+        without.contains(&format!("expected a token of {}", issuer.ready.issuer)),
+        "{without}"
+    );
+    for (port, status) in [(ports.http, 200), (ports.tls, 200)] {
+        let answer = issuer
+            .http
+            .get(format!("http://localhost:{port}/setup/java"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), status);
+        let lines = answer.text().await.unwrap();
+        assert!(
+            !lines.contains("tls-ca.pem") && !lines.contains(&format!("{url}/oidc")),
+            "{lines}"
+        );
+    }
+    assert_eq!(served.stop(), Some(0));
+}
+
+/// The chain of an authority that is none of ours, PEM, the precertificate first.
+fn outside_chain(serial: u8) -> Vec<String> {
+    let key = |algorithm| LocalSigner::generate(algorithm).unwrap().0;
+    let profile = |name: &str, serial: u8| CaProfile {
+        subject: distinguished_name("outside", name),
+        serial: Serial::new(&[serial]).unwrap(),
+        not_before: 1_700_000_000,
+        not_after: 2_000_000_000,
+    };
+    let (root_key, issuing, holder) = (
+        key(KeyAlgorithm::EcdsaP384),
+        key(KeyAlgorithm::EcdsaP256),
+        key(KeyAlgorithm::EcdsaP256),
+    );
+    let root = self_signed_root(profile("root", 1), &root_key).unwrap();
+    let issuer = intermediate(
+        profile("issuer", 2),
+        issuing.public_key(),
+        &oid::CODE_SIGNING,
+        &root,
+        &root_key,
+    );
+    let issuer = issuer.unwrap();
+    let tbs = TbsCertificate {
+        serial: Serial::new(&[serial]).unwrap(),
+        issuer: issuer.subject_der().to_vec(),
+        not_before: 1_790_000_000,
+        not_after: 1_790_000_600,
+        subject: empty_name(),
+        extensions: vec![
+            ext::digital_signature(),
+            ext::extended_key_usage(&oid::CODE_SIGNING, false),
+        ],
+        key: holder.public_key().clone(),
+    };
+    let precertificate = tbs.sign_precertificate(&issuing).unwrap();
+    [precertificate, issuer, root]
+        .iter()
+        .map(Certificate::to_pem)
+        .collect()
+}
+
+/// RFC 6962 §4.2 by its own client: off by default, and where it is on for authorities whose roots are listed.
+#[test]
+fn an_outside_authority_logs_precertificates_with_the_official_client() {
+    let issuer = Stack::ephemeral();
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, others) = (outside_chain(7), outside_chain(8));
+    let root = folder.path().join("outside-root.pem");
+    std::fs::write(&root, &ours[2]).unwrap();
+    let rest = format!("[ct]\nsubmission = true\nroots = ['{}']\n", root.display());
+    let ports = Ports::free();
+    let file = configure(folder.path(), &issuer.ready.issuer, &ports, &rest);
+    let served = Served::start(&mut serve(&file));
+    let trust = std::fs::read(folder.path().join("data/trust/trusted_root.json")).unwrap();
+    let trust: Value = serde_json::from_slice(&trust).unwrap();
+    let spki = trust["ctlogs"][0]["publicKey"]["rawBytes"].as_str().unwrap();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{spki}\n-----END PUBLIC KEY-----\n");
+    let key = issuer.file("outside-ct.pub", pem);
+    let upload = |url: &str, name: &str, chain: &[String]| {
+        let chain = issuer.file(name, chain.concat());
+        let mut client = ctclient(&issuer, "upload");
+        client
+            .args(["--log_uri", url, "--pub_key"])
+            .arg(&key)
+            .arg("--cert_chain")
+            .arg(chain);
+        client
+    };
+    let url = format!("http://localhost:{}", ports.http);
+    // With the key it verifies the timestamp that it gets.
+    let said = ok(&mut upload(&url, "ours.pem", &ours)).text();
+    assert!(
+        said.contains("Uploading pre-certificate") && said.contains("Uploaded chain of 3 certs"),
+        "{said}"
+    );
+    let refused_for = |url: &str, name: &str, chain: &[String], why: &str| {
+        let said = refused(&mut upload(url, name, chain)).text();
+        assert!(said.contains(why), "{said}");
+    };
+    refused_for(&url, "others.pem", &others, "400");
+    refused_for(&issuer.ready.url, "off.pem", &ours, "403");
     assert_eq!(served.stop(), Some(0));
 }
 

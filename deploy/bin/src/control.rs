@@ -143,8 +143,9 @@ async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> A
             role,
             propagation,
             host,
+            signers,
             wait,
-        } => match keeper.begin(role, propagation, host).await {
+        } => match keeper.begin(role, propagation, host, signers).await {
             Ok(begun) if wait => {
                 let said = format!("{} is published, and takes over {}", begun.id, begun.when());
                 let _ = say(write, &Answer::Progress(said)).await;

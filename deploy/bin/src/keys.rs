@@ -25,6 +25,7 @@ use crate::disk::{self, FileError};
 pub(crate) use crate::keys::permissions::exposed;
 pub(crate) use crate::keys::places::Places;
 use crate::keys::retired::Retired;
+pub(crate) use crate::keys::succession::Wanted;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
@@ -73,7 +74,7 @@ pub(crate) enum KeysError {
     },
     /// The key that is to take over is one that is in use.
     #[error(
-        "{uri} names one key, which is in use: keys in key services and behind programs are not rotated yet"
+        "{uri} names one key, which is in use: make another one in the key service, or for the program, and name it by --signer NAME=URI"
     )]
     Same {
         /// The signer's URI.

@@ -26,7 +26,8 @@ use common_engine::StorageError;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::Clock;
-use crate::keys::{Keys, KeysError};
+use crate::keys::places::Place;
+use crate::keys::{Keys, KeysError, Places, Wanted};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 use crate::repository::{Repository, RepositoryError, ceremony};
@@ -199,10 +200,11 @@ impl Keeper {
         role: Role,
         propagation: u32,
         host: Option<String>,
+        signers: Vec<Place>,
     ) -> Result<UnderWay, RotateError> {
         let keeper = Arc::clone(self);
         // To its end, also when whoever asked goes away.
-        tokio::spawn(async move { keeper.try_begin(role, propagation, host).await }).await?
+        tokio::spawn(async move { keeper.try_begin(role, propagation, host, &signers).await }).await?
     }
 
     async fn try_begin(
@@ -210,6 +212,7 @@ impl Keeper {
         role: Role,
         propagation: u32,
         host: Option<String>,
+        signers: &[Place],
     ) -> Result<UnderWay, RotateError> {
         let mut state = self.state.lock().await;
         if let Some(under_way) = state.under_way(role) {
@@ -232,9 +235,17 @@ impl Keeper {
             propagation,
             published: None,
         };
+        // Where its predecessor is, unless it is said where.
+        let places = Places::beside(keys.registry()).with(signers);
         // Making keys and flushing files takes its time.
         let made = tokio::task::spawn_blocking(move || {
-            keys.with_successor(&layout, &url, role, host.as_deref(), succession, now)
+            let wanted = Wanted {
+                role,
+                host: host.as_deref(),
+                places: &places,
+                succession,
+            };
+            keys.with_successor(&layout, &url, &wanted, now)
         });
         state.keys = made.await??;
         self.publish(&mut state).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use common_bundle::trust::Registry;
+use serde::{Deserialize, Serialize};
 
 /// The names of keys: what follows in an id is a number, `ct-log-1`.
 pub(crate) const NAMES: [&str; 10] = [
@@ -41,8 +42,9 @@ pub(crate) enum BadPlace {
     Twice(String),
 }
 
-/// The place of one key, or of every key that has none of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The place of one key, or of every key that has none of its own. As text `NAME=URI`, or `URI`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct Place {
     name: Option<String>,
     uri: String,
@@ -60,6 +62,23 @@ impl Place {
                 name: name.map(str::to_owned),
                 uri: uri.to_owned(),
             }),
+        }
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = BadPlace;
+
+    fn try_from(text: String) -> Result<Place, BadPlace> {
+        text.parse()
+    }
+}
+
+impl From<Place> for String {
+    fn from(Place { name, uri }: Place) -> String {
+        match name {
+            Some(name) => format!("{name}={uri}"),
+            None => uri,
         }
     }
 }
@@ -139,6 +158,20 @@ impl Places {
         }
     }
 
+    /// The same, but with those that are given: one without a name is for every key.
+    pub(crate) fn with(mut self, places: &[Place]) -> Places {
+        for Place { uri, .. } in places.iter().filter(|place| place.name.is_none()) {
+            self.named.clear();
+            self.others.clone_from(uri);
+        }
+        for Place { name, uri } in places {
+            if let Some(name) = name {
+                self.named.insert(name.clone(), uri.clone());
+            }
+        }
+        self
+    }
+
     /// Where the key `id` is made.
     pub(crate) fn of(&self, id: &str) -> &str {
         let name = id.rsplit_once('-').map_or(id, |(name, _)| name);
@@ -202,6 +235,26 @@ mod tests {
         ] {
             assert_eq!(place_of(uri), place);
         }
+    }
+
+    #[test]
+    fn places_that_are_given_come_before_those_of_predecessors() {
+        let place = |text: &str| text.parse::<Place>().unwrap();
+        let known = Places::new([place("tsa=awskms:///alias/t"), place("ct-log=awskms:///alias/c")]).unwrap();
+        let one = known.clone().with(&[place("tsa=hashivault://t2")]);
+        assert_eq!(
+            (one.of("tsa-2"), one.of("ct-log-2")),
+            ("hashivault://t2", "awskms:///alias/c")
+        );
+        let all = known.with(&[place("ct-log=file:"), place("pkcs11:token=b")]);
+        assert_eq!((all.of("tsa-2"), all.of("ct-log-2")), ("pkcs11:token=b", "file:"));
+        // Over the control socket they are what they were.
+        for text in ["tsa=hashivault://t2", "pkcs11:token=b?pin-source=env:PIN"] {
+            let json = serde_json::to_string(&place(text)).unwrap();
+            assert_eq!(json, format!("{text:?}"));
+            assert_eq!(serde_json::from_str::<Place>(&json).unwrap(), place(text));
+        }
+        assert!(serde_json::from_str::<Place>("\"rekor=file:\"").is_err());
     }
 
     #[test]

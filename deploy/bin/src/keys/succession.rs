@@ -12,8 +12,20 @@ use crate::disk;
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
+/// What is to take over.
+pub(crate) struct Wanted<'a> {
+    /// In which role.
+    pub(crate) role: Role,
+    /// The name of a Rekor v2 shard.
+    pub(crate) host: Option<&'a str>,
+    /// Where its key is made.
+    pub(crate) places: &'a Places,
+    /// When.
+    pub(crate) succession: Succession,
+}
+
 impl Keys {
-    /// Makes the key that is to take over in `role`, writes it, and registers it. `host` names a Rekor v2 shard.
+    /// Makes the key that is `wanted`, writes it, and registers it.
     ///
     /// # Errors
     /// [`KeysError`]; a key file may be there that nothing names, and the next attempt writes over it.
@@ -21,16 +33,14 @@ impl Keys {
         &self,
         layout: &Layout,
         url: &PublicUrl,
-        role: Role,
-        host: Option<&str>,
-        succession: Succession,
+        wanted: &Wanted<'_>,
         now: SystemTime,
     ) -> Result<Keys, KeysError> {
-        let mut record = make(&self.registry, layout, url, role, host, now)?;
+        let mut record = make(&self.registry, layout, url, wanted, now)?;
         if self.registry.keys.iter().any(|key| key.spki == record.spki) {
             return Err(KeysError::Same { uri: record.signer });
         }
-        record.successor = Some(succession);
+        record.successor = Some(wanted.succession);
         let mut registry = self.registry.clone();
         registry.add(record)?;
         self.with_registry(layout, registry)
@@ -63,12 +73,13 @@ fn make(
     registry: &Registry,
     layout: &Layout,
     url: &PublicUrl,
-    role: Role,
-    host: Option<&str>,
+    wanted: &Wanted<'_>,
     now: SystemTime,
 ) -> Result<KeyRecord, KeysError> {
-    let places = Places::beside(registry);
-    let maker = Maker::new(layout, url, &places, now)?;
+    let Wanted {
+        role, host, places, ..
+    } = *wanted;
+    let maker = Maker::new(layout, url, places, now)?;
     let prefix = match role {
         Role::FulcioCa => "fulcio-ca",
         Role::CtLog => "ct-log",

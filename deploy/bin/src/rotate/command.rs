@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::console::{self, Console};
 use crate::control;
 use crate::exit::Failure;
+use crate::keys::Places;
+use crate::keys::places::Place;
 use crate::layout::Layout;
 
 /// Seven days, the life of a TUF timestamp: a client that has not come back by then refuses what it has, and gets
@@ -83,6 +85,10 @@ pub(crate) struct HowArgs {
     /// Host name of a new Rekor v2 shard, part of its checkpoints for good [default: NAME-OF-ITS-KEY.HOST].
     #[arg(long, value_name = "HOST", value_parser = parse_host)]
     pub(crate) host: Option<String>,
+    /// Where the new key is made, or which key takes over: URI, or NAME=URI for one of several (fulcio-ca and fulcio-root; tsa,
+    /// tsa-intermediate and tsa-root), as in `keys init` [default: where its predecessor is].
+    #[arg(long = "signer", value_name = "[NAME=]URI", conflicts_with_all = ["dry_run", "cancel", "status"])]
+    pub(crate) signers: Vec<Place>,
     /// Show what clients will see, and do nothing.
     #[arg(long, conflicts_with_all = ["cancel", "status", "wait"])]
     pub(crate) dry_run: bool,
@@ -109,6 +115,9 @@ pub(crate) enum Ask {
         propagation: u32,
         /// Host of a Rekor v2 shard.
         host: Option<String>,
+        /// Where its keys are made, where that is not beside their predecessors.
+        #[serde(default)]
+        signers: Vec<Place>,
         /// Answer only when it has.
         wait: bool,
     },
@@ -165,9 +174,11 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
     let HowArgs {
         propagate: propagation,
         host,
+        signers,
         wait,
         ..
     } = how;
+    Places::new(signers.iter().cloned()).map_err(Failure::failed)?;
     if host.is_some() && role != Role::RekorV2 {
         return Err(Failure::failed(
             "--host names a Rekor v2 shard: expected --log v2 with it",
@@ -193,6 +204,7 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
             role,
             propagation,
             host,
+            signers,
             wait: wait || propagation == 0,
         }
     };

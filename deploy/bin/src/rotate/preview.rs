@@ -15,7 +15,7 @@ use similar::TextDiff;
 use tower::ServiceExt;
 
 use super::{CERTIFICATE, RotateError, UNDER_WAY};
-use crate::keys::Keys;
+use crate::keys::{Keys, Places, Wanted};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
 
@@ -85,7 +85,14 @@ fn stand_in(
         propagation,
         published: common_bundle::trust::Timestamp::from_system_time(now),
     };
-    let with = keys.with_successor(&layout, url, role, host, succession, now)?;
+    // In files, wherever the real one will be: a key on a token or in a key service is there for good.
+    let wanted = Wanted {
+        role,
+        host,
+        places: &Places::default(),
+        succession,
+    };
+    let with = keys.with_successor(&layout, url, &wanted, now)?;
     let published = with.registry().clone();
     let mut taken_over = published.clone();
     let due = succession.due().ok_or(RotateError::Clock)?;

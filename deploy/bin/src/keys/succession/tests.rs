@@ -20,6 +20,17 @@ const SUCCESSION: Succession = Succession {
     published: None,
 };
 
+/// A key in `role`, kept where its predecessor is.
+fn successor(keys: &Keys, layout: &Layout, url: &PublicUrl, role: Role) -> Result<Keys, KeysError> {
+    let wanted = Wanted {
+        role,
+        host: None,
+        places: &Places::beside(keys.registry()),
+        succession: SUCCESSION,
+    };
+    keys.with_successor(layout, url, &wanted, now())
+}
+
 #[test]
 fn a_successor_is_loaded_and_its_forerunner_forgotten() {
     let folder = tempfile::tempdir().unwrap();
@@ -36,12 +47,10 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
         Role::TufOnline,
     ] {
         let before = keys.active(role).unwrap().0.id.clone();
-        let both = keys
-            .with_successor(&layout, &url, role, None, SUCCESSION, now())
-            .unwrap();
+        let both = successor(&keys, &layout, &url, role).unwrap();
         assert_eq!(both.active(role).unwrap().0.id, before, "it does not sign yet");
-        let (successor, _) = both.registry().successor(role).unwrap();
-        let signer = both.signer(successor).unwrap();
+        let (next, _) = both.registry().successor(role).unwrap();
+        let signer = both.signer(next).unwrap();
         assert!(signer.sign(b"ready").is_ok());
         assert!(both.registry().trusted_root().is_ok());
 
@@ -49,7 +58,7 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
         let again = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
         assert_eq!(again.registry(), both.registry());
         let mut registry = both.registry().clone();
-        registry.take_over(role, successor.valid_from.plus_seconds(900));
+        registry.take_over(role, next.valid_from.plus_seconds(900));
         let after = both.with_registry(&layout, registry).unwrap();
         assert_ne!(after.active(role).unwrap().0.id, before);
         let old = after.registry().by_role(role)[0];
@@ -69,9 +78,7 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
     let url: PublicUrl = "http://localhost:3000".parse().unwrap();
     let mut keys = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
     for role in [Role::RekorV2, Role::CtLog] {
-        keys = keys
-            .with_successor(&layout, &url, role, None, SUCCESSION, now())
-            .unwrap();
+        keys = successor(&keys, &layout, &url, role).unwrap();
     }
     let (v2, _) = keys.registry().successor(Role::RekorV2).unwrap();
     assert_eq!(
