@@ -11,7 +11,7 @@ use crate::exit::Failure;
 use crate::http::Client;
 use crate::paste::{Instance, shell_name};
 
-pub(crate) use self::routes::{Served, routes};
+pub(crate) use self::routes::{Origins, Served, routes};
 
 /// Runs the command.
 ///

@@ -22,6 +22,10 @@ pub(crate) fn page(instance: &Instance) -> String {
         .collect();
     sections.push_str(&format!("<h2>Every client</h2>\n<p>{}</p>\n", links.join(", ")));
     let url = escape(&instance.url);
+    let tokens = match instance.issuer {
+        None => "<a href=\"/oidc/.well-known/openid-configuration\">token issuer</a>, ",
+        Some(_) => "",
+    };
     format!(
         r#"<!doctype html>
 <html lang="en">
@@ -48,7 +52,7 @@ pre {{ overflow-x: auto; padding: .75rem 1rem; border: 1px solid #8886; border-r
 <a href="/trust/signing_config.v0.2.json">signing_config.v0.2.json</a>,
 <a href="/trust/signing_config_rekor_v2.v0.2.json">signing_config_rekor_v2.v0.2.json</a>,
 <a href="/trust/client_trust_config.json">client_trust_config.json</a>,
-<a href="/oidc/.well-known/openid-configuration">token issuer</a>, <a href="/api/v1/log">Rekor v1 log</a>,
+{tokens}<a href="/api/v1/log">Rekor v1 log</a>,
 <a href="/api/v2/checkpoint">Rekor v2 checkpoint</a>, <a href="/readyz">readiness</a>.</p>
 </html>
 "#
@@ -73,6 +77,7 @@ mod tests {
             tls_url: "https://localhost:3443".to_owned(),
             root_sha256: "00".repeat(32),
             sigbox: "sigbox".to_owned(),
+            issuer: None,
         };
         let page = page(&instance);
         assert!(
@@ -91,6 +96,7 @@ mod tests {
             tls_url: "https://localhost:3443".to_owned(),
             root_sha256: "00".repeat(32),
             sigbox: "/home/somebody/build/sigbox".to_owned(),
+            issuer: None,
         });
         assert!(
             !page.contains("somebody") && page.contains("$(sigbox token)"),

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clap::ValueEnum as _;
 
-use crate::cli::{Client, DEFAULT_URL};
+use crate::cli::{Client, DEFAULT_EMAIL, DEFAULT_URL};
 
 impl Client {
     /// As it is written on the command line and in `/setup/NAME`.
@@ -19,6 +19,9 @@ impl Client {
             .unwrap_or_default()
     }
 }
+
+/// Where clients and CI systems leave a token.
+const TOKEN: &str = "\"$SIGSTORE_ID_TOKEN\"";
 
 /// What the lines depend on.
 #[derive(Debug, Clone)]
@@ -31,11 +34,23 @@ pub(crate) struct Instance {
     pub(crate) root_sha256: String,
     /// How this program is called.
     pub(crate) sigbox: String,
+    /// Whose tokens are taken; none where the development issuer gives them.
+    pub(crate) issuer: Option<String>,
 }
 
 impl Instance {
-    /// A token of the development issuer, as a word.
+    /// Who certifies the signer.
+    fn issuer(&self) -> String {
+        self.issuer
+            .clone()
+            .unwrap_or_else(|| format!("{}/oidc", self.url))
+    }
+
+    /// A token, as a word: of the development issuer, or where a user of another one has put it.
     fn token(&self) -> String {
+        if self.issuer.is_some() {
+            return TOKEN.to_owned();
+        }
         let url = if self.url == DEFAULT_URL {
             String::new()
         } else {
@@ -47,6 +62,22 @@ impl Instance {
     /// The lines for `client`, for a POSIX shell: one command each, or the lines of a here-document.
     #[must_use]
     pub(crate) fn lines(&self, client: Client) -> Vec<String> {
+        let mut lines = self.all(client);
+        if let Some(issuer) = &self.issuer
+            && lines.iter().any(|line| line.contains(TOKEN))
+        {
+            // The shell says so, and stops, where there is none.
+            lines.insert(
+                0,
+                format!(
+                    ": \"${{SIGSTORE_ID_TOKEN:?expected a token of {issuer} for the audience sigstore, and its name in place of {DEFAULT_EMAIL}}}\""
+                ),
+            );
+        }
+        lines
+    }
+
+    fn all(&self, client: Client) -> Vec<String> {
         match client {
             Client::Cosign => self.cosign(),
             Client::Python => self.python(),

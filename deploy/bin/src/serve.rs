@@ -20,7 +20,7 @@ use deploy_issuer::Exposure;
 use rekor_api::v1;
 use serde::Serialize;
 
-use crate::client_setup::Served;
+use crate::client_setup::{self, Origins, Served};
 use crate::clock::{self, Clock};
 use crate::console::{self, Console};
 use crate::control;
@@ -80,8 +80,17 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let store = Store::open(&config.storage, &folder)
         .await
         .map_err(Failure::cannot_start)?;
+    let issuer = first_issuer(&configuration.issuers);
     let (services, keys, repository) =
-        assemble(&config, &layout, &store, configuration.issuers, &clock).await?;
+        assemble(&config, &layout, &store, configuration.issuers, &issuer, &clock).await?;
+    let origins = Origins::Operator { issuer };
+    let setup = client_setup::routes(
+        config.url.as_str(),
+        config.url.as_str(),
+        origins,
+        repository.tuf(),
+    );
+    let router = services.router.clone().merge(setup);
     let keeper = Keeper::new(
         layout.clone(),
         config.url.clone(),
@@ -101,7 +110,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
             Some(certificate) => bound.with_tls(certificate.acceptor().map_err(Failure::cannot_start)?),
             None => bound,
         };
-        let router = parts::only(services.router.clone(), &listen.services);
+        let router = parts::only(router.clone(), &listen.services);
         let router = match config.limits.per_address() {
             Some(limit) => client::limit(router, limit),
             None => router,
@@ -157,7 +166,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         let _ = task.await;
     }
     services.engine.shutdown().await;
-    drop((services.engine, services.ca, services.router));
+    drop((services.engine, services.ca, services.router, router));
     store.close().await;
     Ok(())
 }
@@ -186,6 +195,7 @@ async fn assemble(
     layout: &Layout,
     store: &Store,
     issuers: Vec<fulcio_ca::IssuerConfig>,
+    issuer: &str,
     clock: &Clock,
 ) -> Result<(Services, Keys, Repository), Failure> {
     let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
@@ -212,7 +222,8 @@ async fn assemble(
             Failure::cannot_start(format!("signing the trust repository was interrupted: {error}"))
         })?
         .map_err(Failure::cannot_start)?;
-    let served = Served::new(config.url.as_str(), config.url.as_str(), &repository.root());
+    let served = Served::new(config.url.as_str(), config.url.as_str(), &repository.root())
+        .with_issuer(Some(issuer.to_owned()));
     let parts = Parts {
         keys: &keys,
         issuer_key: None,
@@ -236,6 +247,15 @@ async fn assemble(
     };
     let services = services::start(parts).await.map_err(Failure::cannot_start)?;
     Ok((services, keys, repository))
+}
+
+/// Whose tokens the lines for clients speak of: those of the first issuer that has one URL.
+fn first_issuer(issuers: &[fulcio_ca::IssuerConfig]) -> String {
+    let first = issuers.iter().find(|issuer| !issuer.is_meta());
+    first.map_or_else(
+        || "https://issuer.example".to_owned(),
+        |issuer| issuer.issuer_url().to_owned(),
+    )
 }
 
 /// Limits of each of `listeners`, so that all together stay within what the process may open.

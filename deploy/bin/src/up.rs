@@ -25,7 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::cli::UpArgs;
-use crate::client_setup::{self, Served, own_name};
+use crate::client_setup::{self, Origins, Served, own_name};
 use crate::clock::{self, Clock};
 use crate::console::Console;
 use crate::control;
@@ -127,7 +127,8 @@ async fn serve_on(
 
     let tls_authority =
         std::fs::read_to_string(folder.layout().tls_authority()).map_err(Failure::cannot_start)?;
-    let setup = client_setup::routes(url.as_str(), &sockets.tls_url(), tls_authority, repository.tuf());
+    let origins = Origins::Development { tls_authority };
+    let setup = client_setup::routes(url.as_str(), &sockets.tls_url(), origins, repository.tuf());
     let lines = Served::new(url.as_str(), &sockets.tls_url(), &root).instance();
 
     let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));

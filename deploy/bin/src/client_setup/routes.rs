@@ -26,6 +26,9 @@ pub(crate) struct Served {
     url: String,
     tls_url: String,
     root_sha256: String,
+    /// Whose tokens are taken, where there is no development issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
 }
 
 impl Served {
@@ -35,7 +38,13 @@ impl Served {
             url: url.to_owned(),
             tls_url: tls_url.to_owned(),
             root_sha256: hex::encode(digest::digest(&digest::SHA256, root)),
+            issuer: None,
         }
+    }
+
+    /// The same where tokens are of `issuer`.
+    pub(crate) fn with_issuer(self, issuer: Option<String>) -> Served {
+        Served { issuer, ..self }
     }
 
     /// The lines' input. Where the program is on the server is nobody's business and no use elsewhere: it goes by its name.
@@ -45,14 +54,29 @@ impl Served {
             tls_url: self.tls_url,
             root_sha256: self.root_sha256,
             sigbox: "sigbox".to_owned(),
+            issuer: self.issuer,
         }
     }
+}
+
+/// Where tokens and certificates of an instance come from.
+pub(crate) enum Origins {
+    /// The development issuer, and a local authority whose certificate, PEM, the TLS listener's own is issued by.
+    Development {
+        /// The certificate.
+        tls_authority: String,
+    },
+    /// An issuer of the operator's, and certificates that they brought.
+    Operator {
+        /// The issuer's URL.
+        issuer: String,
+    },
 }
 
 struct Setup {
     url: String,
     tls_url: String,
-    tls_authority: String,
+    origins: Origins,
     tuf: FileSet,
 }
 
@@ -64,16 +88,20 @@ impl Setup {
             .get("root.json")
             .map(|file| file.content)
             .unwrap_or_default();
-        Served::new(&self.url, &self.tls_url, &root)
+        let issuer = match &self.origins {
+            Origins::Development { .. } => None,
+            Origins::Operator { issuer } => Some(issuer.clone()),
+        };
+        Served::new(&self.url, &self.tls_url, &root).with_issuer(issuer)
     }
 }
 
-/// The routes. `tls_authority` is the certificate, PEM, that the TLS listener's own is issued by.
-pub(crate) fn routes(url: &str, tls_url: &str, tls_authority: String, tuf: FileSet) -> Router {
+/// The routes.
+pub(crate) fn routes(url: &str, tls_url: &str, origins: Origins, tuf: FileSet) -> Router {
     let setup = Setup {
         url: url.to_owned(),
         tls_url: tls_url.to_owned(),
-        tls_authority,
+        origins,
         tuf,
     };
     Router::new()
@@ -107,11 +135,16 @@ async fn index(State(setup): State<Arc<Setup>>) -> Response {
 }
 
 async fn tls_authority_pem(State(setup): State<Arc<Setup>>) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/x-pem-file")],
-        setup.tls_authority.clone(),
-    )
-        .into_response()
+    match &setup.origins {
+        Origins::Development { tls_authority } => {
+            let kind = [(header::CONTENT_TYPE, "application/x-pem-file")];
+            (kind, tls_authority.clone()).into_response()
+        }
+        Origins::Operator { .. } => reply::error(
+            StatusCode::NOT_FOUND,
+            "the certificates of this instance are of an authority that its operator chose",
+        ),
+    }
 }
 
 async fn lines(State(setup): State<Arc<Setup>>, Path(name): Path<String>) -> Response {

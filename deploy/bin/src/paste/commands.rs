@@ -8,6 +8,7 @@ const JS: &str = "npx --yes @sigstore/cli@0.10.3";
 
 impl Instance {
     pub(super) fn cosign(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, root_sha256, .. } = self;
         let token = self.token();
         vec![
@@ -18,12 +19,13 @@ impl Instance {
             format!("cosign sign-blob --yes --identity-token {token} --bundle hello.sigstore.json hello.txt"),
             format!(
                 "cosign verify-blob --bundle hello.sigstore.json --certificate-identity {DEFAULT_EMAIL} \
-                 --certificate-oidc-issuer {url}/oidc hello.txt"
+                 --certificate-oidc-issuer {issuer} hello.txt"
             ),
         ]
     }
 
     pub(super) fn python(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, .. } = self;
         let token = self.token();
         vec![
@@ -36,7 +38,7 @@ impl Instance {
             ),
             format!(
                 "sigstore --instance {url}/tuf verify identity --bundle hello.python.sigstore.json \
-                 --cert-identity {DEFAULT_EMAIL} --cert-oidc-issuer {url}/oidc hello.txt"
+                 --cert-identity {DEFAULT_EMAIL} --cert-oidc-issuer {issuer} hello.txt"
             ),
         ]
     }
@@ -61,6 +63,7 @@ impl Instance {
 
     /// Attestations into Rekor v1 alone: the command line has no more. The token is read from the environment in CI only.
     pub(super) fn js(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, .. } = self;
         let token = self.token();
         let trust = "--tuf-root-path sigbox-root.json --tuf-cache-path \"$PWD/sigbox-tuf\"";
@@ -82,7 +85,7 @@ impl Instance {
                  --tsa-server-url {url} --timeout 20 -o hello.js.sigstore.json hello.statement.json"
             ),
             format!(
-                "{JS} verify --tuf-mirror-url {url}/tuf {trust} --certificate-issuer {url}/oidc \
+                "{JS} verify --tuf-mirror-url {url}/tuf {trust} --certificate-issuer {issuer} \
                  --certificate-identity-email {DEFAULT_EMAIL} hello.js.sigstore.json"
             ),
         ]
@@ -90,6 +93,7 @@ impl Instance {
 
     /// For the repository in the working directory. gitsign takes trust from where cosign keeps it.
     pub(super) fn gitsign(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, root_sha256, .. } = self;
         vec![
             format!(
@@ -98,7 +102,7 @@ impl Instance {
             fetch(url, "/tuf/targets/rekor.pub", "sigbox-rekor.pub"),
             format!("git config --local gitsign.fulcio {url}"),
             format!("git config --local gitsign.rekor {url}"),
-            format!("git config --local gitsign.issuer {url}/oidc"),
+            format!("git config --local gitsign.issuer {issuer}"),
             format!("git config --local gitsign.timestampServerURL {url}/api/v1/timestamp"),
             "git config --local gpg.format x509".to_owned(),
             "git config --local gpg.x509.program gitsign".to_owned(),
@@ -106,7 +110,7 @@ impl Instance {
             "export SIGSTORE_REKOR_PUBLIC_KEY=\"$PWD/sigbox-rekor.pub\"".to_owned(),
             "git commit --allow-empty -m \"signed with gitsign\"".to_owned(),
             format!(
-                "gitsign verify --certificate-identity={DEFAULT_EMAIL} --certificate-oidc-issuer={url}/oidc HEAD"
+                "gitsign verify --certificate-identity={DEFAULT_EMAIL} --certificate-oidc-issuer={issuer} HEAD"
             ),
         ]
     }

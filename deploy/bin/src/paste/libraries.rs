@@ -9,6 +9,7 @@ const GO_VERSION: &str = "v1.3.0";
 
 impl Instance {
     pub(super) fn go(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, .. } = self;
         let token = self.token();
         let trust = "/trust/trusted_root.json";
@@ -26,7 +27,7 @@ impl Instance {
             ),
             format!(
                 "{GO}-verification@{GO_VERSION} -artifact hello.txt -trustedrootJSONpath sigbox-trusted-root.json \
-                 -expectedIssuer {url}/oidc -expectedSAN {DEFAULT_EMAIL} hello.go.sigstore.json"
+                 -expectedIssuer {issuer} -expectedSAN {DEFAULT_EMAIL} hello.go.sigstore.json"
             ),
         ]
     }
@@ -34,19 +35,26 @@ impl Instance {
     /// The library asks a certificate authority by gRPC over TLS alone, so the JVM is told of the local TLS authority, and
     /// the signing configuration names its https address.
     pub(super) fn java(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, tls_url, .. } = self;
         let token = self.token();
         let mut lines = vec![
             fetch(url, "/trust/trusted_root.json", "sigbox-trusted-root.json"),
-            fetch(url, "/setup/tls-ca.pem", "sigbox-tls-ca.pem"),
             format!(
                 "curl -fsS {url}/trust/signing_config.v0.2.json | sed 's#\"{url}\"#\"{tls_url}\"#g' > sigbox-signing-config.json"
             ),
-            "rm -f sigbox-tls.p12".to_owned(),
-            "keytool -importcert -noprompt -alias sigbox -storetype PKCS12 -storepass changeit -keystore sigbox-tls.p12 \
-             -file sigbox-tls-ca.pem"
-                .to_owned(),
         ];
+        // Where the operator brings certificates of their own, the JVM knows their authority or is told by them.
+        let own_authority = self.issuer.is_none();
+        if own_authority {
+            lines.extend([
+                fetch(url, "/setup/tls-ca.pem", "sigbox-tls-ca.pem"),
+                "rm -f sigbox-tls.p12".to_owned(),
+                "keytool -importcert -noprompt -alias sigbox -storetype PKCS12 -storepass changeit -keystore sigbox-tls.p12 \
+                 -file sigbox-tls-ca.pem"
+                    .to_owned(),
+            ]);
+        }
         lines.extend(dedent(JAVA_POM));
         lines.push(
             "mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DincludeScope=runtime \
@@ -55,15 +63,19 @@ impl Instance {
         );
         lines.extend(dedent(JAVA_PROGRAM));
         lines.push(hello());
+        let store = match own_authority {
+            true => "-Djavax.net.ssl.trustStore=sigbox-tls.p12 -Djavax.net.ssl.trustStorePassword=changeit ",
+            false => "",
+        };
         lines.push(format!(
-            "java -Djavax.net.ssl.trustStore=sigbox-tls.p12 -Djavax.net.ssl.trustStorePassword=changeit -cp 'lib/*' Hello.java \
-             {token} {DEFAULT_EMAIL} {url}/oidc"
+            "java {store}-cp 'lib/*' Hello.java {token} {DEFAULT_EMAIL} {issuer}"
         ));
         lines
     }
 
     /// Rekor v1, as the trust repository's signing configuration has it; `--v2` asks for the other.
     pub(super) fn rust(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let Instance { url, .. } = self;
         let token = self.token();
         vec![
@@ -79,7 +91,7 @@ impl Instance {
             ),
             format!(
                 "verify_bundle --trusted-root sigbox-trusted-root.json --certificate-identity {DEFAULT_EMAIL} \
-                 --certificate-oidc-issuer {url}/oidc hello.txt hello.rust.sigstore.json"
+                 --certificate-oidc-issuer {issuer} hello.txt hello.rust.sigstore.json"
             ),
         ]
     }

@@ -8,6 +8,7 @@ const IMAGES: &str = "registry.example.com/team";
 
 impl Instance {
     pub(super) fn policy_controller(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let url = &self.url;
         dedent(&format!(
             r#"
@@ -33,7 +34,7 @@ impl Instance {
                     url: {url}
                     trustRootRef: sigbox
                     identities:
-                      - issuer: {url}/oidc
+                      - issuer: {issuer}
                         subject: {DEFAULT_EMAIL}
                   ctlog:
                     url: {url}
@@ -45,6 +46,7 @@ impl Instance {
 
     /// Trust once for the whole controller, then a policy that names the signer.
     pub(super) fn kyverno(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let url = &self.url;
         let mut lines = vec![
             fetch(url, "/trust/root.json", "sigbox-root.json"),
@@ -75,7 +77,7 @@ impl Instance {
                       attestors:
                         - entries:
                             - keyless:
-                                issuer: {url}/oidc
+                                issuer: {issuer}
                                 subject: {DEFAULT_EMAIL}
                                 rekor:
                                   url: {url}
@@ -87,13 +89,14 @@ impl Instance {
 
     /// `trustedRootSecretRef` came with Flux 2.9.
     pub(super) fn flux(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let url = &self.url;
         let mut lines = vec![
             fetch(url, "/trust/trusted_root.json", "trusted_root.json"),
             "kubectl --namespace flux-system create secret generic sigbox-trusted-root --from-file=trusted_root.json".to_owned(),
         ];
         // The matchers are regular expressions.
-        let (issuer, subject) = (escaped(&format!("{url}/oidc")), escaped(DEFAULT_EMAIL));
+        let (issuer, subject) = (escaped(&issuer), escaped(DEFAULT_EMAIL));
         lines.extend(dedent(&format!(
             r#"
             kubectl apply -f - <<'EOF'
@@ -123,6 +126,7 @@ impl Instance {
     /// For podman, CRI-O, skopeo and buildah; as root. Sign with `cosign sign --new-bundle-format=false`: they read signatures
     /// that are attached, and the time of Rekor v1.
     pub(super) fn podman(&self) -> Vec<String> {
+        let issuer = self.issuer();
         let url = &self.url;
         let keys = "/etc/pki/sigbox";
         let mut lines = vec![
@@ -149,7 +153,7 @@ impl Instance {
                       "type": "sigstoreSigned",
                       "fulcio": {{
                         "caPath": "{keys}/fulcio.pem",
-                        "oidcIssuer": "{url}/oidc",
+                        "oidcIssuer": "{issuer}",
                         "subjectEmail": "{DEFAULT_EMAIL}"
                       }},
                       "rekorPublicKeyPath": "{keys}/rekor.pub",

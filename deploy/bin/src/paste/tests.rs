@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use clap::ValueEnum;
 
@@ -10,6 +10,7 @@ fn instance(url: &str) -> Instance {
         tls_url: "https://localhost:3443".to_owned(),
         root_sha256: "ab".repeat(32),
         sigbox: "sigbox".to_owned(),
+        issuer: None,
     }
 }
 
@@ -50,6 +51,38 @@ fn the_token_command_names_the_instance_unless_it_is_the_default() {
     };
     assert!(signing(DEFAULT_URL).contains("\"$(sigbox token)\""));
     assert!(signing("http://localhost:4000").contains("\"$(sigbox token --url http://localhost:4000)\""));
+}
+
+#[test]
+fn where_another_issuer_gives_tokens_they_are_taken_from_the_environment() {
+    let served = Instance {
+        issuer: Some("https://login.example".to_owned()),
+        ..instance("https://sigstore.example")
+    };
+    for client in Client::value_variants() {
+        let lines = served.lines(*client);
+        assert!(accepted_by_shell(&lines), "{lines:#?}");
+        let text = lines.join("\n");
+        for absent in ["sigbox token", "/oidc", "tls-ca.pem", "trustStore"] {
+            assert!(!text.contains(absent), "{absent} in {text}");
+        }
+        if text.contains("SIGSTORE_ID_TOKEN\"") {
+            assert!(
+                lines[0].contains("a token of https://login.example"),
+                "{lines:#?}"
+            );
+            // Without a token the shell stops there.
+            let stopped = std::process::Command::new("sh")
+                .args(["-c", &lines[0]])
+                .env_remove("SIGSTORE_ID_TOKEN")
+                .output();
+            let said = String::from_utf8(stopped.unwrap().stderr).unwrap();
+            assert!(
+                said.contains("expected a token of https://login.example"),
+                "{said}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Part {
     RekorV2,
     /// Timestamps.
     Tsa,
-    /// The TUF repository and the exported trust files.
+    /// The TUF repository, the exported trust files, and the lines that set up clients.
     Trust,
 }
 
@@ -41,7 +41,7 @@ impl Part {
 }
 
 /// Paths and their services; the first that begins a path decides. What no line begins is Rekor v1's: search, pages.
-const PATHS: [(&str, Part); 17] = [
+const PATHS: [(&str, Part); 18] = [
     ("/api/v1/signingCert", Part::Fulcio),
     ("/api/v1/rootCert", Part::Fulcio),
     ("/api/v2/signingCert", Part::Fulcio),
@@ -54,6 +54,7 @@ const PATHS: [(&str, Part); 17] = [
     ("/api/v1/timestamp", Part::Tsa),
     ("/tuf/", Part::Trust),
     ("/trust/", Part::Trust),
+    ("/setup", Part::Trust),
     ("/api/v2/", Part::RekorV2),
     ("/dev.sigstore.rekor.v2.", Part::RekorV2),
     ("/checkpoint", Part::RekorV2),
@@ -122,6 +123,7 @@ mod tests {
             ("/checkpoint", Part::RekorV2),
             ("/api/v1/timestamp/certchain", Part::Tsa),
             ("/tuf/1.root.json", Part::Trust),
+            ("/setup/cosign", Part::Trust),
         ] {
             assert_eq!(owner(path), Some(part), "{path}");
         }
