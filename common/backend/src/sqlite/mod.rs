@@ -285,7 +285,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         // A bundle of leaves in one go: the thread that reads it does not stop every 50 rows for whoever takes them.
         .row_buffer_size(rows::BUFFERED)
         // Writes go to the ends of tables, and nothing is read twice soon: room for the pages of one large batch.
-        .pragma("cache_size", "-16384")
+        .pragma("cache_size", "-8192")
         .pragma("mmap_size", "0")
         // Moving pages into the main file is not the commit's work, see `wal`.
         .pragma("wal_autocheckpoint", "0")
@@ -301,7 +301,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
 fn reader_options(path: &Path) -> SqliteConnectOptions {
     connect_options(path)
         .read_only(true)
-        .pragma("cache_size", "-8192")
+        .pragma("cache_size", "-2048")
 }
 
 /// Every error of the database is one of the storage: outcome unknown.

@@ -5,8 +5,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Connection, Sqlite};
 
 /// Raised with every change of the tables.
-const VERSION: i64 = 2;
-/// The layout before it: index rows in one B-tree.
+const VERSION: i64 = 3;
+/// The layout before it: smaller filters.
+const SMALL_FILTERS: i64 = 2;
+/// The first: index rows in one B-tree.
 const ONE_TREE: i64 = 1;
 
 /// Leaves and tiles are keyed by rowid (see `keys`), so new ones go to the end of a log's range. The tables of index rows
@@ -74,9 +76,14 @@ pub(super) async fn prepare(
             .bind(secret.as_slice());
         insert.execute(&mut *transaction).await?;
     }
-    if version(&mut transaction).await? == ONE_TREE {
+    let earlier = version(&mut transaction).await?;
+    if [ONE_TREE, SMALL_FILTERS].contains(&earlier) {
         tracing::warn!("the index of this database has the layout of an earlier version and is written anew");
-        super::index::migrate(&mut transaction).await?;
+        if earlier == ONE_TREE {
+            super::index::migrate_tree(&mut transaction).await?;
+        } else {
+            super::index::migrate_filters(&mut transaction).await?;
+        }
         let update = sqlx::query("UPDATE store SET version = ?").bind(VERSION);
         update.execute(&mut *transaction).await?;
     }

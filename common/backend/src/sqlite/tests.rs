@@ -180,7 +180,7 @@ async fn an_unknown_layout_and_a_foreign_file_are_refused() {
     drop(storage);
     let options = connect_options(&dir.path().join(FILE));
     for (change, expected) in [
-        ("UPDATE store SET version = 3", "layout 3"),
+        ("UPDATE store SET version = 4", "layout 4"),
         ("ALTER TABLE store RENAME TO other", "not made by sigbox"),
     ] {
         let mut connection = options.connect().await.unwrap();

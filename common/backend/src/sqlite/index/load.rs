@@ -8,10 +8,13 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::merge::{DEAD, Dead, FAN, FLUSH, GROWING, LIVE, Merge, Work, write, write_run};
-use super::page::{Group, PAGES, ROWS, Row, decode, row};
-use super::run::{Run, State};
+use super::page::{PAGES, ROWS, Row, Summary, decode, row};
+use super::run::{Group, Run, State};
 use super::{TABLES, damaged, too_large};
 use crate::keys::from_place;
+
+/// Summaries read at once, of 21 KiB each.
+const SUMMARIES: i64 = if cfg!(test) { 2 } else { 64 };
 
 /// Tells two states of the index apart: each commit adds recent rows, or writes a group of which the number is new.
 pub(super) async fn stamp(connection: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
@@ -31,27 +34,25 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(State, Wo
     {
         recent.extend(decode(row.try_get(0)?).ok_or_else(damaged)?);
     }
-    let mut groups: BTreeMap<i64, Vec<Arc<Group>>> = BTreeMap::new();
-    let select = "SELECT id, run, summary FROM index_groups ORDER BY id";
-    for row in sqlx::query(select).fetch_all(&mut *connection).await? {
-        let group = Group::decode(row.try_get(0)?, row.try_get(2)?).ok_or_else(damaged)?;
-        groups.entry(row.try_get(1)?).or_default().push(Arc::new(group));
-    }
-    let (mut runs, mut growing, mut dead) = (Vec::new(), Vec::new(), Vec::new());
     let select = "SELECT run, level, state, sources FROM index_runs ORDER BY run";
     let rows = sqlx::query(select).fetch_all(&mut *connection).await?;
-    let mut next_run = 1;
+    let mut known = BTreeMap::new();
     for row in &rows {
         let id: i64 = row.try_get(0)?;
-        next_run = id.saturating_add(1);
         let level = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| damaged())?;
-        let run = Run::new(id, level, groups.remove(&id).unwrap_or_default());
+        known.insert(id, Run::new(id, level, 0));
+    }
+    summaries(connection, &mut known).await?;
+    let (mut runs, mut growing, mut dead) = (Vec::new(), Vec::new(), Vec::new());
+    let next_run = known.keys().last().map_or(1, |last| last.saturating_add(1));
+    for row in &rows {
+        let run = known.remove(&row.try_get(0)?).ok_or_else(damaged)?;
         match row.try_get(2)? {
             LIVE => runs.push(Arc::new(run)),
             GROWING => growing.push((run, row.try_get::<&str, _>(3)?)),
             DEAD => dead.push(Dead {
                 run: run.id,
-                groups: run.groups().to_vec(),
+                groups: run.groups().collect(),
             }),
             _ => return Err(damaged()),
         }
@@ -69,8 +70,35 @@ pub(super) async fn load(connection: &mut SqliteConnection) -> Result<(State, Wo
     Ok((State { recent, runs, stamp }, work))
 }
 
+/// Reads what is known of the pages of all runs.
+async fn summaries(
+    connection: &mut SqliteConnection,
+    runs: &mut BTreeMap<i64, Run>,
+) -> Result<(), sqlx::Error> {
+    // A few at a time: all at once would be as much memory again as is kept, and not given back.
+    let select = "SELECT id, run, summary FROM index_groups WHERE id > ? ORDER BY id LIMIT ?";
+    let mut last = i64::MIN;
+    loop {
+        let query = sqlx::query(select).bind(last).bind(SUMMARIES);
+        let rows = query.fetch_all(&mut *connection).await?;
+        let Some(end) = rows.last() else {
+            break;
+        };
+        last = end.try_get(0)?;
+        for row in &rows {
+            let summary = Summary::decode(row.try_get(2)?).ok_or_else(damaged)?;
+            let run = runs.get_mut(&row.try_get(1)?).ok_or_else(damaged)?;
+            if !run.push(row.try_get(0)?, summary) {
+                return Err(damaged());
+            }
+        }
+    }
+    runs.values_mut().for_each(Run::trim);
+    Ok(())
+}
+
 /// Makes the tables, and one run of the rows of version 1, which were in one B-tree.
-pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn migrate_tree(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     for table in TABLES {
         sqlx::query(table).execute(&mut *connection).await?;
     }
@@ -103,5 +131,25 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection) -> Result<(), sql
         write_run(connection, (RUN, level), LIVE, "").await?;
     }
     sqlx::query("DROP TABLE lookup").execute(connection).await?;
+    Ok(())
+}
+
+/// Writes the summaries of version 2 anew: their filters had fewer bits for each key.
+pub(crate) async fn migrate_filters(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let groups: Vec<i64> = sqlx::query_scalar("SELECT id FROM index_groups ORDER BY id")
+        .fetch_all(&mut *connection)
+        .await?;
+    for id in groups {
+        let group = Group { id, len: PAGES };
+        let (from, to) = group.page_ids();
+        let query = sqlx::query("SELECT rows FROM index_pages WHERE id >= ? AND id < ? ORDER BY id");
+        let mut rows: Vec<Row> = Vec::with_capacity(PAGES.saturating_mul(ROWS));
+        for page in query.bind(from).bind(to).fetch_all(&mut *connection).await? {
+            rows.extend(decode(page.try_get(0)?).ok_or_else(damaged)?);
+        }
+        let update = sqlx::query("UPDATE index_groups SET summary = ? WHERE id = ?");
+        let update = update.bind(Summary::of(&rows).encode()).bind(id);
+        update.execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -7,8 +7,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::damaged;
-use super::page::{Group, PAGES, ROWS, Row, decode, encode, page_id};
-use super::run::{Run, State};
+use super::page::{PAGES, ROWS, Row, Summary, decode, encode, page_id};
+use super::run::{Group, Run, State};
 use crate::sqlite::rows::insert;
 
 /// Rows of a run of level 0: 1 MiB, written in one commit.
@@ -49,7 +49,7 @@ pub(super) struct Work {
 #[derive(Debug)]
 pub(super) struct Dead {
     pub(super) run: i64,
-    pub(super) groups: Vec<Arc<Group>>,
+    pub(super) groups: Vec<Group>,
 }
 
 /// Runs on their way into one.
@@ -80,7 +80,7 @@ impl Cursor {
     /// Reads the next group if there is nothing left of the last one. False at the end.
     async fn fill(&mut self, connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
         while self.head().is_none() {
-            let Some(group) = self.run.groups().get(self.next) else {
+            let Some(group) = self.run.group(self.next) else {
                 return Ok(false);
             };
             self.rows = read(connection, group).await?;
@@ -92,11 +92,11 @@ impl Cursor {
 }
 
 /// All rows of a group.
-async fn read(connection: &mut SqliteConnection, group: &Group) -> Result<Vec<Row>, sqlx::Error> {
+async fn read(connection: &mut SqliteConnection, group: Group) -> Result<Vec<Row>, sqlx::Error> {
     let (from, to) = group.page_ids();
     let query = sqlx::query("SELECT rows FROM index_pages WHERE id >= ? AND id < ? ORDER BY id");
     let pages = query.bind(from).bind(to).fetch_all(connection).await?;
-    if pages.len() != group.len() {
+    if pages.len() != group.len {
         return Err(damaged());
     }
     let mut rows = Vec::with_capacity(STEP);
@@ -112,8 +112,8 @@ pub(super) async fn write(
     run: i64,
     id: i64,
     rows: &[Row],
-) -> Result<Arc<Group>, sqlx::Error> {
-    let group = Group::of(id, rows);
+) -> Result<Summary, sqlx::Error> {
+    let summary = Summary::of(rows);
     let pages = rows.chunks(ROWS).enumerate();
     let pages: Vec<(i64, Vec<u8>)> = pages.map(|(n, rows)| (page_id(id, n), encode(rows))).collect();
     insert(
@@ -129,10 +129,10 @@ pub(super) async fn write(
     query
         .bind(id)
         .bind(run)
-        .bind(group.encode())
+        .bind(summary.encode())
         .execute(connection)
         .await?;
-    Ok(Arc::new(group))
+    Ok(summary)
 }
 
 /// Stores what is known of a run.
@@ -161,7 +161,7 @@ impl Merge {
         run: Run,
         sources: Vec<Arc<Run>>,
     ) -> Result<Self, sqlx::Error> {
-        let last = match run.groups().last() {
+        let last = match run.groups().next_back() {
             None => None,
             Some(group) => read(connection, group).await?.last().copied(),
         };
@@ -174,7 +174,7 @@ impl Merge {
                 run: source,
             };
             if let Some(last) = last {
-                cursor.next = cursor.run.between(last, last).start;
+                cursor.next = cursor.run.groups_from(last);
                 cursor.fill(connection).await?;
                 cursor.taken = cursor.rows.partition_point(|row| *row <= last);
             }
@@ -197,7 +197,10 @@ impl Merge {
             }
             if !open || rows.len() >= STEP {
                 if !rows.is_empty() {
-                    self.run.push(write(connection, self.run.id, group, &rows).await?);
+                    let summary = write(connection, self.run.id, group, &rows).await?;
+                    if !self.run.push(group, summary) {
+                        return Err(damaged());
+                    }
                 }
                 return Ok(!open);
             }
@@ -300,14 +303,18 @@ impl Work {
     async fn flush(&mut self, connection: &mut SqliteConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
         let id = self.run_id();
         write_run(connection, (id, 0), LIVE, "").await?;
-        let mut groups = Vec::new();
+        let mut run = Run::new(id, 0, rows.len().div_ceil(ROWS));
         for rows in rows.chunks(STEP) {
-            groups.push(write(connection, id, self.group_id(), rows).await?);
+            let group = self.group_id();
+            let summary = write(connection, id, group, rows).await?;
+            if !run.push(group, summary) {
+                return Err(damaged());
+            }
         }
         sqlx::query("DELETE FROM index_recent")
             .execute(&mut *connection)
             .await?;
-        self.runs.push(Arc::new(Run::new(id, 0, groups)));
+        self.runs.push(Arc::new(run));
         self.begin(connection, 0).await
     }
 
@@ -319,7 +326,8 @@ impl Work {
         if sources.len() < FAN || self.merges.iter().any(|merge| merge.run.level == next) {
             return Ok(());
         }
-        let run = Run::new(self.run_id(), next, Vec::new());
+        let pages = sources.iter().map(|source| source.pages()).sum();
+        let run = Run::new(self.run_id(), next, pages);
         let names: Vec<String> = sources.iter().map(|source| source.id.to_string()).collect();
         write_run(connection, (run.id, next), GROWING, &names.join(" ")).await?;
         self.merges.push(Merge::resume(connection, run, sources).await?);
@@ -369,7 +377,7 @@ impl Work {
             self.runs.retain(|run| run.id != source.run.id);
             self.dead.push_back(Dead {
                 run: source.run.id,
-                groups: source.run.groups().to_vec(),
+                groups: source.run.groups().collect(),
             });
         }
         let level = merge.run.level;

@@ -11,7 +11,7 @@
 //!   come: no commit does more than a few milliseconds of it. What was merged is deleted in the same way.
 //!
 //! All of it happens in the transactions of the commits. A look-up asks the rows in memory, and of each run the one page
-//! that may have the key; a filter in memory says of nearly every run that it does not. Memory grows by 1.3 bytes a row.
+//! that may have the key; a filter in memory says of nearly every run that it does not. Memory grows by 1.5 bytes a row.
 
 mod load;
 mod merge;
@@ -32,7 +32,7 @@ use self::run::{Span, State};
 use super::rows::select_in;
 use crate::keys::LAST_INDEX;
 
-pub(super) use self::load::migrate;
+pub(super) use self::load::{migrate_filters, migrate_tree};
 
 /// Times a look-up is tried again because what it was to read had been merged meanwhile.
 const ATTEMPTS: u32 = 100;

@@ -298,6 +298,31 @@ async fn the_one_tree_of_version_1_becomes_a_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_filters_of_version_2_are_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::new(dir.path()).await;
+    for _ in 0..40 {
+        model.commit(30).await;
+    }
+    model.storage.close().await;
+    drop(model.storage);
+    let mut old = connect_options(&dir.path().join(FILE)).connect().await.unwrap();
+    for change in [
+        "UPDATE index_groups SET summary = CAST(substr(summary, 20) AS BLOB)",
+        "UPDATE store SET version = 2",
+    ] {
+        sqlx::query(change).execute(&mut old).await.unwrap();
+    }
+    old.close().await.unwrap();
+    model.storage = store(dir.path()).await;
+    model.check().await;
+    for _ in 0..60 {
+        model.commit(30).await;
+    }
+    model.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_part_is_an_error_and_never_an_absent_row() {
     let dir = tempfile::tempdir().unwrap();
     let mut model = Model::new(dir.path()).await;
