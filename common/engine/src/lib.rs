@@ -19,6 +19,7 @@
 mod active;
 mod anchor;
 mod batch;
+mod bracket;
 mod cache;
 mod change;
 pub mod contract;

@@ -15,6 +15,7 @@ use common_tlog::{Hash, NodeReader, RightEdge, TileId, leaf_hash};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
+use crate::bracket::Bracket;
 use crate::cache::{Nodes, TileCache};
 use crate::error::{Corrupt, ReadError};
 use crate::index::IndexKey;
@@ -23,8 +24,6 @@ use crate::types::{Head, LogId, StoredLeaf};
 
 /// Most leaves one call returns; the rest is asked for again.
 const MAX_LEAVES: u32 = 1_024;
-/// Leaves looked at in each round of a search by time: six rounds for sixteen million.
-const FAN: u64 = 16;
 /// How long a read waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -154,8 +153,8 @@ impl Reader {
         }
         let places: Vec<Place> = indexes.iter().map(|index| Place { log, index: *index }).collect();
         let tiles = indexes.iter().map(|index| TileId::of_node(0, *index));
-        let nodes = self.nodes(log, view, tiles).await?;
-        let stored = self.storage.leaves_at(&places).await?;
+        let stored = async { Ok(self.storage.leaves_at(&places).await?) };
+        let (nodes, stored) = tokio::try_join!(self.nodes(log, view, tiles), stored)?;
         let mut leaves = Vec::with_capacity(indexes.len());
         for (index, leaf) in indexes.iter().zip(stored) {
             let leaf = leaf.ok_or(Corrupt::LeafMissing(log, *index))?;
@@ -167,25 +166,18 @@ impl Reader {
 
     /// Times never go back within a log, so a few rounds over a few leaves each find the place of one.
     pub(crate) async fn first_at(&self, log: LogId, view: &View, time: u64) -> Result<u64, ReadError> {
-        // Everything before `low` is older, and nothing from `high` on is.
-        let (mut low, mut high) = (0, view.head.size);
-        while low < high {
-            let stride = high.saturating_sub(low).div_ceil(FAN);
-            let probes: Vec<u64> = (0..FAN)
-                .map(|n| low.saturating_add(n.saturating_mul(stride)))
-                .take_while(|index| *index < high)
-                .collect();
+        let mut bracket = Bracket::new(view.head.size, view.head.time);
+        while let Some(probes) = bracket.probes(time) {
             let places: Vec<Place> = probes.iter().map(|index| Place { log, index: *index }).collect();
             let leaves = self.storage.leaves_at(&places).await?;
             for (index, leaf) in probes.into_iter().zip(leaves) {
-                if leaf.ok_or(Corrupt::LeafMissing(log, index))?.time >= time {
-                    high = index;
+                let found = leaf.ok_or(Corrupt::LeafMissing(log, index))?.time;
+                if !bracket.narrow(index, found, time) {
                     break;
                 }
-                low = index.saturating_add(1);
             }
         }
-        Ok(low)
+        Ok(bracket.low)
     }
 
     pub(crate) async fn find_leaf(

@@ -125,11 +125,7 @@ impl Writer {
         mut self,
         submissions: &Arc<Vec<Submission>>,
     ) -> Result<(Self, Box<Attempt>), Poisoned> {
-        let known = match self.look_up(submissions).await {
-            Ok(known) => known,
-            Err(error) => return Err(self.poison(Cause::NotWritten(error))),
-        };
-        let attempt = match self.prepare(submissions, known).await {
+        let attempt = match self.attempt(submissions).await {
             Ok(attempt) => Box::new(attempt),
             Err(error) => return Err(self.poison(Cause::NotWritten(error))),
         };
@@ -151,6 +147,16 @@ impl Writer {
             }
             Ok(Commit::Conflict) => Err(self.poison(Cause::Conflict)),
             Err(error) => Err(self.poison(Cause::Unknown(error, attempt))),
+        }
+    }
+
+    /// Prepares the batch. Most entries are new, so it is prepared as if all were while the store is asked, and once more
+    /// if some are not; what was signed the first time leaves this function only if it is right.
+    async fn attempt(&self, submissions: &Arc<Vec<Submission>>) -> Result<Attempt, StoreError> {
+        let all_new = self.prepare(submissions, Known::new());
+        match tokio::try_join!(self.look_up(submissions), all_new)? {
+            (known, attempt) if known.is_empty() => Ok(attempt),
+            (known, _) => self.prepare(submissions, known).await,
         }
     }
 
