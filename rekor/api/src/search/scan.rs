@@ -29,8 +29,8 @@ const ROUNDS: usize = 6;
 const LEAVES: usize = 1_024;
 /// The least a log has.
 const FEWEST: usize = 64;
-/// Leaves read at once.
-const CHUNK: usize = 32;
+/// Leaves read at once: as many as the page still has room for, within these.
+const CHUNK: (usize, usize) = (16, 128);
 
 /// What a look through a log has come to.
 struct Scan<'a> {
@@ -129,10 +129,17 @@ impl Service {
                 return Ok(());
             }
             let window = self.window(scan.log, clauses, scan.below, rows).await?;
-            for chunk in window.candidates.chunks(CHUNK) {
+            let mut candidates = window.candidates.as_slice();
+            while !candidates.is_empty() {
                 if budget == 0 {
                     return Ok(());
                 }
+                let room = query
+                    .limit()
+                    .saturating_sub(scan.found.len())
+                    .clamp(CHUNK.0, CHUNK.1);
+                let (chunk, later) = candidates.split_at(candidates.len().min(room));
+                candidates = later;
                 budget = budget.saturating_sub(chunk.len());
                 for asked in self.confirm(scan.log, chunk, clauses).await? {
                     // Times never go back within a log.
