@@ -24,6 +24,7 @@ mod images;
 mod key_service;
 mod login;
 mod matrix;
+mod oidc;
 mod openssl;
 mod outbound;
 mod overload;

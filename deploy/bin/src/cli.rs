@@ -14,6 +14,8 @@ use crate::export_trust::ExportTrustArgs;
 use crate::fsck::FsckArgs;
 use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
+use crate::oidc::OidcArgs;
+use crate::policy::PolicyArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::serve::ServeArgs;
@@ -47,6 +49,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Print an identity token of the development issuer.
     Token(TokenArgs),
+    /// Look at identity tokens without using them.
+    Oidc(OidcArgs),
+    /// Try the issuance policy of a configuration out.
+    Policy(PolicyArgs),
     /// Sign and verify a canary through every service, and name the link that fails.
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulcio_ca::Asker;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
@@ -139,6 +140,14 @@ async fn say(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
 
 async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> Answer {
     let outcome = match ask {
+        Ask::Explain { token } => {
+            let explained = keeper.authority().explain(Asker::Operator, token.0).await;
+            return match explained.map(|explanation| serde_json::to_string(&explanation)) {
+                Ok(Ok(said)) => Answer::Done(said),
+                Ok(Err(error)) => Answer::Failed(error.to_string()),
+                Err(error) => Answer::Failed(error.to_string()),
+            };
+        }
         Ask::Begin {
             role,
             propagation,

@@ -147,6 +147,14 @@ impl Client {
         self.send(Method::GET, path, Some(token), None).await
     }
 
+    /// `POST` of nothing, with a bearer token.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no answer; any status is one.
+    pub(crate) async fn post_authorized(&self, path: &str, token: &str) -> Result<Answer, HttpError> {
+        self.send(Method::POST, path, Some(token), None).await
+    }
+
     /// `POST` of a body of some media type.
     ///
     /// # Errors

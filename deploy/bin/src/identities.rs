@@ -134,7 +134,11 @@ impl IssuersFile {
 
 const RELOADS: &str = "sigbox_issuers_reloads_total";
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a small file.
+///
+/// # Errors
+/// The file system's; also for a file that is longer than any honest one.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut content = Vec::new();
     std::fs::File::open(path)?

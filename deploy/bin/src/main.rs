@@ -31,7 +31,9 @@ mod local_tls;
 mod log;
 mod log_checks;
 mod log_entry;
+mod oidc;
 mod paste;
+mod policy;
 mod progress;
 mod public_url;
 mod repository;
@@ -77,6 +79,8 @@ fn main() -> ExitCode {
             Command::Up(args) => up::run(args, console).await,
             Command::Serve(args) => serve::run(args, console).await,
             Command::Token(args) => token::run(args).await,
+            Command::Oidc(args) => oidc::run(args).await,
+            Command::Policy(args) => policy::run(args, console),
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
             Command::ExportTrust(args) => export_trust::run(args, console).await,

@@ -163,6 +163,11 @@ impl Keeper {
         })
     }
 
+    /// The certificate authority, whatever it issues under.
+    pub(crate) fn authority(&self) -> &Arc<fulcio_ca::Ca> {
+        self.running.authority()
+    }
+
     /// Does what becomes due, for ever: hands keys over, and signs the trust repository anew.
     pub(crate) async fn keep(self: Arc<Self>) {
         let mut fresh = tokio::time::interval(CHECK_EVERY);

@@ -1,9 +1,9 @@
 //! `serve`: the services for production, by a configuration file: real issuers, chosen services at each listener, logs in
 //! SQLite or PostgreSQL, keys wherever the file says. No development issuer, so nobody signs as anyone.
 
-mod config;
+pub(crate) mod config;
 mod parts;
-mod store;
+pub(crate) mod store;
 mod tls;
 
 use std::path::PathBuf;

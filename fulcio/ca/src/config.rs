@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::extensions::Extension;
 use crate::identity::{CiProvider, CiProviderText, ConfigError, IssuerConfig};
 
-use document::Fields;
+pub(crate) use document::{Fields, tree};
 pub use preset::PRESETS;
 
 /// A file that was read.
@@ -59,7 +59,7 @@ impl Configuration {
     /// # Errors
     /// [`ConfigError`] says where, what was expected and what is there.
     pub fn parse(text: &[u8], read: ReadFile<'_>) -> Result<Self, ConfigError> {
-        let mut file = Fields::new("", document::tree(text)?)?;
+        let mut file = Fields::new("", tree(text)?)?;
         let mut reader = Reader {
             read,
             providers: BTreeMap::new(),

@@ -4,7 +4,7 @@
 //! [`Configuration`] reads upstream's file of issuers. A request passes through [`identity`] (token to principal), [`policy`]
 //! (who of those an issuer vouches for may), `possession` (who holds the key),
 //! `issuance` (principal and key to certificate, with one timestamp of the certificate log embedded) and
-//! `lint` (nothing is signed that breaks a rule). HTTP and gRPC share one domain function and one [`Error`].
+//! `lint` (nothing is signed that breaks a rule); [`explain()`] and [`Rehearsal`] tell what would become of one. HTTP and gRPC share one domain function and one [`Error`].
 //!
 //! Left out: the certificate log itself (a [`CtLog`]; `fulcio-ct` is one), where keys and configuration are
 //! kept, listeners and the clock. `deploy/bin` composes these; nothing else builds on this crate.
@@ -16,6 +16,7 @@ mod chain;
 mod config;
 mod ct;
 mod error;
+mod explain;
 mod extensions;
 pub mod grpc;
 mod http;
@@ -25,6 +26,7 @@ mod lint;
 mod metrics;
 mod policy;
 mod possession;
+mod rehearsal;
 mod service;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub use chain::{CaChain, ChainError};
 pub use config::{Configuration, PRESETS, ReadFile};
 pub use ct::{CtError, CtLog};
 pub use error::{Code, Error};
+pub use explain::{Asker, Check, Explanation, Outcome, Preview, Published, Selected, explain};
 pub use extensions::{Extension, Extensions};
 pub use identity::{
     CiProvider, CiProviderText, ClaimPath, ConfigError, DiscoveryError, Email, FETCH_TIMEOUT, Fetch,
@@ -43,10 +46,14 @@ pub use identity::{
     MAX_TOKEN, Proxy, SubjectDomain, TokenError, TypeText,
 };
 pub use policy::{ClaimName, Denial, Pattern, Policy, Rule, Wanted};
+pub use rehearsal::{Case, Decision, Rehearsal, Verdict};
 pub use service::{Ca, CaConfig};
 
 /// Where the time comes from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Where a running authority explains tokens: `POST` with the token as `Authorization: Bearer`.
+pub const EXPLAIN_PATH: &str = http::EXPLAIN;
 
 /// The media type of the legacy API's answers (RFC 8555 §9.1).
 const PEM_CHAIN_TYPE: &str = "application/pem-certificate-chain";

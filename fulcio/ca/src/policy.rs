@@ -53,6 +53,12 @@ pub struct Denial {
 }
 
 impl Policy {
+    /// Whether there is nothing to check.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
     /// What the rules say of `claims`; the name of the rule that allowed them, if one had to.
     pub(crate) fn check(&self, claims: &Claims) -> Result<Option<&str>, Denial> {
         if let Some(rule) = self

@@ -12,9 +12,10 @@ use common_server::quota::{Quota, Spent};
 use crate::chain::CaChain;
 use crate::ct::CtLog;
 use crate::error::{Code, Error};
+use crate::explain::{self, Asker, Explanation};
 use crate::identity::principal::Principal;
 use crate::identity::token::Token;
-use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Reading, TokenError};
+use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Reading};
 use crate::issuance::{Precertificate, ct_error};
 use crate::possession::KeyRequest;
 use crate::{Clock, metrics};
@@ -91,6 +92,7 @@ pub struct Ca {
     permitted: Vec<SigningAlgorithm>,
     clock: Clock,
     writes: Gate,
+    explanations: Gate,
     quota: Option<Quota>,
 }
 
@@ -125,6 +127,7 @@ impl Ca {
             permitted: config.permitted,
             clock: config.clock,
             writes: Gate::new("certificate", config.writes),
+            explanations: Gate::new("explanation", Bounds::EXPENSIVE_READS),
             quota: config.quota,
         })
     }
@@ -172,6 +175,17 @@ impl Ca {
         let new = Issuers::new(issuers, old.reading().clone(), Some(&old))?;
         self.issuers.store(Arc::new(new));
         Ok(())
+    }
+
+    /// What would become of a token. Nothing is issued for it.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`] when too many are being explained.
+    pub async fn explain(self: &Arc<Self>, asker: Asker, token: String) -> Result<Explanation, Error> {
+        let _admitted = self.explanations.enter()?;
+        let issuers = self.issuers.load_full();
+        // Signatures are checked, so on the pool for that work.
+        Ok(cpu::drive(async move { explain::by(&issuers, asker, &token).await }).await?)
     }
 
     /// Verifies the request that `read` makes and issues a certificate that is in the log. All of it happens on the pool
@@ -233,18 +247,8 @@ impl Ca {
     async fn principal(&self, token: Token) -> Result<(Principal, Option<Spent>), Error> {
         let issuers = self.issuers.load_full();
         let mut opened = issuers.open(token).await?;
-        let mut renewed = false;
-        let principal = loop {
-            match opened.verify() {
-                // The issuer may have rotated its keys since they were read: look once more.
-                Err(TokenError::UnknownKey { .. } | TokenError::Signature { .. })
-                    if !renewed && opened.renew().await =>
-                {
-                    renewed = true;
-                }
-                outcome => break outcome?,
-            }
-        };
+        opened.authenticate().await?;
+        let principal = opened.principal()?;
         if let (dry_run, Err(denial)) = opened.permitted() {
             metrics::denied(!dry_run);
             let issuer = opened.issuer_url().to_owned();

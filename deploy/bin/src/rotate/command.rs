@@ -1,5 +1,6 @@
 //! `rotate` and `shard`: what the running instance of a data folder is asked to do.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -137,6 +138,22 @@ pub(crate) enum Ask {
     },
     /// What is on its way.
     Status,
+    /// What would become of a token.
+    Explain {
+        /// The token.
+        token: Secret,
+    },
+}
+
+/// A text that is not printed by accident.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// `rotate`.

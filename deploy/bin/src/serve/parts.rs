@@ -41,12 +41,13 @@ impl Part {
 }
 
 /// Paths and their services; the first that begins a path decides. What no line begins is Rekor v1's: search, pages.
-const PATHS: [(&str, Part); 18] = [
+const PATHS: [(&str, Part); 19] = [
     ("/api/v1/signingCert", Part::Fulcio),
     ("/api/v1/rootCert", Part::Fulcio),
     ("/api/v2/signingCert", Part::Fulcio),
     ("/api/v2/trustBundle", Part::Fulcio),
     ("/api/v2/configuration", Part::Fulcio),
+    ("/api/sigbox/v1/oidc/", Part::Fulcio),
     ("/dev.sigstore.fulcio.", Part::Fulcio),
     ("/grpc.health.", Part::Fulcio),
     ("/ct/", Part::Ct),
@@ -114,6 +115,8 @@ mod tests {
                 "/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate",
                 Part::Fulcio,
             ),
+            (fulcio_ca::EXPLAIN_PATH, Part::Fulcio),
+            ("/api/sigbox/v1/search", Part::RekorV1),
             ("/ct/v1/get-sth", Part::Ct),
             ("/api/v1/log/entries", Part::RekorV1),
             ("/api/v1/index/retrieve", Part::RekorV1),

@@ -41,6 +41,13 @@ pub(crate) struct Running {
     pub(super) intake: Intake,
 }
 
+impl Running {
+    /// The certificate authority.
+    pub(crate) fn authority(&self) -> &Arc<Ca> {
+        &self.ca
+    }
+}
+
 /// Whose precertificates the certificate logs take beside the own authority's.
 #[derive(Clone, Default)]
 pub(crate) struct Intake {

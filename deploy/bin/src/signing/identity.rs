@@ -11,6 +11,7 @@ use crate::signing::Holder;
 use crate::signing::services::Services;
 use crate::trust_source::read;
 use common_pki::key::LocalSigner;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 /// Whom Sigstore's tokens are for (fulcio `config`, every public issuer).
@@ -68,12 +69,38 @@ pub(crate) fn given_token(given: &str) -> Result<String, Failure> {
     }
     let path = std::path::Path::new(given);
     if !path.is_file() {
+        // What came may be a token all the same: it is not repeated.
         return Err(Failure::failed(
-            "--identity-token: expected a token, which has two dots, or the name of a file",
+            "expected an identity token, which has two dots, or the name of a file that holds one",
         ));
     }
     let text = read(path)?;
     Ok(String::from_utf8_lossy(&text).trim().to_owned())
+}
+
+/// The token that a command is to look at: as it is, of a file, of standard input (`-`), or of [`TOKEN_VARIABLE`].
+///
+/// # Errors
+/// [`Failure`] when there is none.
+pub(crate) fn token_to_look_at(given: Option<&str>) -> Result<String, Failure> {
+    match given {
+        Some("-") => {
+            let mut text = Vec::new();
+            let limit = u64::try_from(fulcio_ca::MAX_TOKEN).unwrap_or(u64::MAX);
+            // One more than a token may have: it is then told that it is too long.
+            std::io::stdin()
+                .take(limit.saturating_add(2))
+                .read_to_end(&mut text)
+                .map_err(|error| Failure::failed(format!("standard input: {error}")))?;
+            Ok(String::from_utf8_lossy(&text).trim().to_owned())
+        }
+        Some(given) => given_token(given),
+        None => variable(TOKEN_VARIABLE).ok_or_else(|| {
+            Failure::usage(format!(
+                "no token: give one, the name of a file that holds one, or - for standard input; or set {TOKEN_VARIABLE}"
+            ))
+        }),
+    }
 }
 
 /// A variable that is set to something.

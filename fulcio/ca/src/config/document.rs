@@ -12,7 +12,7 @@ const MAX_FILE: usize = 1 << 20;
 const SLIP: usize = 2;
 
 /// JSON is tried before YAML, as upstream does; both give the same tree.
-pub(super) fn tree(text: &[u8]) -> Result<Value, ConfigError> {
+pub(crate) fn tree(text: &[u8]) -> Result<Value, ConfigError> {
     if text.len() > MAX_FILE {
         let cause = format!("expected at most {MAX_FILE} bytes, got {}", text.len());
         return Err(ConfigError::Document(cause));
@@ -56,7 +56,7 @@ fn apart(text: &str) -> String {
 
 /// The members of one object, and where it is.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     place: String,
     members: Map<String, Value>,
 }
@@ -92,7 +92,7 @@ fn scalar(value: Value) -> Result<String, Value> {
 }
 
 impl Fields {
-    pub(super) fn new(place: &str, value: Value) -> Result<Self, ConfigError> {
+    pub(crate) fn new(place: &str, value: Value) -> Result<Self, ConfigError> {
         let members = match value {
             Value::Object(members) => members,
             Value::Null => Map::new(),
@@ -119,7 +119,7 @@ impl Fields {
     }
 
     /// An error about the member `key`.
-    pub(super) fn wrong(&self, key: &str, expected: &str, got: &str) -> ConfigError {
+    pub(crate) fn wrong(&self, key: &str, expected: &str, got: &str) -> ConfigError {
         ConfigError::Document(format!("{}: expected {expected}, got {got}", self.at(key)))
     }
 
@@ -141,7 +141,7 @@ impl Fields {
             .filter(|value| !value.is_null()))
     }
 
-    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, ConfigError> {
+    pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, ConfigError> {
         let Some(value) = self.take(key)? else {
             return Ok(None);
         };
@@ -204,7 +204,7 @@ impl Fields {
     }
 
     /// A list of tables.
-    pub(super) fn tables(&mut self, key: &str) -> Result<Vec<Self>, ConfigError> {
+    pub(crate) fn tables(&mut self, key: &str) -> Result<Vec<Self>, ConfigError> {
         let place = self.at(key);
         match self.take(key)? {
             None => Ok(Vec::new()),
@@ -214,7 +214,7 @@ impl Fields {
     }
 
     /// As [`Fields::unknown`], for tables of our own: nothing unknown passes.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
         let stranger = self
             .members
             .keys()
@@ -223,6 +223,11 @@ impl Fields {
             None => Ok(()),
             Some(name) => Err(self.wrong(name, &format!("one of {}", known.join(", ")), "an unknown key")),
         }
+    }
+
+    /// A table whose members are data.
+    pub(crate) fn object(&mut self, key: &str) -> Result<Option<Map<String, Value>>, ConfigError> {
+        Ok(self.fields(key)?.map(|fields| fields.members))
     }
 
     /// A table.

@@ -9,22 +9,26 @@ mod reply;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
 use common_server::body::Reader;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::error::{Code, Error};
+use crate::explain::Asker;
 use crate::identity::{MAX_TOKEN, TokenError};
 use crate::service::{Ca, CertificateRequest};
 
 /// Longest body that is read, in bytes; also the longest gRPC message.
 pub(crate) const MAX_BODY: usize = 1 << 22;
+
+/// Where a token is explained.
+pub(crate) const EXPLAIN: &str = "/api/sigbox/v1/oidc/explain";
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -41,6 +45,10 @@ pub(crate) fn router(ca: Arc<Ca>) -> Router {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::HEAD])
         .allow_headers([header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE]);
+    // Ours, and not for the scripts of other origins.
+    let own = Router::new()
+        .route(EXPLAIN, post(explain))
+        .layer(middleware::from_fn(measure));
     Router::new()
         .route("/api/v2/signingCert", only(post(create)))
         .route("/api/v2/trustBundle", only(get(trust_bundle)))
@@ -49,6 +57,7 @@ pub(crate) fn router(ca: Arc<Ca>) -> Router {
         .route("/api/v1/rootCert", only(get(legacy_root)))
         .layer(middleware::from_fn(measure))
         .layer(cors)
+        .merge(own)
         .with_state(Http { ca, bodies })
 }
 
@@ -96,6 +105,12 @@ async fn legacy_create(State(http): State<Http>, headers: HeaderMap, body: Body)
         })
         .await?;
     Ok(reply::pem(StatusCode::CREATED, &[chain]))
+}
+
+/// The token comes in the header alone: no body is read.
+async fn explain(State(http): State<Http>, headers: HeaderMap) -> Result<Response, Error> {
+    let explanation = http.ca.explain(Asker::Anyone, bearer(&headers)?).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(explanation)).into_response())
 }
 
 async fn legacy_root(State(http): State<Http>) -> Response {

@@ -18,6 +18,7 @@ const NBF_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
 /// A token's payload.
+#[derive(Clone)]
 pub(crate) struct Claims(Map<String, Value>);
 
 impl Claims {
@@ -125,6 +126,11 @@ impl Claims {
         }
         // Nothing is compared with it, but whoever writes no time there writes no tokens.
         self.seconds("iat").map(drop)
+    }
+
+    /// When the token ends, for people.
+    pub(crate) fn end(&self) -> Option<String> {
+        self.seconds("exp").ok().flatten().map(rfc3339)
     }
 
     /// A NumericDate, which RFC 7519 §2 lets have a fraction.

@@ -14,7 +14,7 @@ use super::kind::IdentityType;
 use crate::policy::Policy;
 
 /// Longest `iss` that is looked up, in bytes.
-const MAX_ISSUER: usize = 1_024;
+pub(super) const MAX_ISSUER: usize = 1_024;
 
 /// One issuer whose tokens are accepted, or all whose URLs match one pattern.
 #[derive(Clone, Debug)]
@@ -105,9 +105,7 @@ impl IssuerConfig {
                 "spiffe meta issuers would share one trust domain and are not supported",
             ));
         }
-        // GHSA-59jp-pj84-45mr: without the anchors https://evil.example/?https://ci.example/1 matches.
-        let regex = format!("^{}$", regex::escape(pattern).replace(r"\*", "[-_a-zA-Z0-9]+"));
-        let regex = Regex::new(&regex).map_err(|cause| bad(&cause.to_string()))?;
+        let regex = compiled(pattern).map_err(|cause| bad(&cause.to_string()))?;
         let name = IssuerName::Pattern {
             text: pattern.to_owned(),
             regex,
@@ -213,6 +211,19 @@ impl KeyOrigin {
         }
         Ok(Some(keys))
     }
+}
+
+/// A pattern, anchored. GHSA-59jp-pj84-45mr: without the anchors https://evil.example/?https://ci.example/1 matches.
+fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(
+        "^{}$",
+        regex::escape(pattern).replace(r"\*", "[-_a-zA-Z0-9]+")
+    ))
+}
+
+/// Whether `text` is what `pattern`, or a part of one, stands for.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    pattern == text || (pattern.contains('*') && compiled(pattern).is_ok_and(|regex| regex.is_match(text)))
 }
 
 /// What stands between `//` and the next slash.

@@ -226,6 +226,14 @@ impl IdentityType {
         }
     }
 
+    /// The mapping of workflows that a configuration can say.
+    pub(crate) fn provider(&self) -> Option<&CiProvider> {
+        match self {
+            Self::CiProvider(provider) => Some(provider),
+            _ => None,
+        }
+    }
+
     /// Whether unverified addresses pass.
     pub(crate) fn skips_verification(&self) -> bool {
         matches!(self, Self::Email(email) if email.skip_verification)

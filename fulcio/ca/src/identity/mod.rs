@@ -13,6 +13,7 @@ mod jwk;
 mod keys;
 mod kind;
 mod legacy;
+mod nearest;
 pub(crate) mod principal;
 mod provider;
 mod template;
@@ -21,6 +22,7 @@ mod uri;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use openidconnect::JsonWebKey as _;
 use tokio::sync::Semaphore;
@@ -34,6 +36,7 @@ pub use kind::{ClaimPath, Email, IdentityType, SubjectDomain, TypeText};
 pub use provider::{CiProvider, CiProviderText};
 pub use token::MAX_TOKEN;
 
+pub(crate) use config::checked;
 pub(crate) use error::quote;
 
 use keys::{KeySet, KeySource};
@@ -52,8 +55,8 @@ const MAX_FIRST_CONTACTS: usize = 16;
 
 /// One issuer and its keys.
 #[derive(Clone)]
-struct Issuer {
-    config: Arc<IssuerConfig>,
+pub(crate) struct Issuer {
+    pub(crate) config: Arc<IssuerConfig>,
     keys: Arc<KeySource>,
 }
 
@@ -88,7 +91,7 @@ impl Issuers {
         reading: Reading,
         old: Option<&Self>,
     ) -> Result<Self, ConfigError> {
-        let configs = config::checked(configs)?;
+        let configs = checked(configs)?;
         let mut exact = HashMap::new();
         for config in configs.iter().filter(|config| !config.is_meta()) {
             let url = config.issuer_url().to_owned();
@@ -125,7 +128,7 @@ impl Issuers {
 
     /// The issuer that `iss` names, and the configuration that it was found by: an exact URL before any pattern, and of the
     /// patterns the one in which most is fixed.
-    fn find(&self, iss: &str) -> Result<Issuer, TokenError> {
+    pub(crate) fn find(&self, iss: &str) -> Result<Issuer, TokenError> {
         if let Some(issuer) = self.exact.get(iss) {
             return Ok(issuer.clone());
         }
@@ -156,24 +159,40 @@ impl Issuers {
         Ok(issuer)
     }
 
+    /// Which configuration an `iss` that none has was probably meant for, and what differs.
+    pub(crate) fn nearest(&self, iss: &str) -> Option<String> {
+        nearest::nearest(&self.configs, iss)
+    }
+
     /// Checks the claims of `token` and gets the keys it must have been signed with.
     pub(crate) async fn open(&self, token: Token) -> Result<Opened, TokenError> {
-        let iss = token.claims.required("iss")?;
-        let Issuer { config, keys: source } = self.find(iss)?;
-        token.claims.check_audience(&config.audiences)?;
-        token.claims.check_time((self.reading.clock)())?;
-        let first_contact = if self.exact.contains_key(iss) || source.has_keys() {
+        let issuer = self.find(token.claims.required("iss")?)?;
+        token.claims.check_audience(&issuer.config.audiences)?;
+        token.claims.check_time(self.now())?;
+        self.with_keys(token, issuer).await
+    }
+
+    /// The time that tokens are judged at.
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.reading.clock)()
+    }
+
+    /// `token`, and the keys of its issuer.
+    pub(crate) async fn with_keys(&self, token: Token, issuer: Issuer) -> Result<Opened, TokenError> {
+        let Issuer { config, keys: source } = issuer;
+        let url = config.issuer_url();
+        let first_contact = if self.exact.contains_key(url) || source.has_keys() {
             None
         } else {
             let busy = |_| {
                 unavailable(
-                    iss,
+                    url,
                     &"too many issuers are asked for the first time; retry shortly",
                 )
             };
             Some(self.first_contacts.try_acquire().map_err(busy)?)
         };
-        let keys = source.current().await.map_err(|cause| unavailable(iss, &cause))?;
+        let keys = source.current().await.map_err(|cause| unavailable(url, &cause))?;
         drop(first_contact);
         Ok(Opened {
             token,
@@ -225,9 +244,23 @@ impl Opened {
         (policy.dry_run, policy.check(&self.token.claims).map(drop))
     }
 
-    /// Checks the signature and makes the principal. Heavy.
-    pub(crate) fn verify(&self) -> Result<Principal, TokenError> {
-        let config = &self.config;
+    /// Who is meant. Only for a token that has verified.
+    pub(crate) fn principal(&self) -> Result<Principal, TokenError> {
+        principal::principal(&self.config, &self.token.claims)
+    }
+
+    /// Checks the signature. The issuer may have rotated its keys since they were read, so after a failure it is asked once
+    /// more. Heavy.
+    pub(crate) async fn authenticate(&mut self) -> Result<(), TokenError> {
+        match self.signature() {
+            Err(TokenError::UnknownKey { .. } | TokenError::Signature { .. }) if self.renew().await => {
+                self.signature()
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn signature(&self) -> Result<(), TokenError> {
         let Token {
             algorithm, key_id, ..
         } = &self.token;
@@ -246,10 +279,10 @@ impl Opened {
                 .verify_signature(algorithm, self.token.signed(), self.token.signature())
                 .is_ok()
             {
-                return principal::principal(config, &self.token.claims);
+                return Ok(());
             }
         }
-        let issuer = config.issuer_url().to_owned();
+        let issuer = self.config.issuer_url().to_owned();
         Err(match tried {
             true => TokenError::Signature { issuer },
             false => TokenError::UnknownKey {
@@ -261,7 +294,7 @@ impl Opened {
     }
 
     /// After a signature that did not verify: takes newer keys if the issuer has any. `false` if not.
-    pub(crate) async fn renew(&mut self) -> bool {
+    async fn renew(&mut self) -> bool {
         match self.source.newer(&self.keys).await {
             Some(keys) => {
                 self.keys = keys;

@@ -166,6 +166,16 @@ impl CiProvider {
         Ok((SubjectAltName::Uri(subject.text), extensions))
     }
 
+    /// Claims that look as if they were used and are not, in words.
+    pub(crate) fn passed_over<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = String> + 'a {
+        let fixed = self.defaults.iter().filter(|(name, _)| self.is_fixed(name));
+        fixed.filter_map(|(name, default)| {
+            let claim = claims.scalar(name).ok().flatten()?;
+            (claim != default.as_str())
+                .then(|| format!("the claim {name:?} is passed over: its default {default:?} is fixed"))
+        })
+    }
+
     fn is_fixed(&self, name: &str) -> bool {
         self.defaults.get(name).is_some_and(|default| !default.is_empty()) && !self.overridable.contains(name)
     }

@@ -14,6 +14,7 @@
 
 mod advisories;
 mod authority;
+mod explain;
 mod generated;
 mod grpc;
 mod hostile;
