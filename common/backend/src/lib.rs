@@ -2,7 +2,7 @@
 //!
 //! Implements: [`sqlite::SqliteStorage`] and [`postgres::PostgresStorage`] behind [`common_engine::Storage`];
 //! [`folder::DataFolder`], which lets one process use a data folder; [`durable`] file writes; [`anchor::FileAnchor`],
-//! the record of published checkpoints beside the database; [`archive`], backups and their way back; [`signer`], private
+//! the record of published checkpoints beside the database; [`records`], what is no log's and may be deleted; [`archive`], backups and their way back; [`signer`], private
 //! keys wherever they are kept.
 //!
 //! Leaves out: any decision about a log. Hashes, keys and places come from the engine.
@@ -16,6 +16,7 @@ pub mod folder;
 mod keys;
 mod log_row;
 pub mod postgres;
+pub mod records;
 pub mod signer;
 pub mod sqlite;
 

@@ -6,6 +6,8 @@
 //!
 //! A back end that several processes may open at once also passes [`check_replicas`] with a handle of each.
 //!
+//! What keeps [`crate::Records`] passes [`check_records`].
+//!
 //! It panics with the obligation that was not met. What only a crash can show (durability) each back end tests
 //! itself.
 
@@ -18,6 +20,7 @@
 )]
 
 mod limits;
+mod records;
 mod replicas;
 
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use bytes::Bytes;
 use common_tlog::{Hash, TileId, empty_root};
 
 use self::limits::{questions_at_the_edges_have_answers, values_come_back_as_they_were};
+pub use self::records::check_records;
 pub use self::replicas::check_replicas;
 use crate::index::IndexKey;
 use crate::storage::{Batch, Commit, HeadChange, LogBatch, Place, Storage, StoredLog};

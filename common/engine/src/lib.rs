@@ -14,7 +14,7 @@
 //! The way of an entry, one module a station: [`Engine::submit`] queues it (`engine`), the sequencer collects what
 //! has queued and answers (`sequencer`), the writer deduplicates, seals, grows the tree, signs and commits
 //! (`writer`, `batch`), and the published [`Head`] and its proofs are read back (`read`). [`Indexed`] says which leaves are
-//! found by their search terms (`terms`). [`fsck`] checks a whole store, also one in use.
+//! found by their search terms (`terms`). [`Records`] are kept beside the logs. [`fsck`] checks a whole store, also one in use.
 
 mod active;
 mod anchor;
@@ -32,6 +32,7 @@ mod open;
 mod options;
 mod pool;
 mod read;
+mod records;
 mod sequencer;
 mod storage;
 mod terms;
@@ -48,6 +49,7 @@ pub use engine::Engine;
 pub use error::{Corrupt, OpenError, ReadError, SealError, StorageError, StoreError, SubmitError};
 pub use index::{IndexKey, IndexSecret};
 pub use options::{Clock, LogConfig, Options};
+pub use records::{Record, Records, Shelf};
 pub use storage::{Batch, Commit, HeadChange, LogBatch, Place, Storage, StoredLog};
 pub use terms::Indexed;
 pub use types::{

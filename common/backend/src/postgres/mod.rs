@@ -38,8 +38,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use self::error::PostgresError;
+pub(crate) use self::schema::turn_to_prepare;
 pub use self::session::PostgresConfig;
-use self::session::Use;
+pub(crate) use self::session::Use;
 use self::writer::{Inner, Slot, rows_of};
 use crate::keys::{LAST_INDEX, from_key, from_place, key, leaf_range, place, tile_id};
 use crate::log_row::select_logs;
@@ -76,8 +77,8 @@ impl PostgresStorage {
         let secret = schema::prepare(&mut session, &config.schema).await?;
         let inner = Inner {
             secret,
-            public: pool(&config, READERS),
-            reserved: pool(&config, RESERVED),
+            public: pool(&config, READERS, Use::Read),
+            reserved: pool(&config, RESERVED, Use::Read),
             config,
             writer: Mutex::new(Slot::Idle(session)),
             turns: AtomicU64::new(0),
@@ -124,7 +125,8 @@ impl PostgresStorage {
     }
 }
 
-fn pool(config: &PostgresConfig, connections: u32) -> PgPool {
+/// Connections, each ready for its purpose.
+pub(crate) fn pool(config: &PostgresConfig, connections: u32, purpose: Use) -> PgPool {
     let schema = Arc::clone(&config.schema);
     PgPoolOptions::new()
         .max_connections(connections)
@@ -132,7 +134,7 @@ fn pool(config: &PostgresConfig, connections: u32) -> PgPool {
         .after_connect(move |connection, _| {
             let schema = Arc::clone(&schema);
             Box::pin(async move {
-                let ready = session::prepare(connection, &schema, Use::Read).await;
+                let ready = session::prepare(connection, &schema, purpose).await;
                 ready.map_err(|error| match error {
                     PostgresError::Database(error) => error,
                     refused => sqlx::Error::Configuration(refused.into()),

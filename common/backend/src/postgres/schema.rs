@@ -37,11 +37,7 @@ pub(super) async fn prepare(
     schema: &str,
 ) -> Result<IndexSecret, PostgresError> {
     let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
-        .bind(LOCK)
-        .bind(schema)
-        .execute(&mut *transaction)
-        .await?;
+    turn_to_prepare(&mut transaction, schema).await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
         .bind(schema)
         .fetch_one(&mut *transaction)
@@ -90,6 +86,12 @@ pub(super) async fn prepare(
         .try_into()
         .map_err(|bad: Vec<u8>| PostgresError::Secret(bad.len()))?;
     Ok(IndexSecret(bytes))
+}
+
+/// Waits until nobody else makes tables in the schema, and keeps others waiting until the transaction ends.
+pub(crate) async fn turn_to_prepare(transaction: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext($2))").bind(LOCK);
+    lock.bind(schema).execute(transaction).await.map(drop)
 }
 
 type Query = sqlx::query::Query<'static, Postgres, PgArguments>;

@@ -59,7 +59,7 @@ const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', false) 
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Use {
+pub(crate) enum Use {
     Read,
     Write,
 }
@@ -80,7 +80,7 @@ impl Use {
 #[derive(Clone)]
 pub struct PostgresConfig {
     pub(super) options: PgConnectOptions,
-    pub(super) schema: Arc<str>,
+    pub(crate) schema: Arc<str>,
 }
 
 impl PostgresConfig {
@@ -124,7 +124,7 @@ impl PostgresConfig {
     }
 
     /// A session that is ready for use.
-    pub(super) async fn connect(&self, purpose: Use) -> Result<PgConnection, PostgresError> {
+    pub(crate) async fn connect(&self, purpose: Use) -> Result<PgConnection, PostgresError> {
         let ready = async {
             let mut connection = self.options.connect().await?;
             prepare(&mut connection, &self.schema, purpose).await?;

@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 
 use self::index::Index;
 pub(crate) use self::rows::insert as insert_rows;
-use self::schema::SchemaError;
+pub(crate) use self::schema::SchemaError;
 pub(crate) use self::schema::insert_log;
 use self::wal::Pressure;
 use crate::folder::DataFolder;
@@ -236,7 +236,7 @@ impl Drop for Open {
     }
 }
 
-fn pool(connections: u32) -> SqlitePoolOptions {
+pub(crate) fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
@@ -261,7 +261,7 @@ fn is_sound(version: &str) -> bool {
 }
 
 /// Creates the file for its owner only, and makes its name durable; SQLite gives its other files the same mode.
-fn create(path: &Path) -> std::io::Result<()> {
+pub(crate) fn create(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new()
         .write(true)
@@ -274,7 +274,7 @@ fn create(path: &Path) -> std::io::Result<()> {
         .map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all())
 }
 
-fn connect_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn connect_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
