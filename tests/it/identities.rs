@@ -133,7 +133,8 @@ fn sign(cosign: &Cosign<'_>, token: &str, bundle: &Path, artifact: &Path) {
     ok(command.arg(bundle).arg(artifact));
 }
 
-fn verify(
+/// cosign, asked whether `identity` of `issuer` signed the artifact.
+pub(crate) fn verify(
     cosign: &Cosign<'_>,
     bundle: &Path,
     identity: &str,

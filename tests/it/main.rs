@@ -20,6 +20,7 @@ mod durable;
 mod fsck;
 mod hardware_keys;
 mod identities;
+mod identity_records;
 mod images;
 mod key_service;
 mod login;

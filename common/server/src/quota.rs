@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,11 +17,24 @@ const REMEMBERED: usize = 32_768;
 /// Highest rate and burst that are told apart from no limit.
 const MOST: u32 = 1_000_000;
 
-/// Requests a second, and how many at once after a pause.
+/// Requests in a time, and how many at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    per_second: u32,
+    count: u32,
+    every: Duration,
     burst: u32,
+}
+
+impl Rate {
+    /// At most `count` at once, and as many again in each `every`.
+    #[must_use]
+    pub const fn in_a_time(count: NonZeroU32, every: Duration) -> Rate {
+        Rate {
+            count: count.get(),
+            every,
+            burst: count.get(),
+        }
+    }
 }
 
 /// Not a rate.
@@ -44,14 +58,15 @@ impl FromStr for Rate {
             Some((rate, burst)) => number(rate).zip(number(burst)),
             None => number(text).map(|rate| (rate, rate.saturating_mul(2).min(MOST))),
         };
-        let (per_second, burst) = parsed.ok_or_else(|| BadRate(text.chars().take(64).collect()))?;
-        Ok(Rate { per_second, burst })
+        let (count, burst) = parsed.ok_or_else(|| BadRate(text.chars().take(64).collect()))?;
+        let every = Duration::from_secs(1);
+        Ok(Rate { count, every, burst })
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.per_second, self.burst)
+        write!(f, "{}/{}", self.count, self.burst)
     }
 }
 
@@ -91,7 +106,7 @@ impl Quota {
     /// Buckets for what the metrics call `kind`.
     #[must_use]
     pub fn new(kind: &'static str, rate: Rate) -> Quota {
-        let interval = Duration::from_secs(1).checked_div(rate.per_second);
+        let interval = rate.every.checked_div(rate.count);
         Quota(Arc::new(Inner {
             rate,
             interval: interval.unwrap_or_default(),

@@ -16,6 +16,7 @@ use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
 use crate::oidc::OidcArgs;
 use crate::policy::PolicyArgs;
+use crate::records::command::IdentitiesArgs;
 use crate::restore::RestoreArgs;
 use crate::rotate::command::{RotateArgs, ShardArgs};
 use crate::serve::ServeArgs;
@@ -51,8 +52,10 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Look at identity tokens without using them.
     Oidc(OidcArgs),
-    /// Try the issuance policy of a configuration out.
+    /// Try the issuance policy of a configuration out, and see what it has refused.
     Policy(PolicyArgs),
+    /// Say who is behind a pseudonym, and delete that.
+    Identities(IdentitiesArgs),
     /// Sign and verify a canary through every service, and name the link that fails.
     Doctor(DoctorArgs),
     /// Print the exact lines that set up a client and make its first signature.

@@ -4,6 +4,7 @@
 //! sigbox-data/
 //!   lock                   held by the one process that uses the folder
 //!   sigbox.db …            every log, its index and its heads
+//!   records.db             refusals of the issuance policy and pseudonyms, where there are any; not with PostgreSQL
 //!   published              the checkpoints that clients have seen, outside the database on purpose
 //!   keys/registry.json     every key: role, algorithm, validity, chain; written last, so what it lists exists
 //!   keys/*.pem             private keys, PKCS #8, for the owner only

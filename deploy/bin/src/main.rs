@@ -36,6 +36,7 @@ mod paste;
 mod policy;
 mod progress;
 mod public_url;
+mod records;
 mod repository;
 mod restore;
 mod rotate;
@@ -80,7 +81,8 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve::run(args, console).await,
             Command::Token(args) => token::run(args).await,
             Command::Oidc(args) => oidc::run(args).await,
-            Command::Policy(args) => policy::run(args, console),
+            Command::Policy(args) => policy::run(args, console).await,
+            Command::Identities(args) => records::command::run(args).await,
             Command::Doctor(args) => doctor::run(args, console).await,
             Command::ClientSetup(args) => client_setup::run(args, console).await,
             Command::ExportTrust(args) => export_trust::run(args, console).await,

@@ -1,15 +1,20 @@
-//! `policy test`: what the issuance policy decides of recorded tokens, before it is in use.
+//! `policy`: what the issuance policy decides of recorded tokens, before it is in use, and what it has refused since.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use fulcio_ca::{Case, Decision, Rehearsal, Verdict};
 use serde::Serialize;
 
+use crate::clock;
 use crate::console::{self, Console};
 use crate::exit::Failure;
 use crate::identities::{IssuersFile, read};
 use crate::oidc::plain;
+use crate::records::command::{InstanceArgs, each, time};
+use crate::records::denials::{self, Denial};
+use crate::rotate::command::parse_time;
 use crate::serve::config::Config;
 
 /// Shown at the end of the long help.
@@ -37,6 +42,50 @@ enum PolicyCommand {
     /// Signatures, audiences and times are not looked at, so that recorded tokens serve for ever; quotas are not counted.
     #[command(after_long_help = EXAMPLES)]
     Test(TestArgs),
+    /// Show what the policies of an instance have refused, or would have in a dry run; the newest first.
+    Denials(DenialsArgs),
+}
+
+#[derive(Debug, Args)]
+struct DenialsArgs {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// Tokens of this issuer alone.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// Where this is part of whom the certificate would have named, or of the token's `sub`.
+    #[arg(long, value_name = "TEXT")]
+    subject: Option<String>,
+    /// By this rule alone.
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+    /// No longer ago than this: 90s, 30m, 12h, 7d.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<u32>,
+    /// What a dry run let pass, alone.
+    #[arg(long, conflicts_with = "enforced")]
+    dry_run: bool,
+    /// What was refused in earnest, alone.
+    #[arg(long)]
+    enforced: bool,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+    /// Print JSON, a line for each.
+    #[arg(long)]
+    json: bool,
+}
+
+impl DenialsArgs {
+    fn wants(&self, denial: &Denial) -> bool {
+        let same = |wanted: &Option<String>, got: &str| wanted.as_ref().is_none_or(|wanted| wanted == got);
+        let part = |wanted: &String| denial.subject.contains(wanted) || denial.token_subject.contains(wanted);
+        same(&self.issuer, &denial.issuer)
+            && same(&self.rule, &denial.rule)
+            && self.subject.as_ref().is_none_or(part)
+            && !(self.dry_run && denial.enforced)
+            && (!self.enforced || denial.enforced)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -87,10 +136,69 @@ impl IssuersArgs {
 ///
 /// # Errors
 /// [`Failure`] when an expectation is not met, or a file cannot be used.
-pub(crate) fn run(args: PolicyArgs, console: Console) -> Result<(), Failure> {
+pub(crate) async fn run(args: PolicyArgs, console: Console) -> Result<(), Failure> {
     match args.command {
         PolicyCommand::Test(args) => test(&args, console),
+        PolicyCommand::Denials(args) => denials(&args, console).await,
     }
+}
+
+async fn denials(args: &DenialsArgs, console: Console) -> Result<(), Failure> {
+    let Some(shelves) = args.instance.shelves().await? else {
+        console.remark("nothing was ever refused here");
+        return Ok(());
+    };
+    let oldest = args.since.map(|seconds| {
+        let ago = Duration::from_secs(seconds.into());
+        let since = clock::system()().checked_sub(ago).unwrap_or(UNIX_EPOCH);
+        since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+    });
+    let mut lines = Vec::new();
+    let outcome = each(&shelves, denials::SHELF, |record| {
+        if oldest.is_some_and(|oldest| u128::from(record.time) < oldest) || lines.len() >= args.limit {
+            return Ok(false);
+        }
+        let denial: Denial = serde_json::from_slice(&record.data)?;
+        if args.wants(&denial) {
+            lines.push(shown(&denial, &time(record.time), args.json)?);
+        }
+        Ok(true)
+    });
+    let outcome = outcome.await;
+    shelves.close().await;
+    outcome.map_err(Failure::failed)?;
+    if lines.is_empty() {
+        console.remark("nothing of that kind was refused");
+        return Ok(());
+    }
+    console::result(&lines.join("\n")).map_err(|error| Failure::failed(format!("cannot write: {error}")))
+}
+
+/// A refusal, for people or as JSON.
+fn shown(denial: &Denial, time: &str, json: bool) -> Result<String, serde_json::Error> {
+    if json {
+        let mut value = serde_json::to_value(denial)?;
+        if let Some(members) = value.as_object_mut() {
+            members.insert("time".to_owned(), time.into());
+        }
+        return serde_json::to_string(&value);
+    }
+    let kind = if denial.enforced { "refused" } else { "dry run" };
+    let often = if denial.count > 1 {
+        format!(" {} times", denial.count)
+    } else {
+        String::new()
+    };
+    let Denial {
+        issuer,
+        subject,
+        rule,
+        reason,
+        ..
+    } = denial;
+    Ok(plain(&format!(
+        "{time} {kind}{often}: {subject} of {issuer}: rule {rule:?}: {reason}"
+    )))
 }
 
 /// One line of the answer.

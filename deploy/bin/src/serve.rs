@@ -29,6 +29,7 @@ use crate::identities::IssuersFile;
 use crate::keys::{Keys, KeysError};
 use crate::landing;
 use crate::layout::Layout;
+use crate::records::{Kept, Place};
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
 use crate::serve::config::{Config, Listen, Storage};
@@ -80,9 +81,14 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let store = Store::open(&config.storage, &folder)
         .await
         .map_err(Failure::cannot_start)?;
+    let kept = Kept::new(match &config.storage {
+        Storage::Sqlite => Place::Folder(config.data.clone()),
+        Storage::Postgres(postgres) => Place::Postgres(postgres.clone()),
+    });
     let issuer = first_issuer(&configuration.issuers);
+    let trusted = configuration.issuers;
     let (services, keys, repository) =
-        assemble(&config, &layout, &store, configuration.issuers, &issuer, &clock).await?;
+        assemble(&config, &layout, &store, &kept, trusted, &issuer, &clock).await?;
     let origins = Origins::Operator { issuer };
     let setup = client_setup::routes(
         config.url.as_str(),
@@ -167,6 +173,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     }
     services.engine.shutdown().await;
     drop((services.engine, services.ca, services.router, router));
+    kept.close().await;
     store.close().await;
     Ok(())
 }
@@ -194,6 +201,7 @@ async fn assemble(
     config: &Config,
     layout: &Layout,
     store: &Store,
+    kept: &Kept,
     issuers: Vec<fulcio_ca::IssuerConfig>,
     issuer: &str,
     clock: &Clock,
@@ -235,6 +243,7 @@ async fn assemble(
         // The public instance keeps to these: the other kinds parse whole packages.
         v1_policy: v1::Policy::public_instance(),
         v1_events: None,
+        kept: Some(kept),
         storage: store.storage(),
         anchor: Arc::new(FileAnchor::new(layout.published())),
         clock: Arc::clone(clock),

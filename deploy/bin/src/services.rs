@@ -30,6 +30,7 @@ use crate::identities::fetch_for;
 use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
+use crate::records::Kept;
 use crate::repository::Validity;
 use crate::scorecard;
 use crate::services::handover::{Intake, Running};
@@ -176,6 +177,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) v1_policy: v1::Policy,
     /// Who is told of its new entries.
     pub(crate) v1_events: Option<v1::events::Events>,
+    /// Where refusals and pseudonyms are kept, if they are.
+    pub(crate) kept: Option<&'a Kept>,
     /// The store of the logs.
     pub(crate) storage: Arc<dyn Storage>,
     /// The record of what was published.
@@ -240,6 +243,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         limits,
         v1_policy,
         v1_events,
+        kept,
         storage,
         anchor,
         clock,
@@ -322,6 +326,8 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     ca.former = handover::former_chains(keys)?;
     ca.writes = limits.writes();
     ca.quota = limits.per_identity();
+    ca.audit = kept.map(Kept::audit);
+    ca.pseudonyms = kept.map(Kept::pseudonyms);
     let ca = Arc::new(Ca::new(ca)?);
 
     let searched = logs::searched(v1_shards.iter().chain(&v2_shards));

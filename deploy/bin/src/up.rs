@@ -38,6 +38,7 @@ use crate::layout::Layout;
 use crate::local_tls;
 use crate::paste::{self, quoted};
 use crate::public_url::PublicUrl;
+use crate::records::{Kept, Place};
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
 use crate::services::{self, Parts, Services};
@@ -111,6 +112,7 @@ async fn serve_on(
         repository,
         root,
         deliveries,
+        kept,
     } = assemble(
         args,
         &clock,
@@ -208,6 +210,7 @@ async fn serve_on(
         tracing::warn!("events of new entries that were still under way were given up");
     }
     drop(services.ca);
+    kept.close().await;
     services.engine.shutdown().await;
     drop(services.engine);
     close(storage).await;
@@ -252,6 +255,8 @@ pub(crate) struct Instance {
     root: bytes::Bytes,
     /// Sends the events of new entries, until nothing makes any.
     deliveries: Option<JoinHandle<()>>,
+    /// What the authority keeps beside the logs.
+    kept: Kept,
 }
 
 /// Keys, logs, services and trust repository of the folder: created where missing, else continued.
@@ -295,6 +300,7 @@ pub(crate) async fn assemble(
         }
         None => (None, None),
     };
+    let kept = Kept::new(Place::Folder(layout.root().to_owned()));
     let parts = Parts {
         keys: &keys,
         issuer_key: Some(issuer_key),
@@ -305,6 +311,7 @@ pub(crate) async fn assemble(
         limits: &args.limits,
         v1_policy: args.rekor.policy(),
         v1_events,
+        kept: Some(&kept),
         storage: Arc::clone(&storage) as Arc<dyn Storage>,
         anchor,
         clock: Arc::clone(clock),
@@ -324,6 +331,7 @@ pub(crate) async fn assemble(
         repository,
         root,
         deliveries,
+        kept,
     })
 }
 

@@ -7,6 +7,7 @@ mod document;
 mod issuer;
 mod policy;
 mod preset;
+mod privacy;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -44,6 +44,21 @@ pub enum Error {
         /// The rule, and what it expected.
         denial: Denial,
     },
+    /// It lets it have one, and not so many.
+    #[error(
+        "The issuance policy of {issuer} allows no more for now: {denial}; there is one again in {seconds} s"
+    )]
+    Quota {
+        /// The issuer's URL.
+        issuer: String,
+        /// The quota, and for whom.
+        denial: Denial,
+        /// When there is one again, in seconds.
+        seconds: u32,
+    },
+    /// Certificates of the issuer have pseudonyms, and there is none to be had now.
+    #[error("error communicating with CA backend: pseudonyms are not available now; retry shortly")]
+    Pseudonyms(String),
     /// The certificate signing request is not one.
     #[error(
         "The certificate signing request could not be parsed: expected a PKCS#10 request in PEM, got one with this fault: {0}"
@@ -190,8 +205,19 @@ impl Error {
             | Self::NotPermitted { .. } => Code::InvalidArgument,
             Self::Log(_) | Self::Backend(_) | Self::Validity { .. } => Code::Internal,
             Self::Policy { .. } => Code::PermissionDenied,
-            Self::Limited(_) => Code::ResourceExhausted,
-            Self::LogUnavailable(_) | Self::SignerUnavailable(_) | Self::Overloaded => Code::Unavailable,
+            Self::Limited(_) | Self::Quota { .. } => Code::ResourceExhausted,
+            Self::LogUnavailable(_) | Self::SignerUnavailable(_) | Self::Pseudonyms(_) | Self::Overloaded => {
+                Code::Unavailable
+            }
+        }
+    }
+
+    /// When to come back, in seconds, where that is known to the second.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Limited(exhausted) => Some(exhausted.seconds),
+            Self::Quota { seconds, .. } => Some(*seconds),
+            _ => None,
         }
     }
 
@@ -201,12 +227,13 @@ impl Error {
             Self::Log(cause)
             | Self::LogUnavailable(cause)
             | Self::SignerUnavailable(cause)
+            | Self::Pseudonyms(cause)
             | Self::Backend(cause) => {
                 tracing::error!(error = %self, %cause, "no certificate issued");
             }
             Self::Validity { .. } => tracing::error!(error = %self, "no certificate issued"),
             // Counted; a line for each would make a refusal dear.
-            Self::Overloaded | Self::Limited(_) => {}
+            Self::Overloaded | Self::Limited(_) | Self::Quota { .. } => {}
             _ => tracing::warn!(error = %self, "no certificate issued"),
         }
     }

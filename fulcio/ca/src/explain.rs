@@ -7,6 +7,7 @@
 //! signed.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::extensions::Extension;
 use crate::identity::principal::Principal;
 use crate::identity::token::{Token, algorithm_name};
 use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Reading, quote};
+use crate::privacy::{self, For, Pseudonyms};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +123,16 @@ pub async fn explain(
         clock,
     };
     let issuers = Issuers::new(issuers, reading, None)?;
-    Ok(by(&issuers, Asker::Operator, raw).await)
+    Ok(by(&issuers, Asker::Operator, None, raw).await)
 }
 
 /// Explains `raw` by `issuers`.
-pub(crate) async fn by(issuers: &Issuers, asker: Asker, raw: &str) -> Explanation {
+pub(crate) async fn by(
+    issuers: &Issuers,
+    asker: Asker,
+    pseudonyms: Option<&Arc<dyn Pseudonyms>>,
+    raw: &str,
+) -> Explanation {
     let mut out = Explanation {
         accepted: false,
         issuer: None,
@@ -133,13 +140,19 @@ pub(crate) async fn by(issuers: &Issuers, asker: Asker, raw: &str) -> Explanatio
         certificate: None,
         notes: Vec::new(),
     };
-    out.look(issuers, asker, raw).await;
+    out.look(issuers, asker, pseudonyms, raw).await;
     out.accepted = out.holds();
     out
 }
 
 impl Explanation {
-    async fn look(&mut self, issuers: &Issuers, asker: Asker, raw: &str) {
+    async fn look(
+        &mut self,
+        issuers: &Issuers,
+        asker: Asker,
+        pseudonyms: Option<&Arc<dyn Pseudonyms>>,
+        raw: &str,
+    ) {
         let shape = |token: &Token| format!("a JWT signed with {}", algorithm_name(&token.algorithm));
         let Some(token) = self.check("token", Token::parse(raw), shape) else {
             return;
@@ -210,7 +223,22 @@ impl Explanation {
                 }
             }
         }
-        self.certificate = principal.as_ref().map(Preview::of);
+        if let Some(principal) = &principal {
+            let counted = policy
+                .quotas
+                .iter()
+                .map(|quota| quota.counts(&principal.name, &claims));
+            self.notes
+                .extend(counted.map(|quota| format!("counted by quota {quota}; not looked at here")));
+        }
+        let Some(principal) = principal else { return };
+        if config.privacy.is_none() {
+            self.certificate = Some(Preview::of(&principal));
+            return;
+        }
+        let published = privacy::published(&config, &claims, principal, pseudonyms, For::Looking).await;
+        let said = |_: &Principal| "the certificate says what the issuer's privacy settings leave".to_owned();
+        self.certificate = self.check("privacy", published, said).as_ref().map(Preview::of);
     }
 
     /// Whether nothing has failed.

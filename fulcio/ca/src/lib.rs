@@ -2,7 +2,7 @@
 //! certificate, and answers as a Fulcio does over HTTP and gRPC.
 //!
 //! [`Configuration`] reads upstream's file of issuers. A request passes through [`identity`] (token to principal), [`policy`]
-//! (who of those an issuer vouches for may), `possession` (who holds the key),
+//! (who of those an issuer vouches for may), `possession` (who holds the key), [`Privacy`] (what of them is published),
 //! `issuance` (principal and key to certificate, with one timestamp of the certificate log embedded) and
 //! `lint` (nothing is signed that breaks a rule); [`explain()`] and [`Rehearsal`] tell what would become of one. HTTP and gRPC share one domain function and one [`Error`].
 //!
@@ -26,6 +26,7 @@ mod lint;
 mod metrics;
 mod policy;
 mod possession;
+mod privacy;
 mod rehearsal;
 mod service;
 
@@ -45,7 +46,8 @@ pub use identity::{
     FetchError, FetchFor, HttpFetcher, IdentityType, IssuerConfig, KeyCache, KeyOrigin, MAX_DOCUMENT,
     MAX_TOKEN, Proxy, SubjectDomain, TokenError, TypeText,
 };
-pub use policy::{ClaimName, Denial, Pattern, Policy, Rule, Wanted};
+pub use policy::{AuditLog, ClaimName, Denial, Denied, Pattern, Policy, QuotaRule, Rule, Wanted};
+pub use privacy::{Privacy, PseudonymError, Pseudonyms};
 pub use rehearsal::{Case, Decision, Rehearsal, Verdict};
 pub use service::{Ca, CaConfig};
 

@@ -1,19 +1,26 @@
 //! Who, of those an issuer vouches for, gets a certificate: rules on claims.
 //!
 //! An issuer such as GitHub's vouches for every workflow in the world (fulcio #1989). A rule compares claims with patterns;
-//! a `deny` rule that matches refuses, and where there are `allow` rules one of them must match. A refusal
+//! a `deny` rule that matches refuses, and where there are `allow` rules one of them must match. Then quotas count. A refusal
 //! tells which rule, which claim, what was expected and what came.
 
+mod audit;
 mod pattern;
+mod quota;
 
 use std::fmt;
 
+use common_server::quota::Spent;
 use serde_json::Value;
 
 use crate::identity::claims::Claims;
 use crate::identity::quote;
 
+pub use audit::{AuditLog, Denied};
 pub use pattern::Pattern;
+pub use quota::QuotaRule;
+
+pub(crate) use quota::Spend;
 
 /// The rules of one issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub struct Policy {
     pub allow: Vec<Rule>,
     /// None may match.
     pub deny: Vec<Rule>,
+    /// None may be spent.
+    pub quotas: Vec<QuotaRule>,
 }
 
 /// Claims that must all be as said.
@@ -56,10 +65,35 @@ impl Policy {
     /// Whether there is nothing to check.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.allow.is_empty() && self.deny.is_empty()
+        self.allow.is_empty() && self.deny.is_empty() && self.quotas.is_empty()
     }
 
-    /// What the rules say of `claims`; the name of the rule that allowed them, if one had to.
+    /// Takes one certificate from each quota, or none from any.
+    pub(crate) fn spend(&self, issuer: &str, name: &str, claims: &Claims) -> Result<Vec<Spent>, Spend> {
+        let mut spent = Vec::with_capacity(self.quotas.len());
+        for quota in &self.quotas {
+            match quota.spend(issuer, name, claims) {
+                Ok(one) => spent.push(one),
+                Err(refused) => {
+                    spent.into_iter().for_each(Spent::give_back);
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(spent)
+    }
+
+    /// Goes on counting where the quotas of `old` that say the same have counted: a file that is read again gives nobody
+    /// a fresh start.
+    pub(crate) fn adopt(&mut self, old: &Self) {
+        for quota in &mut self.quotas {
+            if let Some(same) = old.quotas.iter().find(|one| *one == quota) {
+                quota.adopt(same);
+            }
+        }
+    }
+
+    /// What the rules say of `claims`; the name of the rule that allowed them, if one had to. Quotas are not asked.
     pub(crate) fn check(&self, claims: &Claims) -> Result<Option<&str>, Denial> {
         if let Some(rule) = self
             .deny
@@ -138,6 +172,15 @@ impl ClaimName {
             Some(Value::String(text)) => any(text),
             Some(Value::Array(values)) => values.iter().filter_map(Value::as_str).any(any),
             Some(other @ (Value::Bool(_) | Value::Number(_))) => any(&other.to_string()),
+        }
+    }
+
+    /// The whole value, for what is told apart by it.
+    fn text(&self, claims: &Claims) -> String {
+        match self.value(claims) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
         }
     }
 

@@ -15,9 +15,11 @@ use crate::error::{Code, Error};
 use crate::explain::{self, Asker, Explanation};
 use crate::identity::principal::Principal;
 use crate::identity::token::Token;
-use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Reading};
+use crate::identity::{ConfigError, FetchFor, IssuerConfig, Issuers, KeyCache, Opened, Reading};
 use crate::issuance::{Precertificate, ct_error};
+use crate::policy::{AuditLog, Denial, Denied, Spend};
 use crate::possession::KeyRequest;
+use crate::privacy::{self, For, Pseudonyms};
 use crate::{Clock, metrics};
 
 /// What a [`Ca`] is made of.
@@ -43,6 +45,10 @@ pub struct CaConfig {
     pub writes: Bounds,
     /// How often one identity, of one issuer, may ask; `None` is no limit.
     pub quota: Option<Quota>,
+    /// Who is told what policies refuse.
+    pub audit: Option<Arc<dyn AuditLog>>,
+    /// Who knows pseudonyms, for issuers whose certificates have them.
+    pub pseudonyms: Option<Arc<dyn Pseudonyms>>,
 }
 
 impl CaConfig {
@@ -74,6 +80,8 @@ impl CaConfig {
             clock,
             writes: Bounds::WRITES,
             quota: None,
+            audit: None,
+            pseudonyms: None,
         }
     }
 }
@@ -94,6 +102,16 @@ pub struct Ca {
     writes: Gate,
     explanations: Gate,
     quota: Option<Quota>,
+    audit: Option<Arc<dyn AuditLog>>,
+    pseudonyms: Option<Arc<dyn Pseudonyms>>,
+}
+
+/// Who may have a certificate.
+struct Admitted {
+    opened: Opened,
+    principal: Principal,
+    /// What is given back if none comes of it by our fault.
+    spent: Vec<Spent>,
 }
 
 /// A request for a certificate, from whichever door.
@@ -129,6 +147,8 @@ impl Ca {
             writes: Gate::new("certificate", config.writes),
             explanations: Gate::new("explanation", Bounds::EXPENSIVE_READS),
             quota: config.quota,
+            audit: config.audit,
+            pseudonyms: config.pseudonyms,
         })
     }
 
@@ -183,9 +203,10 @@ impl Ca {
     /// [`Error::Overloaded`] when too many are being explained.
     pub async fn explain(self: &Arc<Self>, asker: Asker, token: String) -> Result<Explanation, Error> {
         let _admitted = self.explanations.enter()?;
-        let issuers = self.issuers.load_full();
+        let (issuers, pseudonyms) = (self.issuers.load_full(), self.pseudonyms.clone());
         // Signatures are checked, so on the pool for that work.
-        Ok(cpu::drive(async move { explain::by(&issuers, asker, &token).await }).await?)
+        let explaining = async move { explain::by(&issuers, asker, pseudonyms.as_ref(), &token).await };
+        Ok(cpu::drive(explaining).await?)
     }
 
     /// Verifies the request that `read` makes and issues a certificate that is in the log. All of it happens on the pool
@@ -214,20 +235,30 @@ impl Ca {
         read: impl FnOnce() -> Result<CertificateRequest, Error>,
     ) -> Result<PemChain, Error> {
         let request = read()?;
-        let (principal, spent) = self.principal(Token::parse(&request.token)?).await?;
-        let outcome = self.certificate(principal, &request.key).await;
+        let admitted = self.admit(Token::parse(&request.token)?).await?;
+        let Admitted {
+            opened,
+            principal,
+            spent,
+        } = admitted;
+        let outcome = self.certificate(&opened, principal, &request.key).await;
         let ours = |error: &Error| matches!(error.code(), Code::Unavailable | Code::Internal);
-        if outcome.as_ref().is_err_and(ours)
-            && let Some(spent) = spent
-        {
-            spent.give_back();
+        if outcome.as_ref().is_err_and(ours) {
+            spent.into_iter().for_each(Spent::give_back);
         }
         outcome
     }
 
     /// A certificate for a principal who holds the key, once the log has promised to have it.
-    async fn certificate(&self, principal: Principal, key: &KeyRequest) -> Result<PemChain, Error> {
+    async fn certificate(
+        &self,
+        opened: &Opened,
+        principal: Principal,
+        key: &KeyRequest,
+    ) -> Result<PemChain, Error> {
         let key: PublicKey = key.verify(&principal.name, &self.permitted)?;
+        let (config, claims, pseudonyms) = (opened.config(), opened.claims(), self.pseudonyms.as_ref());
+        let principal = privacy::published(config, claims, principal, pseudonyms, For::Issuing).await?;
         // One snapshot of chain and key from precertificate to certificate, whatever is rotated meanwhile.
         let (chain, now) = (Arc::clone(&self.chains.load().current), (self.clock)());
         let waits = chain.signer().waits();
@@ -243,23 +274,73 @@ impl Ca {
         cpu::sign(waits, move || precertificate.finish(&sct, ct.as_ref())).await?
     }
 
-    /// Who asks, when it is within the quota.
-    async fn principal(&self, token: Token) -> Result<(Principal, Option<Spent>), Error> {
+    /// Who asks, when the policy permits and quotas have one left.
+    async fn admit(&self, token: Token) -> Result<Admitted, Error> {
         let issuers = self.issuers.load_full();
         let mut opened = issuers.open(token).await?;
         opened.authenticate().await?;
         let principal = opened.principal()?;
-        if let (dry_run, Err(denial)) = opened.permitted() {
-            metrics::denied(!dry_run);
+        if let Err(denial) = opened.policy().check(opened.claims())
+            && self.denied(&opened, &principal, &denial)
+        {
             let issuer = opened.issuer_url().to_owned();
-            if !dry_run {
-                return Err(Error::Policy { issuer, denial });
-            }
-            tracing::warn!(%issuer, %denial, "the policy would refuse, and is in a dry run");
+            return Err(Error::Policy { issuer, denial });
         }
         // Only who has proved to be somebody spends what is theirs.
-        let quota = self.quota.as_ref();
-        let spent = quota.map(|quota| quota.spend(&(opened.issuer_url(), &principal.name)));
-        Ok((principal, spent.transpose()?))
+        let spent = self.spend(&opened, &principal)?;
+        Ok(Admitted {
+            opened,
+            principal,
+            spent,
+        })
+    }
+
+    /// Takes a certificate from every quota, or from none.
+    fn spend(&self, opened: &Opened, principal: &Principal) -> Result<Vec<Spent>, Error> {
+        let issuer = opened.issuer_url();
+        let spent = opened.policy().spend(issuer, &principal.name, opened.claims());
+        let mut spent = match spent {
+            Ok(spent) => spent,
+            Err(Spend { denial, seconds }) if self.denied(opened, principal, &denial) => {
+                return Err(Error::Quota {
+                    issuer: issuer.to_owned(),
+                    denial,
+                    seconds,
+                });
+            }
+            Err(_) => Vec::new(),
+        };
+        if let Some(quota) = &self.quota {
+            match quota.spend(&(issuer, &principal.name)) {
+                Ok(one) => spent.push(one),
+                Err(exhausted) => {
+                    spent.into_iter().for_each(Spent::give_back);
+                    return Err(exhausted.into());
+                }
+            }
+        }
+        Ok(spent)
+    }
+
+    /// Tells of a refusal; whether it is one, which it is not in a dry run.
+    fn denied(&self, opened: &Opened, principal: &Principal, denial: &Denial) -> bool {
+        let enforced = !opened.policy().dry_run;
+        let issuer = opened.issuer_url();
+        metrics::denied(enforced);
+        if !enforced {
+            tracing::warn!(%issuer, %denial, "the policy would refuse, and is in a dry run");
+        }
+        if let Some(audit) = &self.audit {
+            let claimed = opened.claims().text("sub").ok().flatten();
+            audit.denied(Denied {
+                time: (self.clock)(),
+                issuer: issuer.to_owned(),
+                subject: principal.subject.text(),
+                token_subject: claimed.unwrap_or_default().to_owned(),
+                denial: denial.clone(),
+                enforced,
+            });
+        }
+        enforced
     }
 }

@@ -39,6 +39,23 @@ fn a_burst_then_the_rate() {
 }
 
 #[test]
+fn a_rate_may_be_of_a_longer_time() {
+    let hundred = NonZeroU32::new(100).unwrap();
+    let quota = Quota::new("test", Rate::in_a_time(hundred, Duration::from_secs(3_600)));
+    let at = |seconds| quota.0.take(7, Duration::from_secs(seconds));
+    for _ in 0..100 {
+        at(10).unwrap();
+    }
+    assert!((30..=37).contains(&at(10).unwrap_err().seconds), "{:?}", at(10));
+    at(46).unwrap();
+    assert!(at(46).is_err());
+    for _ in 0..100 {
+        at(4_000).unwrap();
+    }
+    assert!(at(4_000).is_err());
+}
+
+#[test]
 fn a_refusal_says_when_there_is_a_token() {
     let quota = quota("1/1");
     quota.0.take(7, Duration::from_millis(500)).unwrap();

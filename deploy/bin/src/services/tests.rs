@@ -72,6 +72,7 @@ impl Fixture {
             limits: &LimitArgs::default(),
             v1_policy: v1::Policy::default(),
             v1_events: None,
+            kept: None,
             storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
             anchor: Arc::new(NoAnchor),
             clock: clock(),

@@ -13,7 +13,7 @@ use crate::identity::{CiProvider, ConfigError, IdentityType, IssuerConfig, KeyOr
 const AUDIENCE: &str = "sigstore";
 
 /// Members of one issuer, upstream's first.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "issuer-url",
     "client-id",
     "type",
@@ -34,6 +34,7 @@ const KNOWN: [&str; 20] = [
     "jwks-file",
     "allow-private-addresses",
     "policy",
+    "privacy",
 ];
 
 impl Reader<'_> {
@@ -94,6 +95,11 @@ impl Reader<'_> {
         if let Some(policy) = fields.fields("policy")? {
             config.policy = Arc::new(super::policy::read(policy)?);
         }
+        config.privacy = fields
+            .fields("privacy")?
+            .map(super::privacy::read)
+            .transpose()?
+            .map(Arc::new);
         // For people; and whoever runs several environments has a file for each.
         let (_, environment) = (fields.text("contact")?, fields.text("environment")?);
         if let Some(environment) = environment.filter(|environment| !environment.is_empty()) {

@@ -332,10 +332,10 @@ fn policies() {
         ("main", vec!["a".into(), "b*".into()], vec!["acme".into()])
     );
     for (policy, part) in [
-        ("{}", "expected rules under allow or deny, got none"),
+        ("{}", "expected rules under allow, deny or quotas, got none"),
         (
             "{alow: []}",
-            "alow: expected one of mode, allow, deny, got an unknown key",
+            "alow: expected one of mode, allow, deny, quotas, got an unknown key",
         ),
         ("{mode: off, allow: []}", "mode: expected enforce or dry-run"),
         ("{allow: {}}", "expected a list of tables, got a table"),
@@ -348,5 +348,85 @@ fn policies() {
         ("{deny: [{claims: {a: {b: c}}}]}", "expected texts, got a table"),
     ] {
         refused(&text(policy), &[part]);
+    }
+}
+
+#[test]
+fn quotas_are_read_completely_or_not_at_all() {
+    let text =
+        |quota: &str| format!("oidc-issuers: {{github: {{preset: github, policy: {{quotas: [{quota}]}}}}}}");
+    let policy = one(&text("{per: repository, certificates: 100, every: 1h}, {name: people, per: identity, certificates: 5, every: 30s}")).policy;
+    let shown = format!("{:?}", policy.quotas);
+    assert!(
+        shown.contains("\"quota per repository\"") && shown.contains("100 certificates in 3600 s"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\"people\", Identity, 5 certificates in 30 s"),
+        "{shown}"
+    );
+    let full = |key: &str, value: &str| {
+        let all = [("per", "repository"), ("certificates", "1"), ("every", "1h")];
+        let all = all.map(|(name, usual)| format!("{name}: {}", if name == key { value } else { usual }));
+        format!("{{{}}}", all.join(", "))
+    };
+    for (quota, part) in [
+        (
+            full("per", "''"),
+            "expected the name of a claim, or identity, got none",
+        ),
+        (
+            full("certificates", "0"),
+            "expected a number from 1 to 1000000, got \"0\"",
+        ),
+        (full("certificates", "1000001"), "got \"1000001\""),
+        (full("certificates", "-1"), "got \"-1\""),
+        (full("every", "1w"), "expected a time such as 30s"),
+        (full("every", "0s"), "got \"0s\""),
+        (full("every", "32d"), "got \"32d\""),
+        (full("every", "''"), "got \"\""),
+        (
+            "{per: a, certificates: 1, every: 1h, limit: 3}".to_owned(),
+            "an unknown key",
+        ),
+        (vec![full("", ""); 9].join(", "), "expected at most 8, got 9"),
+    ] {
+        refused(&text(&quota), &[part]);
+    }
+}
+
+#[test]
+fn privacy_is_read_completely_or_not_at_all() {
+    let text = |privacy: &str| format!("oidc-issuers: {{github: {{preset: github, privacy: {privacy}}}}}");
+    assert_eq!(one("oidc-issuers: {github: {preset: github}}").privacy, None);
+    let privacy = one(&text(
+        "{pseudonym: true, extensions: [source-repository-digest, subject]}",
+    ))
+    .privacy;
+    let shown = format!("{privacy:?}");
+    assert!(
+        shown.contains("Pseudonym") && shown.contains("SourceRepositoryDigest") && shown.contains("Subject"),
+        "{shown}"
+    );
+    for (privacy, part) in [
+        ("{}", "expected a list where the name stays as it is, got none"),
+        (
+            "{pseudonym: false}",
+            "expected a list where the name stays as it is",
+        ),
+        ("{pseudonim: true}", "an unknown key"),
+        ("{pseudonym: yes please}", "expected true or false"),
+        (
+            "{pseudonym: true, subject-alternative-name-template: x}",
+            "expected it or a pseudonym, got both",
+        ),
+        (
+            "{subject-alternative-name-template: '{{ .a'}",
+            "expected a template",
+        ),
+        ("{extensions: [sha]}", "expected some of github-workflow-trigger"),
+        ("{extensions: [issuer]}", "got \"issuer\""),
+    ] {
+        refused(&text(privacy), &[part]);
     }
 }

@@ -274,8 +274,7 @@ fn finish<T>(
     let answer = answer.map(Response::new).map_err(|error| {
         let wait = match &error {
             Error::Overloaded => Some(reply::retry_after_seconds().into()),
-            Error::Limited(exhausted) => Some(exhausted.seconds),
-            _ => None,
+            other => other.retry_after(),
         };
         let code = match error.code() {
             Code::InvalidArgument => tonic::Code::InvalidArgument,

@@ -158,8 +158,8 @@ fn bearer(headers: &HeaderMap) -> Result<String, TokenError> {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let mut answer = reply::error(self.code(), &self.to_string());
-        if let Error::Limited(exhausted) = self {
-            let seconds = HeaderValue::from(exhausted.seconds);
+        if let Some(seconds) = self.retry_after() {
+            let seconds = HeaderValue::from(seconds);
             answer.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         answer

@@ -12,6 +12,7 @@ use url::{Host, Url};
 use super::jwk::Jwks;
 use super::kind::IdentityType;
 use crate::policy::Policy;
+use crate::privacy::Privacy;
 
 /// Longest `iss` that is looked up, in bytes.
 pub(super) const MAX_ISSUER: usize = 1_024;
@@ -31,6 +32,8 @@ pub struct IssuerConfig {
     pub keys: KeyOrigin,
     /// Who, of those it vouches for, gets a certificate.
     pub policy: Arc<Policy>,
+    /// What of its identities certificates publish, if not all.
+    pub privacy: Option<Arc<Privacy>>,
     /// For people.
     pub description: String,
 }
@@ -125,6 +128,7 @@ impl IssuerConfig {
             identity_type,
             keys: KeyOrigin::default(),
             policy: Arc::default(),
+            privacy: None,
             description: String::new(),
         })
     }

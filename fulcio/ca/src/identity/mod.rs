@@ -16,9 +16,9 @@ mod legacy;
 mod nearest;
 pub(crate) mod principal;
 mod provider;
-mod template;
+pub(crate) mod template;
 pub(crate) mod token;
-mod uri;
+pub(crate) mod uri;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,12 +39,13 @@ pub use token::MAX_TOKEN;
 pub(crate) use config::checked;
 pub(crate) use error::quote;
 
+use claims::Claims;
 use keys::{KeySet, KeySource};
 use principal::Principal;
 use token::Token;
 
 use crate::Clock;
-use crate::policy::Denial;
+use crate::policy::Policy;
 
 /// Keys tried for a token that names none; each try is a signature check.
 const MAX_CANDIDATES: usize = 16;
@@ -87,10 +88,16 @@ pub(crate) struct Issuers {
 impl Issuers {
     /// The issuers of `configs`. Keys that `old` has read are kept where they would be read in the same way.
     pub(crate) fn new(
-        configs: Vec<IssuerConfig>,
+        mut configs: Vec<IssuerConfig>,
         reading: Reading,
         old: Option<&Self>,
     ) -> Result<Self, ConfigError> {
+        for known in old.iter().flat_map(|old| &old.configs) {
+            let same = |config: &&mut IssuerConfig| config.issuer_url() == known.issuer_url();
+            if let Some(config) = configs.iter_mut().find(same) {
+                Arc::make_mut(&mut config.policy).adopt(&known.policy);
+            }
+        }
         let configs = checked(configs)?;
         let mut exact = HashMap::new();
         for config in configs.iter().filter(|config| !config.is_meta()) {
@@ -238,10 +245,19 @@ impl Opened {
         self.config.issuer_url()
     }
 
-    /// What the issuer's policy says of it. Only for a token that has verified.
-    pub(crate) fn permitted(&self) -> (bool, Result<(), Denial>) {
-        let policy = &self.config.policy;
-        (policy.dry_run, policy.check(&self.token.claims).map(drop))
+    /// The configuration it was found by.
+    pub(crate) fn config(&self) -> &IssuerConfig {
+        &self.config
+    }
+
+    /// The issuer's policy, for a token that has verified.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.config.policy
+    }
+
+    /// Its claims, to be believed once it has verified.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.token.claims
     }
 
     /// Who is meant. Only for a token that has verified.

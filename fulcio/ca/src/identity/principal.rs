@@ -3,6 +3,8 @@
 mod email;
 mod workload;
 
+pub(crate) use email::is_email;
+
 use common_pki::cert::SubjectAltName;
 
 use crate::extensions::{Extension, Extensions};
@@ -11,6 +13,7 @@ use super::claims::Claims;
 use super::config::IssuerConfig;
 use super::error::TokenError;
 use super::kind::IdentityType;
+use super::template::MAX_TEXT;
 
 /// The outcome of token verification: everything of the identity that a certificate repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,22 @@ pub(crate) struct Principal {
 
 /// The principal of a token from the issuer of `config`. Its claims are believed.
 pub(crate) fn principal(config: &IssuerConfig, claims: &Claims) -> Result<Principal, TokenError> {
+    let principal = of_type(config, claims)?;
+    let long = principal
+        .extensions
+        .iter()
+        .find(|(_, text)| text.len() > MAX_TEXT);
+    if let Some((kind, text)) = long {
+        return Err(TokenError::Claim {
+            claim: kind.name().to_owned(),
+            expected: format!("at most {MAX_TEXT} bytes"),
+            got: text.len().to_string(),
+        });
+    }
+    Ok(principal)
+}
+
+fn of_type(config: &IssuerConfig, claims: &Claims) -> Result<Principal, TokenError> {
     let issuer = config.issuer_url();
     if let IdentityType::Email(email) = &config.identity_type {
         return email::principal(email, issuer, claims);

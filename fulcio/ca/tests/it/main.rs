@@ -21,6 +21,7 @@ mod hostile;
 mod issuers;
 mod keys;
 mod limits;
+mod policies;
 mod requests;
 mod shapes;
 mod support;

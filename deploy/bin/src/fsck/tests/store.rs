@@ -57,6 +57,7 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         limits: &LimitArgs::default(),
         v1_policy: rekor_api::v1::Policy::default(),
         v1_events: None,
+        kept: None,
         storage,
         anchor: Arc::new(NoAnchor),
         clock,

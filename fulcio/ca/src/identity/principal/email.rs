@@ -57,7 +57,7 @@ pub(super) fn principal(config: &Email, iss: &str, claims: &Claims) -> Result<Pr
 }
 
 /// Whether the text is an address that a certificate may have.
-pub(super) fn is_email(text: &str) -> bool {
+pub(crate) fn is_email(text: &str) -> bool {
     is_address(text, |c| c.is_ascii_alphanumeric())
 }
 

@@ -239,3 +239,13 @@ fn chainguard_identities() {
             .contains("email_verified")
     );
 }
+
+/// A certificate is kept for ever, and a token may be long.
+#[test]
+fn a_subject_has_a_bound() {
+    let claims =
+        |length: usize| json!({"sub": "x".repeat(length), "email": "a@example.com", "email_verified": true});
+    assert!(of("email", claims(4_096)).is_ok());
+    let cause = of("email", claims(4_097)).unwrap_err().to_string();
+    assert_eq!(cause, "Subject: expected at most 4096 bytes, got 4097");
+}
