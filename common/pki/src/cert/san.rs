@@ -68,6 +68,17 @@ impl SubjectAltName {
     }
 }
 
+impl SubjectAltName {
+    /// The one name in the value of a subjectAltName extension, if there is one alone and it is of a kind known here.
+    pub fn only(value: &[u8]) -> Option<SubjectAltName> {
+        let names = GeneralNames::from_der(value).ok()?;
+        match names.as_slice() {
+            [name] => read(name).ok()?,
+            _ => None,
+        }
+    }
+}
+
 impl Certificate {
     /// The names Sigstore looks at, in its order: DNS, e-mail, IP, URI, then Fulcio's user name (sigstore
     /// `pkg/cryptoutils/sans.go`). Other kinds are passed over.

@@ -1,9 +1,11 @@
 //! RFC 5280.
 
-use common_pki::cert::{self, empty_name, ext};
+use common_pki::cert::{self, SubjectAltName, empty_name, ext};
 use common_pki::oid;
 
-use super::{Rule, extension};
+use super::{Rule, extension, name};
+use crate::identity::principal::is_email;
+use crate::identity::uri::Uri;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -43,6 +45,20 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "RFC 5280 §4.2.1.3: key usage is present and critical",
         holds: |tbs, _| extension(tbs, &oid::KEY_USAGE).is_some_and(|(_, critical)| critical),
+    },
+    Rule {
+        name: "RFC 5280 §4.2.1.6: an rfc822Name is a mailbox, local part and domain",
+        holds: |tbs, _| match name(tbs) {
+            Some(SubjectAltName::Email(address)) => is_email(&address),
+            _ => true,
+        },
+    },
+    Rule {
+        name: "RFC 5280 §4.2.1.6: a URI is absolute, and an authority in it has a host",
+        holds: |tbs, _| match name(tbs) {
+            Some(SubjectAltName::Uri(text)) => Uri::parse(&text).is_ok_and(|uri| uri.text == text),
+            _ => true,
+        },
     },
     Rule {
         name: "RFC 5280 §4.2.1.6: with an empty subject the subject alternative name is present and critical",

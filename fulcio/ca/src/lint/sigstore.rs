@@ -1,12 +1,18 @@
 //! Fulcio's `docs/certificate-specification.md` and `docs/oid-info.md`.
 
-use common_pki::cert::{Extension, TbsCertificate, empty_name, ext};
+use common_pki::cert::{Extension, SubjectAltName, TbsCertificate, empty_name, ext};
 use common_pki::oid;
 use der::Decode as _;
+use der::asn1::Utf8StringRef;
 use x509_cert::ext::pkix::name::GeneralNames;
 
-use super::{Rule, extension};
+use super::{Rule, extension, name};
 use crate::issuance::VALIDITY;
+
+/// Arcs of extensions; 7 is that of a name.
+const ASSIGNED: std::ops::RangeInclusive<u32> = 1..=24;
+/// The first arc whose text is encoded.
+const ENCODED_FROM: u32 = 8;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -45,6 +51,47 @@ pub(super) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "certificate specification: the subject alternative name is an e-mail address, a URI or a user name",
+        holds: |tbs, _| {
+            use SubjectAltName::{Email, Uri, Username};
+            matches!(name(tbs), Some(Email(_) | Uri(_) | Username(_)))
+        },
+    },
+    Rule {
+        name: "OID info 1.3.6.1.4.1.57264.1.7: a user name is a name and a domain with one ! between them",
+        holds: |tbs, _| match name(tbs) {
+            Some(SubjectAltName::Username(text)) => {
+                let parts: Vec<_> = text.split('!').collect();
+                parts.len() == 2 && parts.iter().all(|part| !part.is_empty())
+            }
+            _ => true,
+        },
+    },
+    Rule {
+        name: "OID info: extensions 1 to 6 are UTF-8 text, bare",
+        holds: |tbs, _| {
+            let texts = tbs
+                .extensions
+                .iter()
+                .filter(|one| arc(one).is_some_and(|arc| arc < ENCODED_FROM));
+            texts
+                .map(|one| std::str::from_utf8(&one.value))
+                .all(|text| text.is_ok())
+        },
+    },
+    Rule {
+        name: "OID info: extensions from 8 on are one UTF8String in DER",
+        holds: |tbs, _| {
+            let texts = tbs
+                .extensions
+                .iter()
+                .filter(|one| arc(one).is_some_and(|arc| arc >= ENCODED_FROM));
+            texts
+                .map(|one| Utf8StringRef::from_der(&one.value))
+                .all(|text| text.is_ok())
+        },
+    },
+    Rule {
         name: "OID info: the issuer in both its forms, saying the same",
         holds: |tbs, _| match (fulcio(tbs, 1), fulcio(tbs, 8)) {
             (Some(bare), Some(encoded)) => {
@@ -64,6 +111,15 @@ pub(super) const RULES: &[Rule] = &[
             arcs.iter()
                 .all(|(_, one)| !one.critical && !one.value.is_empty() && one.value != [0x0C, 0])
                 && arcs.is_sorted_by(|(one, _), (other, _)| one < other)
+        },
+    },
+    Rule {
+        name: "OID info: no extension that it does not assign",
+        holds: |tbs, _| {
+            tbs.extensions
+                .iter()
+                .filter_map(arc)
+                .all(|arc| ASSIGNED.contains(&arc) && arc != 7)
         },
     },
     Rule {

@@ -103,6 +103,108 @@ fn rfc5280_rules_notice() {
     });
 }
 
+/// The sound certificate with another name.
+fn named(tbs: &mut TbsCertificate, name: &SubjectAltName) {
+    drop_kind(tbs, oid::SUBJECT_ALT_NAME);
+    tbs.extensions.push(name.to_extension().unwrap());
+}
+
+#[test]
+fn names_are_what_they_should_be() {
+    use SubjectAltName::{Dns, Email, Uri, Username};
+    for (rule, name) in [
+        ("rfc822Name is a mailbox", Email("nobody".to_owned())),
+        (
+            "rfc822Name is a mailbox",
+            Email("Somebody <a@b.example>".to_owned()),
+        ),
+        ("a URI is absolute", Uri("/relative".to_owned())),
+        ("a URI is absolute", Uri("https://".to_owned())),
+        (
+            "a URI is absolute",
+            Uri("https://a.example/with space".to_owned()),
+        ),
+        (
+            "an e-mail address, a URI or a user name",
+            Dns("a.example".to_owned()),
+        ),
+        ("with one !", Username("alice".to_owned())),
+        ("with one !", Username("alice!".to_owned())),
+        ("with one !", Username("a!b!example.com".to_owned())),
+        ("no control characters", Username("a\0b!example.com".to_owned())),
+    ] {
+        broken(rule, |tbs| named(tbs, &name));
+    }
+    for name in [
+        Uri("urn:uuid:00000000-0000-8000-8000-000000000000".to_owned()),
+        Uri("spiffe://example.com/a".to_owned()),
+        Username("alice!example.com".to_owned()),
+    ] {
+        let (mut tbs, chain) = sound();
+        named(&mut tbs, &name);
+        assert_eq!(check(&tbs, &chain), Ok(()), "{name:?}");
+    }
+}
+
+#[test]
+fn texts_are_what_they_should_be() {
+    let push = |number: u32, value: &[u8]| {
+        let value = value.to_vec();
+        move |tbs: &mut TbsCertificate| {
+            tbs.extensions
+                .push(cert_extension(ext::sigstore_oid(number).unwrap(), false, &value));
+        }
+    };
+    broken("UTF-8 text, bare", push(5, &[0xff]));
+    for value in [
+        &b"bare"[..],
+        &[0x0c, 2, b'a'],
+        &[0x0c, 1, b'a', b'b'],
+        &[0x0c, 1, 0xff],
+        &[0x16, 1, b'a'],
+    ] {
+        broken("one UTF8String in DER", push(30, value));
+    }
+    for number in [0, 7, 25] {
+        let text = if number < 8 {
+            &b"bare"[..]
+        } else {
+            &[0x0c, 1, b'a']
+        };
+        let (mut tbs, chain) = sound();
+        push(number, text)(&mut tbs);
+        tbs.extensions.sort_by_key(|one| one.oid.arcs().last());
+        assert!(
+            check(&tbs, &chain).unwrap_err().contains("does not assign"),
+            "{number}"
+        );
+    }
+    broken("at most 4,096 bytes", |tbs| {
+        drop_kind(tbs, ext::sigstore_oid(24).unwrap());
+        tbs.extensions.push(ext::utf8_string(
+            ext::sigstore_oid(24).unwrap(),
+            &"x".repeat(4_097),
+        ));
+    });
+}
+
+#[test]
+fn our_rules_notice() {
+    broken("a verifier must refuse what it", |tbs| {
+        let unknown = der::asn1::ObjectIdentifier::new_unwrap("1.2.3.4");
+        tbs.extensions.push(cert_extension(unknown, true, &[5, 0]));
+    });
+    let (mut tbs, chain) = sound();
+    tbs.key = chain.key().clone();
+    drop_kind(&mut tbs, oid::SUBJECT_KEY_IDENTIFIER);
+    tbs.extensions.push(ext::subject_key_identifier(&tbs.key));
+    assert!(
+        check(&tbs, &chain)
+            .unwrap_err()
+            .contains("issuing authority's own")
+    );
+}
+
 #[test]
 fn sigstore_rules_notice() {
     broken("ten minutes", |tbs| tbs.not_after += 1);
@@ -156,8 +258,11 @@ fn sigstore_rules_notice() {
         tbs.extensions.push(ext::utf8_string(kind, "late"));
     });
     broken("not critical", |tbs| {
-        tbs.extensions
-            .push(cert_extension(ext::sigstore_oid(25).unwrap(), true, b"x"))
+        tbs.extensions.push(cert_extension(
+            ext::sigstore_oid(25).unwrap(),
+            true,
+            &[0x0c, 1, b'x'],
+        ))
     });
     broken("not empty", |tbs| {
         tbs.extensions
