@@ -349,6 +349,61 @@ fn the_logs_are_in_postgresql() {
     assert!(!data.join("sigbox.db").exists());
 }
 
+/// Refusals and pseudonyms are where the logs are, and commands find them by the same configuration.
+#[test]
+fn what_is_kept_of_identities_is_in_postgresql() {
+    let issuer = Stack::ephemeral();
+    let server = Server::shared();
+    let url = server.url(&server.database());
+    let folder = tempfile::tempdir().unwrap();
+    let file = configure(folder.path(), &issuer.ready.issuer, &Ports::free(), "");
+    let identities = format!(
+        "oidc-issuers:\n  {}:\n    preset: keycloak\n    privacy: {{pseudonym: true}}\n    \
+         policy: {{allow: [{{name: ours, claims: {{email: '*@example.com'}}}}]}}\n",
+        issuer.ready.issuer
+    );
+    std::fs::write(folder.path().join("fulcio.yaml"), identities).unwrap();
+    let command = |args: &[&str]| {
+        let mut command = Command::new(sigbox());
+        command.args(args).arg("--config").arg(&file);
+        command.env("SIGBOX_SERVE_STORAGE", &url);
+        command
+    };
+    let served = Served::start(serve(&file).env("SIGBOX_SERVE_STORAGE", &url));
+    let sign = |who: &str| {
+        let mut command = Command::new(sigbox());
+        let at = served.ready["url"].as_str().unwrap();
+        command.args([
+            "sign",
+            "--url",
+            at,
+            "--identity-token",
+            &issuer.token(who),
+            "--bundle",
+        ]);
+        command
+            .arg(issuer.path("bundle"))
+            .arg(issuer.file("artifact", who));
+        command
+    };
+    refused(&mut sign("x@evil.example"));
+    ok(&mut sign(WHO));
+    // What was refused is written before the end.
+    assert_eq!(served.stop(), Some(0));
+    let denials = ok(&mut command(&["policy", "denials", "--json"]));
+    assert!(
+        denials.stdout.contains("x@evil.example") && denials.stdout.lines().count() == 1,
+        "{}",
+        denials.text()
+    );
+    let found: Value =
+        serde_json::from_str(&ok(&mut command(&["identities", "find", WHO, "--json"])).stdout).unwrap();
+    let pseudonym = found["pseudonym"].as_str().unwrap();
+    ok(&mut command(&["identities", "forget", pseudonym]));
+    refused(&mut command(&["identities", "show", pseudonym]));
+    assert!(!folder.path().join("data/records.db").exists());
+}
+
 #[test]
 fn a_slip_in_the_file_or_the_environment_is_named_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
