@@ -10,10 +10,19 @@ use tests::stack::{Launch, Ports, Stack, up};
 use tests::{ok, refused, sigbox};
 
 const WHO: &str = "dev@example.com";
+
 fn start(token: &Token, data: &Path, ports: &Ports) -> Stack {
     Launch::new(token.lend(&mut up(data, ports)))
         .ready(Duration::from_secs(60))
         .unwrap_or_else(|not| panic!("{not}"))
+}
+
+/// `sigbox keys`, with the token at hand.
+fn keys(token: &Token, data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(sigbox());
+    command.arg("keys").args(arguments).arg("--data").arg(data);
+    token.lend(&mut command);
+    command
 }
 
 #[test]
@@ -22,12 +31,7 @@ fn with_every_key_on_a_token_clients_sign_and_verify() {
     let folder = tempfile::tempdir().unwrap();
     let (data, ports) = (folder.path().join("data"), Ports::free());
     let url = format!("http://localhost:{}", ports.http);
-    let keys = |arguments: &[&str]| {
-        let mut command = Command::new(sigbox());
-        command.arg("keys").args(arguments).arg("--data").arg(&data);
-        token.lend(&mut command);
-        command
-    };
+    let keys = |arguments: &[&str]| keys(&token, &data, arguments);
     ok(&mut keys(&[
         "init",
         "--public-url",
@@ -99,12 +103,7 @@ fn a_key_is_moved_to_where_it_was_imported_and_never_to_another() {
     let folder = tempfile::tempdir().unwrap();
     let (data, ports) = (folder.path().join("data"), Ports::free());
     let url = format!("http://localhost:{}", ports.http);
-    let keys = |arguments: &[&str]| {
-        let mut command = Command::new(sigbox());
-        command.arg("keys").args(arguments).arg("--data").arg(&data);
-        token.lend(&mut command);
-        command
-    };
+    let keys = |arguments: &[&str]| keys(&token, &data, arguments);
     ok(&mut keys(&["init", "--public-url", &url]));
     let import = |id: &str, label: &str, number: &str| {
         let pem = data.join(format!("keys/{id}.pem"));

@@ -123,6 +123,7 @@ impl Submission {
                 .map(|time| time.unix)
                 .max()
                 .unwrap_or_default(),
+            log_index: bundle.tlog_entries.first().map(|entry| entry.log_index),
             media_type: match bundle.content {
                 Content::Message { .. } => "application/json",
                 Content::Dsse(_) => IN_TOTO_PAYLOAD_TYPE,

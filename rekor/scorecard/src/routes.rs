@@ -84,7 +84,7 @@ pub(crate) async fn signed(
     ] {
         headers.insert(name, value.parse().map_err(|_| Refusal::Internal)?);
     }
-    if let Some(index) = log_index(&publication) {
+    if let Some(index) = publication.log_index {
         headers.insert(LOG_INDEX, HeaderValue::from(index));
     }
     Ok((headers, publication.signed).into_response())
@@ -183,7 +183,8 @@ pub(crate) async fn badge(
         Err(refusal) => return Err(refusal),
     };
     let found = score(&publication)?;
-    let entry = log_index(&publication).map_or_else(String::new, |index| format!(", log entry {index}"));
+    let entry = publication.log_index;
+    let entry = entry.map_or_else(String::new, |index| format!(", log entry {index}"));
     let title = format!(
         "OpenSSF Scorecard of {project}: {found} at commit {}{entry}",
         publication.commit
@@ -233,10 +234,6 @@ fn link(scorecard: &Scorecard, project: &Project, publication: &Publication, wha
         "{}/projects/{project}{what}?commit={}",
         scorecard.config.url, publication.commit
     )
-}
-
-fn log_index(publication: &Publication) -> Option<u64> {
-    Some(publication.evidence()?.tlog_entries.first()?.log_index)
 }
 
 fn digest(publication: &Publication) -> String {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::project::Project;
 
-/// One accepted publication. Everything else about it follows from the bundle.
+/// One accepted publication. Everything else about it follows from the bundle, which nobody who only asks makes us parse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Publication {
@@ -18,6 +18,9 @@ pub struct Publication {
     pub branch: String,
     /// Unix seconds: the latest time that a log or an authority proves for the signature.
     pub signed_at: u64,
+    /// Index of the entry in its log; not kept of publications before this was.
+    #[serde(default)]
+    pub log_index: Option<u64>,
     /// Media type of the signed bytes.
     pub media_type: String,
     /// The signed bytes. They are UTF-8, because they are JSON.

@@ -342,6 +342,7 @@ async fn what_is_published_is_served_to_the_byte() {
         commit: COMMIT.to_owned(),
         branch: "main".to_owned(),
         signed_at: 1_700_000_000,
+        log_index: Some(7),
         media_type: "application/json".to_owned(),
         signed: signed.clone(),
         bundle: "{}".to_owned(),
@@ -366,7 +367,10 @@ async fn what_is_published_is_served_to_the_byte() {
     for (style, _) in badge::Style::ALL {
         let (status, svg) = get(&router, &format!("{path}/badge?style={style}")).await;
         assert_eq!(status, StatusCode::OK);
-        assert!(svg.contains(">7.4<") && svg.contains(COMMIT), "{svg}");
+        assert!(
+            svg.contains(">7.4<") && svg.contains(COMMIT) && svg.contains("log entry 7"),
+            "{svg}"
+        );
     }
     let (status, svg) = get(&router, "/projects/github.com/acme/other/badge").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
