@@ -19,6 +19,7 @@
 mod aws;
 mod azure;
 mod ecdsa;
+pub mod encrypted;
 mod exec;
 mod file;
 mod gcp;

@@ -1,24 +1,15 @@
-//! Keys in files of the `keys` folder: PKCS #8 in PEM, encrypted (RFC 8018 §6.2, PBES2) where a passphrase is named.
+//! Keys in files of the `keys` folder: PKCS #8 in PEM, encrypted where a passphrase is named.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use common_pki::key::{KeyAlgorithm, LocalSigner, PRIVATE_KEY_LABEL, SignError, Signer};
-use common_pki::pem;
-use der::Encode;
-use der::asn1::OctetStringRef;
-use pkcs8::EncryptedPrivateKeyInfoRef;
-use pkcs8::pkcs5::{pbes2, scrypt};
+use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer};
 use zeroize::Zeroizing;
 
+use super::encrypted::{decrypt, encrypt, is_encrypted};
 use super::{Env, KeyringError, secret};
 use crate::durable;
-
-/// RFC 5958 §3 and RFC 7468 §11.
-const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
-/// scrypt's N is two to this, with r = 8 and p = 1: 32 MiB and a tenth of a second for each key.
-const SCRYPT_LOG_N: u8 = 15;
 
 /// Name of a file, and where its passphrase is.
 struct FileUri<'a> {
@@ -65,7 +56,7 @@ pub(super) fn open(folder: &Path, env: &Env, uri: &str, rest: &str) -> Result<Ar
     };
     let text = std::str::from_utf8(&text).map_err(|_| wrong(SignError::PrivateKey("not PEM text")))?;
     let signer = match passphrase {
-        None if text.contains(ENCRYPTED_LABEL) => {
+        None if is_encrypted(text) => {
             return Err(wrong(SignError::PrivateKey(
                 "it is encrypted, and the URI names no passphrase: file:NAME.pem?passphrase=file:/path",
             )));
@@ -105,39 +96,4 @@ pub(super) fn create(
         source,
     })?;
     Ok((Arc::new(signer), format!("file:{name}{rest}")))
-}
-
-/// The PEM of the plain key in an encrypted one.
-fn decrypt(text: &str, passphrase: &str) -> Result<Zeroizing<String>, SignError> {
-    let (label, der) = pem::decode_private(text.as_bytes())
-        .map_err(|_| SignError::PrivateKey("expected one PEM block \"ENCRYPTED PRIVATE KEY\""))?;
-    if label != ENCRYPTED_LABEL {
-        return Err(SignError::PrivateKey(
-            "it is not encrypted, and the URI names a passphrase: nothing would protect it",
-        ));
-    }
-    let plain = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
-        .and_then(|encrypted| encrypted.decrypt(passphrase))
-        .map_err(|_| {
-            SignError::PrivateKey("it cannot be decrypted: a wrong passphrase, or another scheme than PBES2")
-        })?;
-    Ok(Zeroizing::new(pem::encode(PRIVATE_KEY_LABEL, plain.as_bytes())))
-}
-
-/// PBES2 with scrypt and AES-256-CBC (RFC 7914 §7, RFC 8018), which OpenSSL reads as well.
-fn encrypt(plain: &str, passphrase: &str) -> Result<Zeroizing<String>, SignError> {
-    const FAILED: SignError = SignError::PrivateKey("it cannot be encrypted");
-    let (_, der) = pem::decode_private(plain.as_bytes()).map_err(|_| FAILED)?;
-    let (mut salt, mut iv) = ([0; 16], [0; 16]);
-    aws_lc_rs::rand::fill(&mut salt).map_err(|_| FAILED)?;
-    aws_lc_rs::rand::fill(&mut iv).map_err(|_| FAILED)?;
-    let cost = scrypt::Params::new(SCRYPT_LOG_N, 8, 1).map_err(|_| FAILED)?;
-    let scheme = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(|_| FAILED)?;
-    let data = scheme.encrypt(passphrase, &der).map_err(|_| FAILED)?;
-    let encrypted = EncryptedPrivateKeyInfoRef {
-        encryption_algorithm: scheme.into(),
-        encrypted_data: OctetStringRef::new(&data).map_err(|_| FAILED)?,
-    };
-    let der = encrypted.to_der().map_err(|_| FAILED)?;
-    Ok(Zeroizing::new(pem::encode(ENCRYPTED_LABEL, &der)))
 }
