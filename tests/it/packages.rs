@@ -83,7 +83,7 @@ fn blocks(page: &str, stack: &Stack) -> Vec<String> {
 fn shell(stack: &Stack, script: &str) -> Ran {
     let bin = stack.path("bin");
     std::fs::create_dir_all(&bin).unwrap();
-    let tools = ["sigstore", "cosign", "crane"].map(|name| (name, tool(name)));
+    let tools = ["sigstore", "cosign", "crane", "pypi-attestations"].map(|name| (name, tool(name)));
     for (name, target) in tools.into_iter().chain([("sigbox", sigbox())]) {
         // A second script of the same story finds them there.
         let _ = std::os::unix::fs::symlink(target.canonicalize().unwrap(), bin.join(name));
@@ -94,6 +94,7 @@ fn shell(stack: &Stack, script: &str) -> Ran {
         .current_dir(stack.work.path());
     command
         .env("HOME", stack.path("home"))
+        .env("SIGBOX_URL", &stack.ready.url)
         .env("PIP_CONFIG_FILE", "/dev/null");
     for name in ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"] {
         command.env_remove(name);
@@ -108,8 +109,8 @@ fn a_python_package_is_verified_before_it_is_installed() {
     ok(Command::new("python3")
         .args(["-c", BUILD])
         .current_dir(stack.work.path()));
-    let [publish, install] = &blocks("python.md", &stack)[..] else {
-        panic!("two blocks expected")
+    let [publish, install, attest, check] = &blocks("python.md", &stack)[..] else {
+        panic!("four blocks expected")
     };
     let published = shell(&stack, publish);
     assert_eq!(published.code, Some(0), "{}", published.text());
@@ -127,6 +128,28 @@ fn a_python_package_is_verified_before_it_is_installed() {
         "{}",
         installed.text()
     );
+
+    // The same by attestation objects, which the official tool made and can read.
+    let attested = shell(&stack, attest);
+    assert_eq!(attested.code, Some(0), "{}", attested.text());
+    let object = stack.path("index/simple/hello/hello-1.0-py3-none-any.whl.publish.attestation");
+    let inspected = ok(Command::new(tool("pypi-attestations"))
+        .arg("inspect")
+        .arg(&object));
+    assert!(
+        inspected.text().contains("hello-1.0-py3-none-any.whl"),
+        "{}",
+        inspected.text()
+    );
+    let check = check.replace("http://localhost:8000", &url);
+    let checked = shell(&stack, &check);
+    assert_eq!(checked.code, Some(0), "{}", checked.text());
+    let stranger = shell(&stack, &check.replace("dev@example.com", "other@example.com"));
+    assert_eq!(stranger.code, Some(11), "{}", stranger.text());
+    let other = shell(&stack, "echo >> download/hello-1.0-py3-none-any.whl");
+    assert_eq!(other.code, Some(0), "{}", other.text());
+    let changed = shell(&stack, &check);
+    assert_eq!(changed.code, Some(12), "{}", changed.text());
 
     // A package that changed on the index never runs.
     for folder in ["download", "venv"] {

@@ -25,7 +25,7 @@ pub(crate) struct VerifyArgs {
     /// The artifact, or its digest as sha256:HEX (sha384, sha512).
     #[arg(value_name = "FILE|sha256:HEX")]
     artifact: String,
-    /// The bundle [default: the artifact's name and .sigstore.json].
+    /// The bundle, or an attestation object of a Python index (PEP 740) [default: the artifact's name and .sigstore.json].
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
@@ -63,7 +63,9 @@ pub(crate) async fn run(args: VerifyArgs, console: Console) -> Result<(), Failur
     let text = read(&path)?;
     let trusted = args.trust.resolve().await?;
     let mut report = Report::new(&args.artifact, &path, &trusted);
-    let outcome = match Bundle::from_json(&text) {
+    // A Python index keeps its attestations in words of its own.
+    let parsed = Bundle::from_attestation_object(&text).unwrap_or_else(|| Bundle::from_json(&text));
+    let outcome = match parsed {
         Err(error) => Err(Refusal::new("bundle", Exit::Unverified, error)),
         Ok(bundle) => {
             report.signed_by(&bundle);

@@ -273,7 +273,7 @@ impl Bundle {
     }
 
     /// Version 0.1 entries need the promise, later ones the proof (`sigstore_bundle.proto` on `tlog_entries`).
-    fn check_inclusion(&self) -> Result<(), BundleError> {
+    pub(super) fn check_inclusion(&self) -> Result<(), BundleError> {
         let version = self.media_type.version();
         for entry in &self.tlog_entries {
             let missing = match (self.media_type, &entry.inclusion_proof) {
@@ -348,7 +348,7 @@ impl Bundle {
     }
 }
 
-fn at_most(what: &'static str, got: usize, limit: usize) -> Result<(), BundleError> {
+pub(super) fn at_most(what: &'static str, got: usize, limit: usize) -> Result<(), BundleError> {
     if got > limit {
         Err(BundleError::TooMany { what, got, limit })
     } else {

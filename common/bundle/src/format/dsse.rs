@@ -53,18 +53,18 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     encoded
 }
 
-/// An envelope that carries its signer's certificate, as the generators for GitHub Actions wrote it before there were
-/// bundles (slsa-github-generator `signing/envelope/envelope.go`).
+/// An envelope by itself, as builders wrote them before there were bundles. The generators for GitHub Actions put the signer's
+/// certificate into it (slsa-github-generator `signing/envelope/envelope.go`), others left it in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertifiedEnvelope {
+pub struct BareEnvelope {
     /// The envelope, with one signature.
     pub envelope: Envelope,
-    /// PEM of the certificate.
-    pub certificate: String,
+    /// PEM of the certificate, where it is in the envelope.
+    pub certificate: Option<String>,
 }
 
-impl CertifiedEnvelope {
-    /// Reads one; `None` for any other JSON, and for an envelope without certificate or with several signatures.
+impl BareEnvelope {
+    /// Reads one; `None` for any other JSON, and for an envelope with several signatures.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
@@ -87,9 +87,6 @@ impl CertifiedEnvelope {
         let (Some(only), None) = (signatures.next(), signatures.next()) else {
             return None;
         };
-        if only.cert.is_empty() {
-            return None;
-        }
         Some(Self {
             envelope: Envelope {
                 payload: wire.payload,
@@ -99,7 +96,7 @@ impl CertifiedEnvelope {
                     keyid: None,
                 }],
             },
-            certificate: only.cert,
+            certificate: Some(only.cert).filter(|pem| !pem.is_empty()),
         })
     }
 }

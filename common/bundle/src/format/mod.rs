@@ -5,6 +5,7 @@
 
 mod bundle;
 mod dsse;
+mod pep740;
 pub mod protojson;
 mod tlog_entry;
 
@@ -12,7 +13,7 @@ pub use bundle::{
     Bundle, BundleError, Content, KeyMaterial, MAX_BUNDLE_BYTES, MAX_CERTIFICATES, MAX_TIMESTAMPS,
     MAX_TLOG_ENTRIES, MediaType, MessageDigest,
 };
-pub use dsse::{CertifiedEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, pae};
+pub use dsse::{BareEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, pae};
 pub use tlog_entry::{
     Checkpoint, InclusionPromise, InclusionProof, KindVersion, LogId, TransparencyLogEntry,
 };

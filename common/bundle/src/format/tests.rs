@@ -259,3 +259,64 @@ fn pre_authentication_encoding_counts_octets() {
     );
     assert_eq!(pae("é", b""), "DSSEv1 2 é 0 ".as_bytes());
 }
+
+/// Made of a bundle as `pypi-attestations convert` makes it, and read as that bundle.
+#[test]
+fn an_attestation_object_is_the_bundle_that_it_was_made_of() {
+    let bundle = Bundle {
+        content: Content::Dsse(Envelope {
+            payload: b"{}".to_vec(),
+            payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
+            signatures: vec![EnvelopeSignature {
+                sig: vec![6],
+                keyid: None,
+            }],
+        }),
+        // The object has no place for them.
+        timestamps: Vec::new(),
+        ..bundle(MediaType::V03)
+    };
+    let json = bundle.to_json().unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let material = &whole["verificationMaterial"];
+    let object = serde_json::json!({
+        "version": 1,
+        "verification_material": {
+            "certificate": material["certificate"]["rawBytes"],
+            "transparency_entries": material["tlogEntries"],
+        },
+        "envelope": {
+            "statement": whole["dsseEnvelope"]["payload"],
+            "signature": whole["dsseEnvelope"]["signatures"][0]["sig"],
+        },
+    });
+    let read = |object: &serde_json::Value| Bundle::from_attestation_object(object.to_string().as_bytes());
+    assert_eq!(read(&object).unwrap().unwrap(), bundle);
+
+    assert!(
+        Bundle::from_attestation_object(json.as_bytes()).is_none(),
+        "a bundle is none"
+    );
+    let changed = |pointer: &str, value: serde_json::Value| {
+        let mut object = object.clone();
+        *object.pointer_mut(pointer).unwrap() = value;
+        read(&object)
+    };
+    assert!(changed("/version", 2.into()).is_none());
+    assert!(changed("/envelope/signature", "*".into()).is_none());
+    let entry = &object["verification_material"]["transparency_entries"][0];
+    let many = vec![entry.clone(); MAX_TLOG_ENTRIES + 1];
+    assert!(
+        changed("/verification_material/transparency_entries", many.into())
+            .unwrap()
+            .is_err()
+    );
+    let mut unproven = entry.clone();
+    unproven.as_object_mut().unwrap().remove("inclusionProof");
+    let unproven = serde_json::json!([unproven]);
+    assert!(
+        changed("/verification_material/transparency_entries", unproven)
+            .unwrap()
+            .is_err()
+    );
+}
