@@ -156,4 +156,47 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
         shown.contains("root version 3") && shown.contains("3 of 3 must sign"),
         "{shown}"
     );
+
+    a_new_online_key_waits_for_the_holders(&stack, root);
+    ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
+    ok(&mut python.verify(&bundle, WHO, &artifact));
+    assert_eq!(tough_reads(&stack, &first).await.len(), names.len());
+}
+
+/// The server makes it, three holders list it, and from then on it signs.
+fn a_new_online_key_waits_for_the_holders(stack: &Stack, root: &str) {
+    let (folder, data) = (stack.work.path(), stack.ready.data_dir.to_str().unwrap());
+    let rotate = |more: &[&str]| {
+        let mut command = Command::new(sigbox());
+        command.args(["rotate", "tuf", "--data", data]).args(more);
+        ok(&mut command).text()
+    };
+    let said = rotate(&["--key", "online"]);
+    assert!(
+        said.contains("once the holders of the root have signed"),
+        "{said}"
+    );
+    assert!(rotate(&["--status"]).contains("tuf-online-2"));
+    let public = format!("{data}/keys/tuf-online-2.pub");
+    let hand_in = |online: &str, out: &str| {
+        ok(&mut tuf(
+            folder,
+            &["propose", "--root", root, "--online", online, "--out", out],
+        ));
+        for holder in ["ann", "ben", "cho"] {
+            ok(&mut tuf(folder, &["sign", out, "--key", holder]));
+        }
+        tuf(folder, &["publish", out, "--data", data])
+    };
+    // A key that the server does not have would end the repository.
+    let said = refused(&mut hand_in("eve.pub", "eves.json")).text();
+    assert!(said.contains("the server does not publish it"), "{said}");
+    ok(&mut hand_in(&public, "fourth.json"));
+    let begun = std::time::Instant::now();
+    while rotate(&["--status"]).contains("tuf-online-2") {
+        assert!(begun.elapsed().as_secs() < 30, "{}", stack.said());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let shown = ok(&mut tuf(folder, &["show", root])).text();
+    assert!(shown.contains("root version 4"), "{shown}");
 }

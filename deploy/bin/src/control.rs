@@ -155,7 +155,8 @@ async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> A
             signers,
             wait,
         } => match keeper.begin(role, propagation, host, signers).await {
-            Ok(begun) if wait => {
+            // Who waits for people does not wait here.
+            Ok(begun) if wait && begun.due.is_some() => {
                 let said = format!("{} is published, and takes over {}", begun.id, begun.when());
                 let _ = say(write, &Answer::Progress(said)).await;
                 while keeper

@@ -81,6 +81,8 @@ pub(crate) struct Repository {
     /// Absent where it is kept offline: then its holders sign.
     root_key: Option<Arc<dyn Signer>>,
     online_key: Arc<dyn Signer>,
+    /// The key that follows it, where the holders of the root have yet to list it.
+    next_online_key: Option<Arc<dyn Signer>>,
     tuf: FileSet,
     trust: FileSet,
     validity: Validity,
@@ -126,6 +128,7 @@ impl Repository {
             metadata,
             root_key,
             online_key,
+            next_online_key: next_online_key(keys)?,
             tuf: FileSet::default(),
             trust: FileSet::default(),
             validity: Validity::default(),
@@ -205,12 +208,18 @@ impl Repository {
             return Ok(());
         };
         let mut next = self.metadata.clone();
+        let mut online_key = Arc::clone(&self.online_key);
         let accepted = proposal.and_then(|proposal| {
             if proposal.root() == next.root() {
                 // A power cut came between publishing and clearing away.
                 return Ok(Files::new());
             }
-            with_signers(self.root_key.as_ref(), &self.online_key, |signers| {
+            if let Some(key) = &self.next_online_key
+                && proposal.root().lists(tuf::Role::Timestamp, key.public_key())
+            {
+                online_key = Arc::clone(key);
+            }
+            with_signers(self.root_key.as_ref(), &online_key, |signers| {
                 next.accept_root(&proposal, Lifetimes::default(), now, signers)
             })
         });
@@ -218,6 +227,7 @@ impl Repository {
             Ok(files) => {
                 store(&self.layout, &files)?;
                 self.metadata = next;
+                self.online_key = online_key;
                 let root = self.stored_root()?;
                 disk::create_folder(&self.layout.trust())?;
                 disk::write_if_changed(&self.layout.trust().join("root.json"), &root)?;
@@ -400,6 +410,12 @@ fn root_key(keys: &Keys) -> Result<Option<Arc<dyn Signer>>, KeysError> {
         Err(KeysError::NoKey(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The successor of the online key, where there is one.
+fn next_online_key(keys: &Keys) -> Result<Option<Arc<dyn Signer>>, KeysError> {
+    let successor = keys.registry().successor(Role::TufOnline);
+    successor.map(|(key, _)| keys.signer(key)).transpose()
 }
 
 /// Root keys apart from the key that the server signs with by itself.

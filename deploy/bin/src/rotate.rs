@@ -17,6 +17,7 @@ pub(crate) mod command;
 mod preview;
 mod resume;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use common_engine::StorageError;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::Clock;
+use crate::disk;
 use crate::keys::places::Place;
 use crate::keys::{Keys, KeysError, Places, Wanted};
 use crate::layout::Layout;
@@ -66,8 +68,7 @@ pub(crate) enum RotateError {
     TooLate(String),
     /// The root is in the hands of others.
     #[error(
-        "the TUF root is signed by its holders, not by this server: they change its keys with `sigbox tuf propose --holder`, \
-         and the server's own key cannot be exchanged while they hold the root"
+        "the TUF root is signed by its holders, not by this server: they change its keys with `sigbox tuf propose --holder`"
     )]
     Holders,
     /// The clock.
@@ -119,16 +120,22 @@ struct State {
 pub(crate) struct UnderWay {
     /// The key that takes over.
     pub(crate) id: String,
-    /// When; `None` until it is published.
+    /// When; `None` until it is published, and while others have to agree.
     pub(crate) due: Option<Timestamp>,
+    /// The public half, for the holders of the root who have to list it.
+    held: Option<PathBuf>,
 }
 
 impl UnderWay {
     /// For a sentence.
     pub(crate) fn when(&self) -> String {
-        match self.due {
-            Some(due) => format!("at {}", text(due)),
-            None => "once it is published".to_owned(),
+        match (self.due, &self.held) {
+            (Some(due), _) => format!("at {}", text(due)),
+            (None, Some(public)) => format!(
+                "once the holders of the root have signed one that lists it: sigbox tuf propose --online {}",
+                public.display()
+            ),
+            (None, None) => "once it is published".to_owned(),
         }
     }
 }
@@ -220,14 +227,14 @@ impl Keeper {
         signers: &[Place],
     ) -> Result<UnderWay, RotateError> {
         let mut state = self.state.lock().await;
-        if let Some(under_way) = state.under_way(role) {
+        if let Some(under_way) = self.under_way(&state, role) {
             let when = under_way.when();
             return Err(RotateError::UnderWay {
                 id: under_way.id,
                 when,
             });
         }
-        if matches!(role, Role::TufRoot | Role::TufOnline) && !state.repository.signs_roots() {
+        if role == Role::TufRoot && !state.repository.signs_roots() {
             return Err(RotateError::Holders);
         }
         let (keys, layout, url, now) = (
@@ -254,7 +261,12 @@ impl Keeper {
         });
         state.keys = made.await??;
         self.publish(&mut state).await?;
-        let under_way = state.under_way(role).ok_or(RotateError::NothingUnderWay(role))?;
+        let under_way = self.under_way(&state, role);
+        let under_way = under_way.ok_or(RotateError::NothingUnderWay(role))?;
+        if let (Some(public), Some((key, _))) = (&under_way.held, state.keys.registry().successor(role)) {
+            let pem = key.public_key().map_err(KeysError::from)?.to_pem();
+            disk::write(public, pem.as_bytes()).map_err(RepositoryError::from)?;
+        }
         self.wake.notify_one();
         Ok(under_way)
     }
@@ -285,7 +297,8 @@ impl Keeper {
 
     async fn try_cancel(&self, role: Role) -> Result<String, RotateError> {
         let mut state = self.state.lock().await;
-        let under_way = state.under_way(role).ok_or(RotateError::NothingUnderWay(role))?;
+        let under_way = self.under_way(&state, role);
+        let under_way = under_way.ok_or(RotateError::NothingUnderWay(role))?;
         if resume::has_begun(role, &state.keys, &self.running.logs().await?, &self.layout) {
             return Err(RotateError::TooLate(under_way.id));
         }
@@ -302,7 +315,7 @@ impl Keeper {
         let state = self.state.lock().await;
         let roles = ROLES.into_iter();
         roles
-            .filter_map(|role| Some((role, state.under_way(role)?)))
+            .filter_map(|role| Some((role, self.under_way(&state, role)?)))
             .collect()
     }
 
@@ -341,6 +354,18 @@ impl Keeper {
         .await
     }
 
+    fn under_way(&self, state: &State, role: Role) -> Option<UnderWay> {
+        let (key, succession) = state.keys.registry().successor(role)?;
+        // A root in other hands lists a new online key when these have signed that, and then the key takes over.
+        let repository = &state.repository;
+        let waits = role == Role::TufOnline && !repository.signs_roots() && !repository.lists(role, key);
+        Some(UnderWay {
+            id: key.id.clone(),
+            due: succession.due().filter(|_| !waits),
+            held: waits.then(|| self.layout.keys().join(format!("{}.pub", key.id))),
+        })
+    }
+
     /// Hands over every key that is due; how long until the next one is.
     async fn hand_over_what_is_due(self: &Arc<Self>) -> Result<Option<Duration>, RotateError> {
         let keeper = Arc::clone(self);
@@ -357,7 +382,7 @@ impl Keeper {
         }
         let mut next: Option<Duration> = None;
         for role in ROLES {
-            let Some(due) = state.under_way(role).and_then(|under_way| under_way.due) else {
+            let Some(due) = self.under_way(&state, role).and_then(|under_way| under_way.due) else {
                 continue;
             };
             match due.system_time().duration_since((self.clock)()) {
@@ -387,14 +412,6 @@ impl Keeper {
 }
 
 impl State {
-    fn under_way(&self, role: Role) -> Option<UnderWay> {
-        let (key, succession) = self.keys.registry().successor(role)?;
-        Some(UnderWay {
-            id: key.id.clone(),
-            due: succession.due(),
-        })
-    }
-
     /// Publishes what the registry lists.
     async fn follow(&mut self, clock: &Clock) -> Result<(), RotateError> {
         let (repository, outcome) = self.repository.clone().follow(&self.keys, clock).await;

@@ -79,6 +79,9 @@ struct ProposeArgs {
     /// Public key of a holder, PEM; repeat it for each [default: the keys in force].
     #[arg(long = "holder", value_name = "FILE")]
     holders: Vec<PathBuf>,
+    /// Public key that the server signs the rest with, PEM, as `sigbox rotate tuf --key online` made it [default: the one in force].
+    #[arg(long, value_name = "FILE")]
+    online: Option<PathBuf>,
     /// How many holders must sign [default: the threshold in force, or all of new holders but one].
     #[arg(long, value_name = "N")]
     threshold: Option<u32>,
@@ -121,12 +124,17 @@ fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), 
         let threshold = args.threshold.unwrap_or(most.saturating_sub(1).max(1));
         KeySet { keys, threshold }
     };
-    // The server signs the rest with the key it has, which the holders cannot change for it.
+    // The server signs the rest with a key that it has, and refuses a root that lists another.
+    let online = args.online.as_deref().map(holder::public).transpose()?;
+    let below = |role| match &online {
+        Some(key) => Ok(KeySet::single(key)),
+        None => held(&current, role),
+    };
     let keys = RootKeys {
         root,
-        targets: held(&current, Role::Targets)?,
-        snapshot: held(&current, Role::Snapshot)?,
-        timestamp: held(&current, Role::Timestamp)?,
+        targets: below(Role::Targets)?,
+        snapshot: below(Role::Snapshot)?,
+        timestamp: below(Role::Timestamp)?,
     };
     let lifetime = i64::from(args.days).saturating_mul(DAY);
     let proposal = Proposal::new(&current, &keys, lifetime, now).map_err(Failure::failed)?;

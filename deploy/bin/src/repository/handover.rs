@@ -6,7 +6,7 @@ use common_bundle::trust::{KeyRecord, Role};
 use common_bundle::tuf::{self, Lifetimes, Root, Signers, published_targets, verify_role};
 use common_pki::key::Signer;
 
-use super::{Repository, RepositoryError, load, roles, root_key, store, with_signers};
+use super::{Repository, RepositoryError, load, next_online_key, roles, root_key, store, with_signers};
 use crate::clock::Clock;
 use crate::disk;
 use crate::keys::{Keys, KeysError};
@@ -35,6 +35,7 @@ impl Repository {
     fn try_follow(&mut self, keys: &Keys, now: SystemTime) -> Result<(), RepositoryError> {
         self.root_key = root_key(keys)?;
         (_, self.online_key) = keys.active(Role::TufOnline)?;
+        self.next_online_key = next_online_key(keys)?;
         self.set_targets(&published_targets(keys.registry())?, now)?;
         self.refresh(now)?;
         self.export(keys.registry())?;
@@ -90,6 +91,11 @@ impl Repository {
         }
         self.complete(now)?;
         self.publish()
+    }
+
+    /// Whether the root that is published lists `key` for `role`.
+    pub(crate) fn lists(&self, role: Role, key: &KeyRecord) -> bool {
+        is_listed(self.metadata.root(), role, key)
     }
 
     /// Signs what the keys of the current root have not: a change of keys may have been cut short between the root
