@@ -11,13 +11,13 @@ use tests::{ok, refused, tool};
 const WHO: &str = "dev@example.com";
 
 /// `crane registry serve`, ended when dropped.
-struct Registry {
+pub(crate) struct Registry {
     process: Child,
     address: String,
 }
 
 impl Registry {
-    fn serve() -> Self {
+    pub(crate) fn serve() -> Self {
         let mut process = Command::new(tool("crane"))
             .args(["registry", "serve", "--address", "127.0.0.1:0"])
             .stdin(Stdio::null())
@@ -36,7 +36,7 @@ impl Registry {
     }
 
     /// Pushes an image that holds `content`; its name with digest.
-    fn push(&self, folder: &Path, name: &str, content: &str) -> String {
+    pub(crate) fn push(&self, folder: &Path, name: &str, content: &str) -> String {
         std::fs::write(folder.join(name), content).unwrap();
         let layer = folder.join(format!("{name}.tar"));
         ok(Command::new("tar")

@@ -1,6 +1,8 @@
 //! Signing in as people do: the official clients open a browser, or name a page to open elsewhere, and Chromium answers the
 //! development issuer's question.
 
+mod ours;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -101,6 +103,15 @@ fn line_with(url: &str, output: &mut impl std::io::BufRead) -> String {
 fn address(line: &str) -> &str {
     line.split_whitespace()
         .find(|word| word.starts_with("http://"))
+        .unwrap()
+}
+
+/// The code of the page for those without a way back, which is on a line of its own.
+fn shown_code(seen: &Seen) -> &str {
+    assert!(seen.title.starts_with("Your code"), "{seen:?}");
+    let mut lines = seen.text.lines().map(str::trim);
+    lines
+        .find(|line| line.len() >= 40 && !line.contains(' '))
         .unwrap()
 }
 
@@ -208,14 +219,7 @@ fn sigstore_python_takes_the_code_by_hand() {
     let mut said = BufReader::new(client.stderr.take().unwrap());
     let line = line_with(&stack.ready.issuer, &mut said);
     let seen = person.opens(address(&line));
-    assert!(seen.title.starts_with("Your code"), "{seen:?}");
-    // The page has the code on a line of its own.
-    let code = seen
-        .text
-        .lines()
-        .map(str::trim)
-        .find(|l| l.len() >= 40 && !l.contains(' '))
-        .unwrap();
+    let code = shown_code(&seen);
     writeln!(client.stdin.take().unwrap(), "{code}").unwrap();
     said.read_to_string(&mut String::new()).unwrap();
     ended_well(client);

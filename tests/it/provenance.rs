@@ -2,6 +2,9 @@
 //!
 //! Two instances: the development issuer of one plays the CI system, the other trusts it as one.
 
+mod image;
+mod npm;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +16,25 @@ const BUILDER: &str = "https://github.com/slsa-framework/slsa-github-generator/.
 const COMMIT: &str = "4f1d0b3a5c6e7f8091a2b3c4d5e6f708192a3b4c";
 const TAG: &str = "v4.13.1";
 const SOURCE: &str = "github.com/acme/app";
+
+/// A predicate of version 0.2 as the generator of that release writes it.
+fn predicate(builder: &str) -> Value {
+    let git = json!({ "uri": format!("git+https://{SOURCE}@refs/tags/{TAG}"), "digest": { "sha1": COMMIT } });
+    let mut config = git.clone();
+    config["entryPoint"] = ".github/workflows/release.yml".into();
+    json!({
+        "builder": { "id": builder },
+        "buildType": "https://github.com/slsa-framework/slsa-github-generator/generic@v1",
+        "invocation": {
+            "configSource": config, "parameters": {},
+            "environment": {
+                "github_event_name": "push", "github_ref": format!("refs/tags/{TAG}"), "github_ref_type": "tag",
+                "github_base_ref": "", "github_event_payload": { "base_ref": "refs/heads/main" },
+            },
+        },
+        "materials": [git],
+    })
+}
 
 struct Ci {
     /// Issues the tokens of the jobs.
@@ -32,13 +54,13 @@ impl Ci {
         Self { issuer, instance }
     }
 
-    /// A token as GitHub Actions gives it to the generator's workflow, called for the tag.
-    fn token(&self) -> String {
+    /// A token as GitHub Actions gives it to a workflow that the release's called for the tag, or to that itself.
+    fn token(&self, signer: &str) -> String {
         let claims = json!({
             "sub": format!("repo:acme/app:ref:refs/tags/{TAG}"),
             "email": null,
             "email_verified": null,
-            "job_workflow_ref": BUILDER.strip_prefix("https://github.com/").unwrap(),
+            "job_workflow_ref": signer.strip_prefix("https://github.com/").unwrap(),
             "job_workflow_sha": "07e64b653f10a80b6510f4568f685f8b7b9ea830",
             "repository": "acme/app", "repository_id": "1", "repository_owner": "acme", "repository_owner_id": "2",
             "repository_visibility": "private", "sha": COMMIT, "ref": format!("refs/tags/{TAG}"),
@@ -57,24 +79,11 @@ impl Ci {
     /// Provenance of version 0.2 as the generator of that release writes it, logged, with the certificate in the envelope.
     fn provenance(&self, artifact: &Path, builder: &str, name: &str) -> PathBuf {
         let sum = ok(Command::new("sha256sum").arg(artifact)).stdout;
-        let git =
-            json!({ "uri": format!("git+https://{SOURCE}@refs/tags/{TAG}"), "digest": { "sha1": COMMIT } });
         let statement = json!({
             "_type": "https://in-toto.io/Statement/v0.1",
             "predicateType": "https://slsa.dev/provenance/v0.2",
             "subject": [{ "name": "app", "digest": { "sha256": sum.split_whitespace().next().unwrap() } }],
-            "predicate": {
-                "builder": { "id": builder },
-                "buildType": "https://github.com/slsa-framework/slsa-github-generator/generic@v1",
-                "invocation": {
-                    "configSource": git, "parameters": {},
-                    "environment": {
-                        "github_event_name": "push", "github_ref": format!("refs/tags/{TAG}"), "github_ref_type": "tag",
-                        "github_base_ref": "", "github_event_payload": { "base_ref": "refs/heads/main" },
-                    },
-                },
-                "materials": [git],
-            },
+            "predicate": predicate(builder),
         });
         let statement = self
             .instance
@@ -89,22 +98,24 @@ impl Ci {
             "1",
         ]);
         command
-            .args(["--identity-token", &self.token(), "--statement"])
+            .args(["--identity-token", &self.token(BUILDER), "--statement"])
             .arg(&statement);
         ok(command.arg("--envelope").arg(&envelope));
         envelope
     }
 
     fn verify(&self, artifact: &Path, provenance: &Path, source: &str, more: &[&str]) -> Ran {
-        let mut command = Command::new(sigbox());
-        command
-            .arg("verify-artifact")
-            .arg(artifact)
-            .arg("--provenance-path")
-            .arg(provenance);
-        command.args(["--source-uri", source, "--url", &self.instance.ready.url]);
-        command.args(["--certificate-oidc-issuer", &self.issuer.ready.issuer]);
+        let mut command = self.asks("verify-artifact", source);
+        command.arg(artifact).arg("--provenance-path").arg(provenance);
         run(command.args(more))
+    }
+
+    /// One of the commands that verify provenance.
+    fn asks(&self, verb: &str, source: &str) -> Command {
+        let mut command = Command::new(sigbox());
+        command.args([verb, "--source-uri", source, "--url", &self.instance.ready.url]);
+        command.args(["--certificate-oidc-issuer", &self.issuer.ready.issuer]);
+        command
     }
 }
 
@@ -215,6 +226,50 @@ fn the_classic_command_line_passes_and_fails_for_each_reason() {
     // One more blank, and it is not what was logged.
     let text = std::fs::read_to_string(&provenance).unwrap();
     let unlogged = ci.instance.file("unlogged.jsonl", text.replacen('{', "{ ", 1));
+    refused(
+        &ci.verify(&artifact, &unlogged, SOURCE, &tag),
+        13,
+        "no matching rekor entries",
+    );
+}
+
+/// Very old builders left the certificate in the log, where it is found by what the envelope says.
+#[test]
+fn an_envelope_without_its_certificate_is_looked_up_too() {
+    let ci = Ci::start();
+    let artifact = ci.instance.file("app", "the release");
+    let provenance = ci.provenance(&artifact, BUILDER, "multiple.intoto.jsonl");
+    let whole: Value = serde_json::from_slice(&std::fs::read(&provenance).unwrap()).unwrap();
+    let with = |name: &str, change: &dyn Fn(&mut Value)| {
+        let mut bare = whole.clone();
+        bare["signatures"][0]
+            .as_object_mut()
+            .unwrap()
+            .remove("cert")
+            .unwrap();
+        change(&mut bare);
+        ci.instance.file(name, bare.to_string())
+    };
+    let tag = ["--source-tag", TAG];
+
+    let bare = with("bare.intoto.jsonl", &|_| {});
+    let passed = ci.verify(&artifact, &bare, SOURCE, &tag);
+    assert_eq!(passed.code, Some(0), "{}", passed.text());
+    assert!(
+        passed
+            .stderr
+            .contains("Verified signature against tlog entry index"),
+        "{}",
+        passed.stderr
+    );
+    let resigned = with("resigned.intoto.jsonl", &|it| {
+        it["signatures"][0]["sig"] = "MAYCAQECAQE=".into();
+    });
+    refused(&ci.verify(&artifact, &resigned, SOURCE, &tag), 10, "signature");
+    let unlogged = with("unlogged.intoto.jsonl", &|it| {
+        let said = it["payload"].as_str().unwrap().to_owned();
+        it["payload"] = said.replacen("ey", "fy", 1).into();
+    });
     refused(
         &ci.verify(&artifact, &unlogged, SOURCE, &tag),
         13,

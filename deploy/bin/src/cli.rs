@@ -7,6 +7,7 @@ use common_server::listen::ListenAddr;
 
 use crate::backup::BackupArgs;
 use crate::bench::BenchArgs;
+use crate::completions::{self, CompletionsArgs};
 use crate::conformance::ConformanceArgs;
 
 use crate::exit::EXIT_CODES;
@@ -26,6 +27,8 @@ use crate::up::limits::LimitArgs;
 use crate::up::rekor::RekorArgs;
 use crate::verify::{self, VerifyArgs};
 use crate::verify_artifact::{self, VerifyArtifactArgs, VsaArgs};
+use crate::verify_image::{self, VerifyImageArgs};
+use crate::verify_npm::{self, VerifyNpmArgs};
 
 /// Where `up` answers unless told otherwise, and where the other commands look for it.
 pub(crate) const DEFAULT_URL: &str = "http://localhost:3000";
@@ -96,10 +99,19 @@ pub(crate) enum Command {
     /// Verify what an artifact was built from and by whom (SLSA provenance), as slsa-verifier does.
     #[command(after_long_help = verify_artifact::EXAMPLES)]
     VerifyArtifact(Box<VerifyArtifactArgs>),
+    /// Verify what a container image was built from and by whom, by what is attached to it in its registry.
+    #[command(after_long_help = verify_image::EXAMPLES)]
+    VerifyImage(Box<VerifyImageArgs>),
+    /// Verify what an npm package was built from and by whom, by what its registry has.
+    #[command(after_long_help = verify_npm::EXAMPLES)]
+    VerifyNpmPackage(Box<VerifyNpmArgs>),
     /// Verify a signed verification summary, as slsa-verifier does.
     VerifyVsa(VsaArgs),
     /// Be driven by sigstore-conformance.
     Conformance(ConformanceArgs),
+    /// Print the script by which a shell completes this command line.
+    #[command(after_long_help = completions::EXAMPLES)]
+    Completions(CompletionsArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

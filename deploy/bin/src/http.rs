@@ -177,10 +177,6 @@ impl Client {
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Answer, HttpError> {
         let url = format!("{}{path}", self.base);
-        let failed = |error: reqwest::Error| HttpError::NoAnswer {
-            url: url.clone(),
-            reason: cause(&error),
-        };
         let mut request = self.client.request(method, &url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -188,24 +184,54 @@ impl Client {
         if let Some((media_type, body)) = body {
             request = request.header(header::CONTENT_TYPE, media_type).body(body);
         }
-        let mut response = request.send().await.map_err(failed)?;
-        let status = response.status();
-        let location = response.headers().get(header::LOCATION);
-        let location = location.and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
-                return Err(HttpError::TooLarge { url });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            url,
-            status,
-            location,
-            body: body.into(),
-        })
+        answer(request, url).await
     }
+}
+
+/// Sends any request, as a library makes it, to wherever it says.
+///
+/// # Errors
+/// [`HttpError`] when there is no answer; any status is one.
+pub(crate) async fn execute(request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpError> {
+    let (parts, body) = request.into_parts();
+    let url = parts.uri.to_string();
+    let origin = Url::parse(&url)
+        .map_err(|_| HttpError::Url(url.clone()))?
+        .origin();
+    let Client { client, .. } = Client::new(&origin.ascii_serialization())?;
+    let request = client
+        .request(parts.method, &url)
+        .headers(parts.headers)
+        .body(body);
+    let answer = answer(request, url).await?;
+    let mut response = http::Response::new(answer.body.to_vec());
+    *response.status_mut() = answer.status;
+    Ok(response)
+}
+
+/// The answer to a request, within the limit.
+async fn answer(request: reqwest::RequestBuilder, url: String) -> Result<Answer, HttpError> {
+    let failed = |error: reqwest::Error| HttpError::NoAnswer {
+        url: url.clone(),
+        reason: cause(&error),
+    };
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let location = response.headers().get(header::LOCATION);
+    let location = location.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
+            return Err(HttpError::TooLarge { url });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        url,
+        status,
+        location,
+        body: body.into(),
+    })
 }
 
 /// The innermost cause: "Connection refused" rather than "error sending request".

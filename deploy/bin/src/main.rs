@@ -12,6 +12,7 @@ mod bench;
 mod cli;
 mod client_setup;
 mod clock;
+mod completions;
 mod conformance;
 mod console;
 mod control;
@@ -45,6 +46,7 @@ mod serve;
 mod services;
 mod sign;
 mod signing;
+mod slsa;
 mod token;
 mod trust_source;
 mod tuf;
@@ -52,6 +54,8 @@ mod tuf_fetch;
 mod up;
 mod verify;
 mod verify_artifact;
+mod verify_image;
+mod verify_npm;
 mod webhook;
 
 use std::process::ExitCode;
@@ -98,8 +102,11 @@ fn main() -> ExitCode {
             Command::Attest(args) => sign::attest(args, console).await,
             Command::Verify(args) => verify::run(args, console).await,
             Command::VerifyArtifact(args) => verify_artifact::run(*args, console).await,
+            Command::VerifyImage(args) => verify_image::run(*args, console).await,
+            Command::VerifyNpmPackage(args) => verify_npm::run(*args, console).await,
             Command::VerifyVsa(args) => verify_artifact::verify_vsa(args, console),
             Command::Conformance(args) => conformance::run(args).await,
+            Command::Completions(args) => completions::run(&args),
             Command::Bench(args) => bench::run(args, console).await,
         }
     });

@@ -6,6 +6,8 @@
 pub(crate) mod certificate;
 pub(crate) mod entry;
 pub(crate) mod identity;
+pub(crate) mod key;
+mod login;
 pub(crate) mod services;
 pub(crate) mod timestamp;
 
@@ -66,6 +68,9 @@ pub(crate) enum SigningError {
     )]
     DoesNotVerify(#[source] VerifyError),
 }
+
+/// Whom Sigstore's tokens are for (fulcio `config`, every public issuer), and what its clients are called at issuers.
+const AUDIENCE: &str = "sigstore";
 
 /// Who signs.
 pub(crate) enum Holder {

@@ -247,10 +247,22 @@ fn check_source(provenance: &Provenance, workload: &Workload, asked: &Asked) -> 
             predicate: predicate.to_owned(),
         })
     };
-    match &provenance.commit {
-        Some(commit) if *commit != workload.commit => disagree("commit", &workload.commit, commit),
-        _ => Ok(()),
-    }?;
+    for (what, commit) in [
+        ("commit", &provenance.commit),
+        // The certificate says that the configuration is of the commit that was built.
+        ("commit of the build configuration", &provenance.config_commit),
+    ] {
+        if let Some(commit) = commit
+            && *commit != workload.commit
+        {
+            return disagree(what, &workload.commit, commit);
+        }
+    }
+    if let (Some(certified), Some(config)) = (&workload.config, &provenance.config)
+        && certified != config
+    {
+        return disagree("build configuration", certified, config);
+    }
     let references = [source, provenance.trigger.as_ref()];
     for reference in references
         .into_iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::GITHUB_ISSUER;
+use super::{GITHUB_ISSUER, Git};
 use crate::verify::Matcher;
 
 /// Largest policy file.
@@ -226,6 +226,40 @@ impl Policy {
         });
         Self {
             builders: builders.collect(),
+        }
+    }
+
+    /// npm in a workflow of `source`: the workflow signs, and the builder is the runner that it ran on
+    /// (slsa-verifier `verifiers/internal/gha/npm.go`).
+    #[must_use]
+    pub fn npm(source: &str, issuers: &[String]) -> Self {
+        const RUNNER: &str = "https://github.com/actions/runner";
+        let repository = Git::parse(source).repository;
+        let repository = regex::escape(repository.trim_end_matches(".git"));
+        let workflow = anchored(&format!(r"https://{repository}/\.github/workflows/[^@]+@refs/.+"));
+        let build_types = [
+            "https://github.com/npm/cli/gha/v1",
+            "https://github.com/npm/cli/gha/v2",
+            "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1",
+        ];
+        let builders = ["", "/github-hosted", "/self-hosted"].map(|runs| Builder {
+            id: Some(format!("{RUNNER}{runs}")),
+            signer: SignerRule {
+                issuers: issuers.to_vec(),
+                name: workflow.clone(),
+            },
+            // The job that is built has the runner to itself, and no more is known of it.
+            level: 2,
+            build_types: build_types
+                .iter()
+                .map(|uri| BuildType {
+                    uri: (*uri).to_owned(),
+                    parameters: None,
+                })
+                .collect(),
+        });
+        Self {
+            builders: builders.into(),
         }
     }
 

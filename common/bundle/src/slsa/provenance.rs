@@ -80,6 +80,10 @@ pub struct Provenance {
     pub commit: Option<String>,
     /// What made the build run.
     pub trigger: Option<Git>,
+    /// The file of the source that says how to build.
+    pub config: Option<String>,
+    /// The commit of that file, hex.
+    pub config_commit: Option<String>,
     /// The branch that a tag was pushed from, where the event tells.
     pub base: Option<String>,
     /// The event, such as `push`.
@@ -100,11 +104,14 @@ struct Statement {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Material {
     #[serde(default)]
     uri: String,
     #[serde(default)]
     digest: BTreeMap<String, String>,
+    /// Of a version 0.2 `configSource`.
+    entry_point: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -184,16 +191,21 @@ fn v02(subjects: Vec<Subject>, predicate: Value) -> Result<Provenance, Provenanc
     } = serde_json::from_value(predicate)?;
     let environment = invocation.environment.unwrap_or_default();
     let payload = environment.get("github_event_payload");
+    let config = invocation.config_source.as_ref();
+    // A workflow with a name of its own is called by that, and elsewhere the entry point is a job.
+    let workflow = |path: &&String| path.starts_with(".github/workflows/");
     Ok(Provenance {
         subjects,
         build_type,
         builder_id: builder.id,
         commit: materials.first().and_then(commit),
         source: materials.first().map(|material| Git::parse(&material.uri)),
-        trigger: invocation
-            .config_source
-            .as_ref()
-            .map(|source| Git::parse(&source.uri)),
+        trigger: config.map(|source| Git::parse(&source.uri)),
+        config: config
+            .and_then(|source| source.entry_point.as_ref())
+            .filter(workflow)
+            .cloned(),
+        config_commit: config.and_then(commit),
         base: base(&environment, "github_base_ref", payload),
         event: text(&environment, "github_event_name"),
         inputs: inputs(payload),
@@ -222,6 +234,8 @@ fn v1(subjects: Vec<Subject>, predicate: Value) -> Result<Provenance, Provenance
         commit: first.and_then(commit),
         source: first.map(|dependency| Git::parse(&dependency.uri)),
         trigger: trigger(&external, &internal),
+        config: config(&external, &internal),
+        config_commit: text(&internal, "GITHUB_WORKFLOW_SHA"),
         base: base(&internal, "GITHUB_BASE_REF", payload),
         event,
         inputs: inputs(payload),
@@ -236,22 +250,35 @@ fn trigger(external: &Map<String, Value>, internal: &Map<String, Value>) -> Opti
         git.reference = text(workflow, "ref");
         return Some(git);
     }
-    // ORG/REPO/.github/workflows/FILE@REF
-    if let Some(workflow) = internal.get("GITHUB_WORKFLOW_REF").and_then(Value::as_str) {
-        let at = workflow.find("@refs/")?;
-        let (path, reference) = workflow.split_at(at);
-        let mut parts = path.splitn(3, '/');
-        let (owner, name) = (parts.next()?, parts.next()?);
-        return Some(Git {
-            repository: format!("github.com/{owner}/{name}"),
-            reference: reference.strip_prefix('@').map(ToOwned::to_owned),
-        });
+    if internal.contains_key("GITHUB_WORKFLOW_REF") {
+        return workflow_ref(internal).map(|(git, _)| git);
     }
     let source = external.get("source")?;
     source
         .as_str()
         .or_else(|| source.get("uri")?.as_str())
         .map(Git::parse)
+}
+
+/// Where a version 1 predicate says which file says how to build, also depends on it.
+fn config(external: &Map<String, Value>, internal: &Map<String, Value>) -> Option<String> {
+    let workflow = external.get("workflow").and_then(Value::as_object);
+    workflow
+        .and_then(|workflow| text(workflow, "path"))
+        .or_else(|| workflow_ref(internal).map(|(_, path)| path))
+}
+
+/// `ORG/REPO/.github/workflows/FILE@REF`: the repository, and the file in it.
+fn workflow_ref(internal: &Map<String, Value>) -> Option<(Git, String)> {
+    let workflow = internal.get("GITHUB_WORKFLOW_REF")?.as_str()?;
+    let (path, reference) = workflow.split_at(workflow.find("@refs/")?);
+    let mut parts = path.splitn(3, '/');
+    let (owner, name, file) = (parts.next()?, parts.next()?, parts.next()?);
+    let git = Git {
+        repository: format!("github.com/{owner}/{name}"),
+        reference: reference.strip_prefix('@').map(ToOwned::to_owned),
+    };
+    Some((git, file.to_owned()))
 }
 
 fn commit(material: &Material) -> Option<String> {

@@ -179,6 +179,20 @@ fn certificate_and_predicate_must_tell_of_one_build() {
         }
     ));
     assert!(matches!(
+        changed(|it| it.config = Some(".github/workflows/other.yml".to_owned())),
+        SlsaError::Disagree {
+            what: "build configuration",
+            ..
+        }
+    ));
+    assert!(matches!(
+        changed(|it| it.config_commit = Some("00".to_owned())),
+        SlsaError::Disagree {
+            what: "commit of the build configuration",
+            ..
+        }
+    ));
+    assert!(matches!(
         changed(|it| it.builder_id.push('0')),
         SlsaError::Untrusted { .. }
     ));
@@ -196,6 +210,63 @@ fn certificate_and_predicate_must_tell_of_one_build() {
         check(&provenance, &unsafe_issuer, &asked, &policy),
         Err(SlsaError::Untrusted { .. })
     ));
+}
+
+/// The published ones say which file said how to build, and certificate and predicate name the same.
+#[test]
+fn the_build_configuration_is_read_from_both() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let file = workload.config.unwrap();
+    assert!(file.starts_with(".github/workflows/"), "{file}");
+    assert_eq!(provenance.config.as_ref(), Some(&file));
+    assert_eq!(provenance.config_commit.as_ref(), Some(&workload.commit));
+    let (provenance, workload) = published("bcr/MODULE.bazel", "bcr/MODULE.bazel.intoto.jsonl").unwrap();
+    assert!(provenance.config.is_some());
+    assert_eq!(provenance.config, workload.config);
+}
+
+#[test]
+fn a_certificate_must_not_contradict_itself_about_the_build_configuration() {
+    use workload::{config, same_signer};
+    let of = |uri: &str, digest: &str| {
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        config("git.example/org/repo", "c0ffee", given(uri), given(digest)).map_err(|error| error.to_string())
+    };
+    let file = "https://git.example/org/repo/.github/workflows/a.yml@refs/tags/pkg@1.0.0";
+    assert_eq!(
+        of(file, "c0ffee").unwrap().as_deref(),
+        Some(".github/workflows/a.yml")
+    );
+    let lab = "https://git.example/org/repo//.gitlab-ci.yml@refs/heads/main";
+    assert_eq!(of(lab, "").unwrap().as_deref(), Some(".gitlab-ci.yml"));
+    assert_eq!(of("https://builds.example/pipelines/7", "").unwrap(), None);
+    assert!(
+        of(file, "decaf")
+            .unwrap_err()
+            .contains("commit of the build configuration")
+    );
+    for elsewhere in [
+        "https://git.example/org/repository/.github/workflows/a.yml@refs/heads/main",
+        "https://git.example/org/other/.github/workflows/a.yml@refs/heads/main",
+        "https://other.example/org/repo/.github/workflows/a.yml@refs/heads/main",
+    ] {
+        assert!(
+            of(elsewhere, "")
+                .unwrap_err()
+                .contains("repository of the build configuration")
+        );
+    }
+    let signer = |uri: &str| {
+        same_signer(
+            "https://git.example/ci/build.yml@refs/tags/v1",
+            Some(uri.to_owned()),
+        )
+    };
+    assert!(signer("https://git.example/ci/build.yml@refs/tags/v1").is_ok());
+    assert!(signer("https://builds.example/build/7").is_ok());
+    assert!(signer("https://git.example/ci/build.yml@refs/tags/v2").is_err());
 }
 
 #[test]

@@ -7,15 +7,14 @@ use url::Url;
 
 use crate::exit::Failure;
 use crate::http::Client;
-use crate::signing::Holder;
+use crate::signing::key::private_key;
+use crate::signing::login::LoginArgs;
 use crate::signing::services::Services;
+use crate::signing::{AUDIENCE, Holder};
 use crate::trust_source::read;
-use common_pki::key::LocalSigner;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-/// Whom Sigstore's tokens are for (fulcio `config`, every public issuer).
-const AUDIENCE: &str = "sigstore";
 /// Where a token is left for Sigstore clients, by GitLab CI among others.
 const TOKEN_VARIABLE: &str = "SIGSTORE_ID_TOKEN";
 
@@ -23,13 +22,16 @@ const TOKEN_VARIABLE: &str = "SIGSTORE_ID_TOKEN";
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Signer")]
 pub(crate) struct SignerArgs {
-    /// Sign with this private key (PEM, PKCS #8, not encrypted), which verifiers must know.
+    /// Sign with this private key (PEM: PKCS #8, or cosign's), which verifiers must know. The password of an encrypted one
+    /// is $COSIGN_PASSWORD, or asked for.
     #[arg(long, value_name = "PEM", conflicts_with = "identity_token")]
     pub(crate) key: Option<PathBuf>,
     /// Sign as whom this token certifies; the token itself, or a file that holds it. Else $SIGSTORE_ID_TOKEN, or the
-    /// token of the GitHub Actions job.
+    /// token of the GitHub Actions job, or whoever signs in.
     #[arg(long, value_name = "TOKEN")]
     pub(crate) identity_token: Option<String>,
+    #[command(flatten)]
+    login: LoginArgs,
 }
 
 impl SignerArgs {
@@ -37,14 +39,9 @@ impl SignerArgs {
     ///
     /// # Errors
     /// [`Failure`] when there is neither key nor token.
-    pub(crate) async fn holder(&self, _services: &Services) -> Result<Holder, Failure> {
+    pub(crate) async fn holder(&self, services: &Services) -> Result<Holder, Failure> {
         if let Some(path) = &self.key {
-            let wrong =
-                |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
-            let pem = zeroize::Zeroizing::new(read(path)?);
-            let text = std::str::from_utf8(&pem).map_err(|error| wrong(&error))?;
-            let key = LocalSigner::from_pkcs8_pem(text).map_err(|error| wrong(&error))?;
-            return Ok(Holder::Key(key));
+            return private_key(path).map(Holder::Key);
         }
         if let Some(given) = &self.identity_token {
             return given_token(given).map(Holder::Token);
@@ -55,9 +52,12 @@ impl SignerArgs {
         if let Some(token) = github().await? {
             return Ok(Holder::Token(token));
         }
+        if let Some(token) = self.login.token(services.issuer.as_deref()).await? {
+            return Ok(Holder::Token(token));
+        }
         Err(Failure::failed(format!(
-            "no identity: give --identity-token TOKEN, set {TOKEN_VARIABLE}, or sign with --key PEM; \
-             `sigbox token` prints one of the development issuer"
+            "no identity: give --identity-token TOKEN, set {TOKEN_VARIABLE}, sign in with --fulcio-auth-flow normal or device, \
+             or sign with --key PEM; `sigbox token` prints a token of the development issuer"
         )))
     }
 }

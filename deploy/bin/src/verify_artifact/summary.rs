@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use common_bundle::slsa::vsa;
 use common_bundle::trust::Timestamp;
-use common_pki::key::{HashAlgorithm, LocalSigner, sha256};
+use common_pki::key::{HashAlgorithm, sha256};
 
-use super::{Passed, VerifyArtifactArgs, name};
+use super::{VerifyArtifactArgs, name};
 use crate::clock;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::signing::key::private_key;
+use crate::slsa::Passed;
 use crate::trust_source::read;
 use crate::verify::Held;
 use crate::verify::options::public_key;
@@ -22,7 +24,7 @@ pub(crate) struct SummaryArgs {
     /// Write a signed verification summary, which `slsa-verifier verify-vsa` accepts.
     #[arg(long, value_name = "FILE", requires_all = ["vsa_key", "vsa_verifier_id", "vsa_resource_uri"])]
     vsa_out: Option<PathBuf>,
-    /// The private key of the verifier (PEM, PKCS #8; ECDSA P-256).
+    /// The private key of the verifier (PEM: PKCS #8, or cosign's; ECDSA P-256), with a password as for `sign --key`.
     #[arg(long, value_name = "PEM", requires = "vsa_out")]
     vsa_key: Option<PathBuf>,
     /// Who verified.
@@ -53,9 +55,7 @@ impl VerifyArtifactArgs {
         let failed = |file: &PathBuf, why: &dyn std::fmt::Display| {
             Failure::failed(format!("{}: {why}", file.display()))
         };
-        let pem = zeroize::Zeroizing::new(read(key)?);
-        let pem = std::str::from_utf8(&pem).map_err(|error| failed(key, &error))?;
-        let signer = LocalSigner::from_pkcs8_pem(pem).map_err(|error| failed(key, &error))?;
+        let signer = private_key(key)?;
         let mut subjects = Vec::new();
         for (artifact, _) in all {
             let digest = Held::new(artifact)?
@@ -65,9 +65,9 @@ impl VerifyArtifactArgs {
                 })?;
             subjects.push((name(artifact), hex::encode(digest)));
         }
-        let policy = self.policy.as_ref().map(|file| read(file)).transpose()?;
+        let policy = self.slsa.policy.as_ref().map(|file| read(file)).transpose()?;
         let policy = policy.map(|text| hex::encode(sha256(&text)));
-        let uri = self.policy.as_ref().map_or_else(
+        let uri = self.slsa.policy.as_ref().map_or_else(
             || "https://slsa.dev/spec/v1.2/verifying-artifacts".to_owned(),
             |file| name(&file.to_string_lossy()),
         );

@@ -1,0 +1,321 @@
+//! What is attached to an image in its registry (OCI distribution 1.1 "Listing Referrers"; cosign's older tag `.att`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use common_bundle::format::{BareEnvelope, Bundle};
+use common_pki::key::HashAlgorithm;
+use http::{Request, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+use super::FAILED;
+use crate::exit::{Exit, Failure};
+use crate::http::{HttpError, execute};
+
+/// Most attachments of one image that are looked at.
+const MAX_ATTACHED: usize = 64;
+/// How the type of a bundle begins, whatever its version.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// An envelope as a layer of the older tag.
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Where that layer's certificate is.
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// An image that is what it is for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    host: String,
+    repository: String,
+    /// Of the digest.
+    pub(crate) algorithm: HashAlgorithm,
+    /// Of the manifest.
+    pub(crate) digest: Vec<u8>,
+}
+
+impl FromStr for Image {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected HOST/NAME@sha256:HEX, got {text:?}");
+        let (name, digest) = text.split_once('@').ok_or_else(wrong)?;
+        let (algorithm, digest) = parse_digest(digest).ok_or_else(wrong)?;
+        let (host, path) = name.split_once('/').ok_or_else(wrong)?;
+        // `team/app` is a name at a registry that we would have to guess.
+        if !(host.contains(['.', ':']) || host == "localhost") {
+            return Err(wrong());
+        }
+        // A tag beside the digest says nothing more.
+        let path = path.rsplit_once(':').map_or(path, |(path, _)| path);
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
+        let parts_are_names = path
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'));
+        if !path.chars().all(good) || !parts_are_names {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            repository: path.to_owned(),
+            algorithm,
+            digest,
+        })
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.host, self.repository, self.named())
+    }
+}
+
+fn parse_digest(text: &str) -> Option<(HashAlgorithm, Vec<u8>)> {
+    let (name, value) = text.split_once(':')?;
+    let algorithm = HashAlgorithm::from_name(name)?;
+    let value = hex::decode(value).ok()?;
+    (value.len() == algorithm.len()).then_some((algorithm, value))
+}
+
+/// Something attached to an image.
+pub(crate) enum Attached {
+    /// With everything in it.
+    Bundle(Box<Bundle>),
+    /// An envelope, which the log knows.
+    Envelope {
+        /// It, and its certificate.
+        envelope: BareEnvelope,
+        /// Its own text.
+        text: Vec<u8>,
+    },
+}
+
+/// Why nothing came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistryError {
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// An answer that is none.
+    #[error("{url}: expected {expected}, got {got}")]
+    Answer {
+        /// Where.
+        url: String,
+        /// What should have come.
+        expected: &'static str,
+        /// What came.
+        got: String,
+    },
+}
+
+impl RegistryError {
+    /// For the end of the command.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure {
+            exit: Exit::Failed,
+            message: format!("{FAILED}: {self}"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: String,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+impl Image {
+    /// `sha256:HEX`.
+    fn named(&self) -> String {
+        format!("{}:{}", self.algorithm.name(), hex::encode(&self.digest))
+    }
+
+    /// The attestations that the registry has: bundles that refer to the image, and envelopes under its older tag.
+    pub(crate) async fn attached(&self) -> Result<Vec<Attached>, RegistryError> {
+        let mut attached = Vec::new();
+        let index = match self
+            .json::<Index>(&format!("referrers/{}", self.named()), INDEX)
+            .await?
+        {
+            Some(index) => Some(index),
+            // Registries from before version 1.1: the list is under a tag.
+            None => self.tagged("").await?,
+        };
+        let manifests = index.map(|index| index.manifests).unwrap_or_default();
+        for descriptor in manifests.iter().take(MAX_ATTACHED) {
+            if descriptor
+                .artifact_type
+                .as_deref()
+                .is_some_and(|kind| !kind.starts_with(BUNDLE))
+            {
+                continue;
+            }
+            let Some(manifest) = self.object::<Manifest>("manifests", &descriptor.digest).await? else {
+                continue;
+            };
+            let kind = manifest
+                .artifact_type
+                .or(manifest.config.map(|config| config.media_type));
+            let layer = manifest
+                .layers
+                .first()
+                .filter(|_| kind.is_some_and(|kind| kind.starts_with(BUNDLE)));
+            if let Some(layer) = layer
+                && let Some(text) = self.blob("blobs", &layer.digest).await?
+                && let Ok(bundle) = Bundle::from_json(&text)
+            {
+                attached.push(Attached::Bundle(Box::new(bundle)));
+            }
+        }
+        let older: Option<Manifest> = self.tagged(".att").await?;
+        let layers = older.map(|manifest| manifest.layers).unwrap_or_default();
+        for layer in layers
+            .iter()
+            .filter(|layer| layer.media_type == ENVELOPE)
+            .take(MAX_ATTACHED)
+        {
+            if let Some(text) = self.blob("blobs", &layer.digest).await?
+                && let Some(mut envelope) = BareEnvelope::from_json(&text)
+            {
+                envelope.certificate = layer.annotations.get(CERTIFICATE).cloned();
+                attached.push(Attached::Envelope { envelope, text });
+            }
+        }
+        Ok(attached)
+    }
+
+    async fn tagged<T: DeserializeOwned>(&self, suffix: &str) -> Result<Option<T>, RegistryError> {
+        let tag = self.named().replace(':', "-");
+        let accept = format!("{INDEX}, {MANIFEST}");
+        self.json(&format!("manifests/{tag}{suffix}"), &accept).await
+    }
+
+    async fn object<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        digest: &str,
+    ) -> Result<Option<T>, RegistryError> {
+        let Some(text) = self.blob(kind, digest).await? else {
+            return Ok(None);
+        };
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// What has this digest, and nothing else.
+    async fn blob(&self, kind: &str, digest: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let Some((algorithm, expected)) = parse_digest(digest) else {
+            return Ok(None);
+        };
+        let Some(text) = self.get(&format!("{kind}/{digest}"), MANIFEST).await? else {
+            return Ok(None);
+        };
+        let got = algorithm.digest(&text);
+        if got == expected {
+            return Ok(Some(text));
+        }
+        Err(RegistryError::Answer {
+            url: self.url(&format!("{kind}/{digest}")),
+            expected: "content of that digest",
+            got: hex::encode(got),
+        })
+    }
+
+    async fn json<T: DeserializeOwned>(&self, what: &str, accept: &str) -> Result<Option<T>, RegistryError> {
+        let Some(text) = self.get(what, accept).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| RegistryError::Answer {
+                url: self.url(what),
+                expected: "JSON of a manifest",
+                got: error.to_string(),
+            })
+    }
+
+    fn url(&self, what: &str) -> String {
+        let name = self
+            .host
+            .rsplit_once(':')
+            .map_or(self.host.as_str(), |(name, _)| name);
+        // As every container tool does: plain HTTP for this machine alone.
+        let scheme = if matches!(name, "localhost" | "127.0.0.1") {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://{}/v2/{}/{what}", self.host, self.repository)
+    }
+
+    /// `None` for what is not there.
+    async fn get(&self, what: &str, accept: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let url = self.url(what);
+        let request = Request::get(&url).header(header::ACCEPT, accept).body(Vec::new());
+        let request = request.map_err(|_| HttpError::Url(url.clone()))?;
+        let answer = execute(request).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(Some(answer.into_body())),
+            StatusCode::NOT_FOUND => Ok(None),
+            other => Err(RegistryError::Answer {
+                url,
+                expected: "200 or 404",
+                got: other.to_string(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_named_by_host_and_digest() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let image: Image = format!("localhost:5000/team/app:1.0@{digest}").parse().unwrap();
+        assert_eq!(image.to_string(), format!("localhost:5000/team/app@{digest}"));
+        assert_eq!(
+            image.url("referrers/x"),
+            "http://localhost:5000/v2/team/app/referrers/x"
+        );
+        let image: Image = format!("registry.example.com/app@{digest}").parse().unwrap();
+        assert!(image.url("x").starts_with("https://registry.example.com/v2/app/"));
+        for wrong in [
+            "registry.example.com/app".to_owned(),
+            "registry.example.com/app:1".to_owned(),
+            format!("app@{digest}"),
+            format!("team/app@{digest}"),
+            format!("registry.example.com/@{digest}"),
+            format!("registry.example.com/../app@{digest}"),
+            format!("registry.example.com/a?b@{digest}"),
+            "registry.example.com/app@sha256:ab".to_owned(),
+        ] {
+            assert!(wrong.parse::<Image>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `verify-image`: slsa-verifier's command line, on an image by its digest.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::console::Console;
+use crate::exit::Failure;
+use crate::slsa::registry::{Attached, Image};
+use crate::slsa::{Attestation, Session, SlsaArgs};
+use crate::trust_source::read;
+use crate::verify::Held;
+use crate::verify::report::print;
+
+/// Options of `verify-image`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyImageArgs {
+    /// The image by its digest: HOST/NAME@sha256:HEX. A tag may be another image tomorrow.
+    #[arg(value_name = "IMAGE")]
+    image: Image,
+    /// Provenance in a file [default: what is attached to the image in its registry].
+    #[arg(long, value_name = "FILE")]
+    provenance_path: Option<PathBuf>,
+    #[command(flatten)]
+    slsa: SlsaArgs,
+}
+
+/// Shown at the end of the long help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  sigbox verify-image registry.example.com/app@sha256:HEX --source-uri github.com/ORG/REPO --source-tag v1.2.3
+A registry that wants credentials: cosign download attestation IMAGE > FILE, and --provenance-path FILE";
+
+/// Runs `verify-image`.
+///
+/// # Errors
+/// [`Failure`] names what was not as asked; its exit code says of what kind it is.
+pub(crate) async fn run(args: VerifyImageArgs, console: Console) -> Result<(), Failure> {
+    let (image, name) = (&args.image, args.image.to_string());
+    let mut session = Session::new(&args.slsa, console).await?;
+    let from = args
+        .provenance_path
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&name));
+    let attestations = match &args.provenance_path {
+        Some(file) => args.slsa.attestations(&read(file)?, file).await?,
+        None => args.attached(&from).await?,
+    };
+    let held = Held::Digest(image.algorithm, image.digest.clone());
+    let passed = session.judge("image", &name, &held, &attestations, &from, |_| Ok(()))?;
+    if args.slsa.print_provenance {
+        print(&String::from_utf8_lossy(&passed.payload))?;
+    }
+    session.passed();
+    Ok(())
+}
+
+impl VerifyImageArgs {
+    /// What the registry has of the image. What cannot be read is no provenance, whatever else it is.
+    async fn attached(&self, from: &Path) -> Result<Vec<Attestation>, Failure> {
+        let mut attestations = Vec::new();
+        for attached in self.image.attached().await.map_err(|error| error.failure())? {
+            match attached {
+                Attached::Bundle(bundle) => attestations.push(Attestation {
+                    bundle: *bundle,
+                    text: None,
+                }),
+                Attached::Envelope { envelope, text } => {
+                    attestations.extend(self.slsa.looked_up(envelope, &text, from).await?);
+                }
+            }
+        }
+        Ok(attestations)
+    }
+}

@@ -1,0 +1,258 @@
+//! `verify-npm-package`: slsa-verifier's command line, on what a registry answers about a package.
+//!
+//! A registry keeps two attestations of a package: the provenance, which the job that built it signed, and its own word that it
+//! published the package, under a key that it names (npm `provenance` RFC; slsa-verifier `verifiers/internal/gha/npm.go`).
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use common_bundle::format::{Bundle, Content, KeyMaterial};
+use common_bundle::slsa::Policy;
+use common_bundle::trust::{Timestamp, TrustedRoot, ValidFor};
+use common_bundle::verify::{self, Artifact};
+use common_pki::key::{HashAlgorithm, PublicKey};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+use crate::slsa::{Attestation, FAILED, Passed, Session, SlsaArgs};
+use crate::trust_source::read;
+use crate::verify::Held;
+use crate::verify::report::{Refusal, print};
+
+/// The registry's own attestation.
+const PUBLISH: &str = "https://github.com/npm/attestation/tree/main/specs/publish/v0.1";
+/// How provenance begins.
+const PROVENANCE: &str = "https://slsa.dev/provenance/";
+/// Most attestations of one package, and most keys of a registry.
+const MAX_LIST: usize = 64;
+
+/// Options of `verify-npm-package`, most of which have slsa-verifier's names.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyNpmArgs {
+    /// The package, as `npm pack` gets it; or its digest as sha512:HEX.
+    #[arg(value_name = "TARBALL")]
+    tarball: String,
+    /// What the registry answers under /-/npm/v1/attestations/NAME@VERSION.
+    #[arg(long, value_name = "FILE")]
+    attestations_path: PathBuf,
+    /// The package's name, such as @scope/name.
+    #[arg(long, value_name = "NAME")]
+    package_name: String,
+    /// The package's version.
+    #[arg(long, value_name = "VERSION")]
+    package_version: String,
+    /// What the registry answers under /-/npm/v1/keys. Without it the registry's own attestation is not looked at.
+    #[arg(long, value_name = "FILE")]
+    registry_keys: Option<PathBuf>,
+    #[command(flatten)]
+    slsa: SlsaArgs,
+}
+
+/// Shown at the end of the long help.
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  curl -fsSo attestations.json https://registry.npmjs.org/-/npm/v1/attestations/sigstore@3.0.0
+  curl -fsSo keys.json https://registry.npmjs.org/-/npm/v1/keys
+  sigbox verify-npm-package sigstore-3.0.0.tgz --attestations-path attestations.json --registry-keys keys.json --public-good \\
+      --package-name sigstore --package-version 3.0.0 --source-uri github.com/sigstore/sigstore-js";
+
+#[derive(Deserialize)]
+struct Attestations {
+    attestations: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    predicate_type: String,
+    bundle: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<Key>,
+}
+
+/// `GET /-/npm/v1/keys` (npm docs, "ECDSA registry signatures").
+#[derive(Deserialize)]
+struct Key {
+    keyid: String,
+    /// Base64 of the SubjectPublicKeyInfo.
+    key: String,
+    expires: Option<Timestamp>,
+}
+
+/// What the registry says it published.
+#[derive(Deserialize)]
+struct Published {
+    predicate: PublishedPredicate,
+    subject: Vec<PublishedSubject>,
+}
+
+#[derive(Deserialize)]
+struct PublishedPredicate {
+    name: String,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct PublishedSubject {
+    name: String,
+}
+
+/// Runs `verify-npm-package`.
+///
+/// # Errors
+/// [`Failure`] names what was not as asked; its exit code says of what kind it is.
+pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Failure> {
+    let listed: Attestations = document(&args.attestations_path)?;
+    if listed.attestations.len() > MAX_LIST {
+        return Err(args.refused(format!("more than {MAX_LIST} attestations")));
+    }
+    let bundles = |wanted: &dyn Fn(&str) -> bool| {
+        let listed = listed.attestations.iter();
+        listed
+            .filter(|it| wanted(&it.predicate_type))
+            .map(|it| Bundle::from_json(it.bundle.get().as_bytes()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| args.refused(error))
+    };
+    let provenance: Vec<Attestation> = bundles(&|kind| kind.starts_with(PROVENANCE))?
+        .into_iter()
+        .map(|bundle| Attestation { bundle, text: None })
+        .collect();
+    let held = Held::new(&args.tarball)?;
+    let trusted = args.slsa.trust.resolve().await?;
+    if let Some(file) = &args.registry_keys {
+        let publish = bundles(&|kind| kind == PUBLISH)?;
+        args.published(&publish, &document(file)?, &held, &trusted.root)?;
+        console.line("Verified the registry's attestation of the publication");
+    }
+    let policy = match &args.slsa.policy {
+        Some(_) => args.slsa.policy(&trusted).await?,
+        None => Policy::npm(&args.slsa.source_uri, &args.slsa.issuers(&trusted).await?),
+    };
+    let mut session = Session::with(&args.slsa, trusted, policy, console);
+    let named = |passed: &Passed| args.is_named(&held, passed);
+    let passed = session.judge(
+        "npm package",
+        &args.tarball,
+        &held,
+        &provenance,
+        &args.attestations_path,
+        named,
+    )?;
+    if args.slsa.print_provenance {
+        print(&String::from_utf8_lossy(&passed.payload))?;
+    }
+    session.passed();
+    Ok(())
+}
+
+impl VerifyNpmArgs {
+    /// The package URL (package-url `PURL-TYPES.rst`, npm), as npm writes it.
+    fn purl(&self) -> String {
+        format!(
+            "pkg:npm/{}@{}",
+            self.package_name.replacen('@', "%40", 1),
+            self.package_version
+        )
+    }
+
+    /// The subject with the package's digest has its name, and builder and certificate agree about the runner.
+    fn is_named(&self, held: &Held, passed: &Passed) -> Result<(), Refusal> {
+        let digest = held.digest(HashAlgorithm::Sha512).map(hex::encode);
+        let (digest, purl) = (digest.unwrap_or_default(), self.purl());
+        let mut about = passed.provenance.subjects.iter().filter(|subject| {
+            let claimed = subject.digest.get("sha512");
+            claimed.is_some_and(|claimed| claimed.eq_ignore_ascii_case(&digest))
+        });
+        if !about.clone().any(|subject| subject.name == purl) {
+            let got = about
+                .next()
+                .map_or("no sha512 of it", |subject| subject.name.as_str());
+            let why = format!("package: expected {purl}, got {got}");
+            return Err(Refusal::new("package", Exit::OtherArtifact, why));
+        }
+        let id = &passed.found.builder;
+        match (
+            id.strip_prefix("https://github.com/actions/runner/"),
+            &passed.workload.runner,
+        ) {
+            (Some(said), Some(certified)) if said != certified => Err(Refusal::new(
+                "builder",
+                Exit::OtherBuilder,
+                format!("builder: expected a runner that is {certified}, as the certificate says, got {id}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The registry's own attestation: by a key of it, of this package.
+    fn published(
+        &self,
+        bundles: &[Bundle],
+        keys: &Keys,
+        held: &Held,
+        root: &TrustedRoot,
+    ) -> Result<(), Failure> {
+        let [bundle] = bundles else {
+            return Err(self.refused(format!(
+                "expected one attestation {PUBLISH}, got {}",
+                bundles.len()
+            )));
+        };
+        let KeyMaterial::PublicKey { hint } = &bundle.key_material else {
+            return Err(self.refused("the registry's attestation names no key"));
+        };
+        let key = keys.keys.iter().take(MAX_LIST).find(|key| key.keyid == *hint);
+        let key = key.ok_or_else(|| self.refused(format!("the registry has no key {hint}")))?;
+        let pem = format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            key.key
+        );
+        let public = PublicKey::from_pem(&pem).map_err(|error| self.refused(format!("{hint}: {error}")))?;
+        let valid = ValidFor {
+            start: None,
+            end: key.expires,
+        };
+        let policy = verify::Policy::key(public, valid);
+        let artifact: Artifact<'_> = held.artifact();
+        verify::verify(bundle, artifact, root, &policy).map_err(|error| {
+            let refusal = Refusal::from(error);
+            refusal.failure(&format!("{FAILED}: the registry's attestation"))
+        })?;
+        let Content::Dsse(envelope) = &bundle.content else {
+            return Err(self.refused("the registry's attestation is no statement"));
+        };
+        let said: Published =
+            serde_json::from_slice(&envelope.payload).map_err(|error| self.refused(error))?;
+        let PublishedPredicate { name, version } = said.predicate;
+        let same = name == self.package_name && version == self.package_version;
+        if !same || said.subject.iter().any(|subject| subject.name != self.purl()) {
+            return Err(Failure {
+                exit: Exit::OtherArtifact,
+                message: format!(
+                    "{FAILED}: the registry's attestation: expected {}, got {name} {version}",
+                    self.purl()
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    fn refused(&self, why: impl std::fmt::Display) -> Failure {
+        Failure {
+            exit: Exit::Unverified,
+            message: format!("{FAILED}: {}: {why}", self.attestations_path.display()),
+        }
+    }
+}
+
+fn document<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+    serde_json::from_slice(&read(file)?)
+        .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
+}
