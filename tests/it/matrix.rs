@@ -3,8 +3,8 @@
 //!
 //! `SIGBOX_WRITE_DOCS=1 tests/run it matrix` writes the page anew.
 
-mod clients;
-mod expected;
+pub(crate) mod clients;
+pub(crate) mod expected;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

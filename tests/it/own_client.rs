@@ -1,32 +1,26 @@
 //! Our own client beside the official ones: each verifies what the other signed, and ours says why it refuses.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tests::clients::{Cosign, Python, Rekor};
+use tests::clients::{Cosign, Python, Rekor, Sigbox};
 use tests::stack::Stack;
-use tests::{Ran, ok, openssl_key_pair, run, sigbox};
+use tests::{Ran, ok, on_a_terminal, openssl_key_pair, run};
 
 const WHO: &str = "dev@example.com";
 
 /// `sigbox VERB --url INSTANCE`.
 fn client(stack: &Stack, verb: &str) -> Command {
-    let mut command = Command::new(sigbox());
-    command.env_remove("SIGSTORE_ID_TOKEN");
-    command.args([verb, "--url", &stack.ready.url]);
-    command
+    Sigbox::new(stack).command(verb)
 }
 
+/// `sigbox verify`, with the trust that the instance serves.
 fn verify(stack: &Stack, bundle: &Path, who: &str, artifact: &Path) -> Command {
-    let mut command = client(stack, "verify");
-    command.arg("--bundle").arg(bundle);
-    command.args([
-        "--certificate-identity",
-        who,
-        "--certificate-oidc-issuer",
-        &stack.ready.issuer,
-    ]);
+    let sigbox = Sigbox::new(stack);
+    let mut command = sigbox.command("verify");
+    sigbox.expecting(&mut command, bundle, who);
     command.arg(artifact);
     command
 }
@@ -162,11 +156,10 @@ fn a_refusal_of_ours_has_its_own_exit_code_and_says_what_it_expected() {
         &run(verify(&stack, &bundle, WHO, &artifact).args(["--require", "witness=1"])),
         2,
     );
-    let mut public = Command::new(sigbox());
-    public.args(["verify", "--public-good", "--certificate-identity", WHO]);
-    public
-        .args(["--certificate-oidc-issuer", &stack.ready.issuer])
-        .arg(&artifact);
+    let sigbox = Sigbox::new(&stack);
+    let mut public = sigbox.bare("verify");
+    sigbox.expecting(&mut public, &bundle, WHO);
+    public.arg("--public-good").arg(&artifact);
     code(&run(&mut public), 13);
     let mut cut: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
     cut["messageSignature"]["signature"] = "AAAA".into();
@@ -219,6 +212,93 @@ fn a_managed_key_signs_blobs_and_statements_of_every_bundle_version() {
         .arg(&artifact));
     code(&refused, 1);
     assert!(refused.stderr.contains("version 0.1"), "{}", refused.stderr);
+}
+
+/// cosign's key pairs, and what OpenSSL encrypts.
+#[test]
+fn an_encrypted_key_signs_with_its_password_and_not_without() {
+    const PASSWORD: &str = "correct horse";
+    let stack = Stack::ephemeral();
+    let cosign = Cosign::initialize(&stack);
+    ok(cosign
+        .command()
+        .arg("generate-key-pair")
+        .env("COSIGN_PASSWORD", PASSWORD));
+    let (plain, public, pkcs8) = (
+        stack.path("plain.pem"),
+        stack.path("pkcs8.pub"),
+        stack.path("pkcs8.pem"),
+    );
+    openssl_key_pair(&plain, &public);
+    let pass = format!("pass:{PASSWORD}");
+    ok(Command::new("openssl")
+        .args(["pkcs8", "-topk8", "-v2", "aes256", "-passout", &pass, "-in"])
+        .arg(&plain)
+        .arg("-out")
+        .arg(&pkcs8));
+    for (key, public) in [
+        (stack.path("cosign.key"), stack.path("cosign.pub")),
+        (pkcs8, public),
+    ] {
+        let artifact = stack.file("artifact", "by key");
+        let bundle = stack.path("bundle.json");
+        let sign = || {
+            let mut sign = client(&stack, "sign");
+            sign.arg("--key")
+                .arg(&key)
+                .arg("--bundle")
+                .arg(&bundle)
+                .arg(&artifact);
+            sign
+        };
+        ok(sign().env("COSIGN_PASSWORD", PASSWORD));
+        ok(cosign
+            .command()
+            .arg("verify-blob")
+            .arg("--key")
+            .arg(&public)
+            .arg("--bundle")
+            .arg(&bundle)
+            .arg(&artifact));
+        std::fs::remove_file(&bundle).unwrap();
+        let wrong = run(sign().env("COSIGN_PASSWORD", "wrong"));
+        code(&wrong, 1);
+        assert!(wrong.stderr.contains("wrong passphrase"), "{}", wrong.stderr);
+        assert!(!wrong.stderr.contains(PASSWORD) && !bundle.exists());
+
+        let (ended, shown) = asked_on_a_terminal(&sign(), "Password of", PASSWORD);
+        assert!(ended && bundle.exists(), "{shown}");
+        assert!(!shown.contains(PASSWORD), "{shown}");
+    }
+}
+
+/// Runs a command on a terminal, types a line once it is asked for; whether all went well, and what the terminal showed.
+fn asked_on_a_terminal(command: &Command, question: &str, answer: &str) -> (bool, String) {
+    let mut terminal = on_a_terminal(command)
+        .env_remove("COSIGN_PASSWORD")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let mut piece = [0; 256];
+    let mut asked = false;
+    loop {
+        let read = screen.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        shown.extend_from_slice(&piece[..read]);
+        if !asked && String::from_utf8_lossy(&shown).contains(question) {
+            asked = true;
+            // It asks first and stops showing what is typed then; nobody is as fast.
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            writeln!(keyboard, "{answer}").unwrap();
+        }
+    }
+    let ended = terminal.wait().unwrap().success();
+    (asked && ended, String::from_utf8_lossy(&shown).into_owned())
 }
 
 #[test]

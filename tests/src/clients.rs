@@ -2,12 +2,14 @@
 
 mod javascript;
 mod programs;
+mod sigbox;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub use self::javascript::JsCli;
 pub use self::programs::Program;
+pub use self::sigbox::Sigbox;
 use crate::stack::Stack;
 use crate::{ok, tool};
 
@@ -60,14 +62,20 @@ pub enum Attested<'a> {
 }
 
 /// cosign, as released.
+#[derive(Clone)]
 pub struct Cosign<'a> {
     stack: &'a Stack,
+    /// Whose tokens it expects signers to have.
+    pub issuer: String,
 }
 
 impl<'a> Cosign<'a> {
     /// Bootstraps trust from the stack's TUF repository, as a user does once.
     pub fn initialize(stack: &'a Stack) -> Self {
-        let cosign = Self { stack };
+        let cosign = Self {
+            stack,
+            issuer: stack.ready.issuer.clone(),
+        };
         let root = stack.ready.trust_dir.join("root.json");
         ok(cosign
             .command()
@@ -140,13 +148,14 @@ impl<'a> Cosign<'a> {
         let mut command = self.command();
         command.arg(verb).arg("--bundle").arg(bundle);
         command.args(["--certificate-identity", email]);
-        command.args(["--certificate-oidc-issuer", &self.stack.ready.issuer]);
+        command.args(["--certificate-oidc-issuer", &self.issuer]);
         command.arg(artifact);
         command
     }
 }
 
 /// sigstore-python, as released.
+#[derive(Clone)]
 pub struct Python<'a> {
     stack: &'a Stack,
 }
@@ -228,6 +237,18 @@ impl<'a> Python<'a> {
         command.arg(artifact);
         command
     }
+
+    /// Many bundles in one process: each by the function behind `sigstore verify`. A line of `list` is a bundle, an identity,
+    /// an issuer and a file; the answers are lines too.
+    pub fn verify_list(&self, list: &Path) -> Command {
+        // Beside the script lies the interpreter that it is for.
+        let python = std::fs::canonicalize(tool("sigstore")).unwrap();
+        let mut command = isolated_program(self.stack, &python.with_file_name("python3"), "sigstore");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python_client.py"));
+        command.arg(self.stack.ready.trust_dir.join("trusted_root.json"));
+        command.arg(list);
+        command
+    }
 }
 
 /// `rekor-cli`, as released, pointed at the stack.
@@ -261,9 +282,14 @@ pub fn ct_fsck(stack: &Stack, origin: &str, key: &str) -> Command {
 
 /// A client that sees neither our environment nor our home.
 fn isolated(stack: &Stack, name: &str) -> Command {
+    isolated_program(stack, &tool(name), name)
+}
+
+/// The same for a program that is not among the tools.
+fn isolated_program(stack: &Stack, program: &Path, name: &str) -> Command {
     let home = stack.path(&format!("{}-home", name.replace('/', "-")));
     std::fs::create_dir_all(&home).unwrap();
-    let mut command = Command::new(tool(name));
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")

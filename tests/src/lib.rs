@@ -90,6 +90,18 @@ pub fn refused(command: &mut Command) -> Ran {
     ran
 }
 
+/// The same command on a terminal of its own, whose keyboard and screen are standard input and output. The environment is left to
+/// the caller.
+pub fn on_a_terminal(command: &Command) -> Command {
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    terminal
+}
+
 /// The binary under test: `SIGBOX_BIN`, else the release build.
 pub fn sigbox() -> PathBuf {
     let path = std::env::var_os("SIGBOX_BIN").map_or_else(

@@ -5,14 +5,16 @@ use std::process::Command;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
-use tests::clients::{Attested, Content, Cosign, JsCli, Program, Python, rekor_cli};
+use tests::clients::{Attested, Content, Cosign, JsCli, Program, Python, Sigbox, rekor_cli};
 use tests::ok;
 use tests::stack::Stack;
 
 use super::expected::Bundle;
 
 /// The log's own client: it proves that an entry is in the log, and asks nothing else.
-pub(super) const REKOR_CLI: &str = "rekor-cli";
+pub(crate) const REKOR_CLI: &str = "rekor-cli";
+/// Our own.
+pub(crate) const SIGBOX: &str = "sigbox";
 
 /// A SLSA v1 provenance predicate with the fields that clients insist on.
 const PREDICATE: &str = r#"{
@@ -26,7 +28,7 @@ const PREDICATE: &str = r#"{
 }"#;
 
 /// The in-toto statement about `artifact` that carries [`PREDICATE`].
-pub(super) fn statement(stack: &Stack, artifact: &Path) -> PathBuf {
+pub(crate) fn statement(stack: &Stack, artifact: &Path) -> PathBuf {
     let sum = ok(Command::new("sha256sum").arg(artifact)).stdout;
     let predicate: Value = serde_json::from_str(PREDICATE).unwrap();
     let statement = json!({
@@ -42,7 +44,8 @@ pub(super) fn statement(stack: &Stack, artifact: &Path) -> PathBuf {
 }
 
 /// All clients, each set up for one stack.
-pub(super) struct Clients<'a> {
+#[derive(Clone)]
+pub(crate) struct Clients<'a> {
     stack: &'a Stack,
     cosign: Cosign<'a>,
     python: Python<'a>,
@@ -51,11 +54,12 @@ pub(super) struct Clients<'a> {
     go: Program<'a>,
     java: Program<'a>,
     rust: Program<'a>,
+    sigbox: Sigbox<'a>,
 }
 
 impl<'a> Clients<'a> {
     /// Sets each up as its users do.
-    pub(super) fn prepare(stack: &'a Stack) -> Self {
+    pub(crate) fn prepare(stack: &'a Stack) -> Self {
         Self {
             stack,
             cosign: Cosign::initialize(stack),
@@ -65,6 +69,29 @@ impl<'a> Clients<'a> {
             go: Program::new(stack, "go"),
             java: Program::new(stack, "java"),
             rust: Program::new(stack, "rust"),
+            sigbox: Sigbox::new(stack),
+        }
+    }
+
+    /// The same, of which those that take one bundle at a time expect signers with tokens of `issuer`.
+    pub(crate) fn expecting(&self, issuer: &str) -> Self {
+        let mut clients = self.clone();
+        for expected in [
+            &mut clients.cosign.issuer,
+            &mut clients.js_cli.issuer,
+            &mut clients.sigbox.issuer,
+        ] {
+            issuer.clone_into(expected);
+        }
+        clients
+    }
+
+    /// The verdicts on a whole list, for those that judge one in a process.
+    pub(crate) fn verify_list(&self, verifier: &str, list: &Path) -> Option<Command> {
+        match verifier {
+            "python" => Some(self.python.verify_list(list)),
+            "js" | "go" | "java" | "rust" => Some(self.program(verifier).verify_list(list)),
+            _ => None,
         }
     }
 
@@ -79,7 +106,7 @@ impl<'a> Clients<'a> {
     }
 
     /// Makes a row's bundle at `path`. `file` is what is signed, `artifact` what a statement is about.
-    pub(super) fn sign(&self, row: &Bundle, email: &str, file: &Path, artifact: &Path, path: &Path) {
+    pub(crate) fn sign(&self, row: &Bundle, email: &str, file: &Path, artifact: &Path, path: &Path) {
         let (rekor, content) = (row.rekor(), row.content());
         let made = match (row.made_by.as_str(), content) {
             ("cosign", Content::Blob) => self.cosign.sign_blob(rekor, email, file),
@@ -95,13 +122,14 @@ impl<'a> Clients<'a> {
                 self.python.attest(rekor, email, artifact, &predicate)
             }
             ("js-cli", Content::Statement) => return self.js_cli.attest_in_ci(email, file, path),
+            (SIGBOX, _) => return self.sigbox.sign(rekor, content, email, file, path),
             (program, _) => return self.program(program).sign(rekor, content, email, file, path),
         };
         std::fs::rename(made, path).unwrap();
     }
 
     /// The verifier's command, to be run by the caller.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         verifier: &str,
         content: Content,
@@ -114,6 +142,7 @@ impl<'a> Clients<'a> {
             ("cosign", Content::Statement) => self.cosign.verify_attestation(bundle, email, artifact),
             ("python", _) => self.python.verify(bundle, email, artifact),
             ("js-cli", _) => self.js_cli.verify(content, bundle, email, artifact),
+            (SIGBOX, _) => self.sigbox.verify(bundle, email, artifact),
             (REKOR_CLI, _) => {
                 let mut command = rekor_cli(self.stack);
                 command.args(["verify", "--uuid", &leaf_hash(bundle)]);

@@ -8,20 +8,17 @@ use tests::clients::{Content, Rekor};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/expectations.toml");
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/clients.md");
-const BEGIN: &str =
-    "<!-- matrix: written by the story `matrix`; SIGBOX_WRITE_DOCS=1 tests/run it matrix -->\n";
-const END: &str = "<!-- matrix: end -->\n";
 /// The cell of a bundle that verifies.
 const YES: &str = "yes";
 
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// The columns, in order.
-    pub(super) verifiers: Vec<String>,
+    pub(crate) verifiers: Vec<String>,
     /// The rows, in order.
-    pub(super) bundle: Vec<Bundle>,
+    pub(crate) bundle: Vec<Bundle>,
     /// Rows that cannot be.
     absent: Vec<Absent>,
     reasons: BTreeMap<String, Reason>,
@@ -30,13 +27,13 @@ pub(super) struct Expected {
 /// A row.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Bundle {
+pub(crate) struct Bundle {
     /// The client that signs.
-    pub(super) made_by: String,
+    pub(crate) made_by: String,
     content: String,
     rekor: String,
     /// Kind and version of the entry that it writes.
-    pub(super) entry: String,
+    pub(crate) entry: String,
     cells: BTreeMap<String, String>,
 }
 
@@ -52,27 +49,27 @@ struct Absent {
 /// Why a verifier refuses what others accept.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Reason {
+pub(crate) struct Reason {
     /// Part of what it prints.
-    pub(super) says: String,
+    pub(crate) says: String,
     /// For people.
-    pub(super) why: String,
+    pub(crate) why: String,
 }
 
 /// What a cell holds.
-pub(super) enum Outcome<'a> {
+pub(crate) enum Outcome<'a> {
     Verifies,
     Refuses(&'a Reason),
 }
 
 impl Bundle {
     /// For file names and messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}-{}-{}", self.made_by, self.content, self.rekor)
     }
 
     /// What is signed.
-    pub(super) fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         match self.content.as_str() {
             "blob" => Content::Blob,
             "statement" => Content::Statement,
@@ -81,7 +78,7 @@ impl Bundle {
     }
 
     /// The Rekor it is logged in.
-    pub(super) fn rekor(&self) -> Rekor {
+    pub(crate) fn rekor(&self) -> Rekor {
         let known = Rekor::BOTH.into_iter().find(|rekor| rekor.name() == self.rekor);
         known.unwrap_or_else(|| panic!("rekor is v1 or v2, got {}", self.rekor))
     }
@@ -89,7 +86,7 @@ impl Bundle {
 
 impl Expected {
     /// Reads the file: every row has a cell for every column, every reason is given and used.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let expected: Self = toml::from_str(&std::fs::read_to_string(FILE).unwrap()).unwrap();
         let mut unused: Vec<&String> = expected.reasons.keys().collect();
         for bundle in &expected.bundle {
@@ -110,7 +107,7 @@ impl Expected {
     }
 
     /// What is expected of `verifier`.
-    pub(super) fn outcome(&self, bundle: &Bundle, verifier: &str) -> Outcome<'_> {
+    pub(crate) fn outcome(&self, bundle: &Bundle, verifier: &str) -> Outcome<'_> {
         let cell = &bundle.cells[verifier];
         if cell == YES {
             return Outcome::Verifies;
@@ -120,23 +117,8 @@ impl Expected {
     }
 
     /// Compares the page with the file, or writes it when told to.
-    pub(super) fn publish(&self) {
-        let page = std::fs::read_to_string(PAGE).unwrap();
-        let (before, rest) = page
-            .split_once(BEGIN)
-            .expect("docs/clients.md has a line where the matrix begins");
-        let (_, after) = rest
-            .split_once(END)
-            .expect("docs/clients.md has a line where the matrix ends");
-        let fresh = format!("{before}{BEGIN}{}{END}{after}", self.markdown());
-        if std::env::var_os("SIGBOX_WRITE_DOCS").is_some() {
-            std::fs::write(PAGE, fresh).unwrap();
-        } else {
-            assert!(
-                page == fresh,
-                "docs/clients.md is stale: SIGBOX_WRITE_DOCS=1 tests/run it matrix"
-            );
-        }
+    pub(crate) fn publish(&self) {
+        publish("matrix", &self.markdown());
     }
 
     fn markdown(&self) -> String {
@@ -180,5 +162,29 @@ impl Expected {
         }
         out.push('\n');
         out
+    }
+}
+
+/// Compares what the page has between the marks of a story with what the story found, or writes it when told to.
+pub(crate) fn publish(story: &str, found: &str) {
+    let begin = format!(
+        "<!-- {story}: written by the story `{story}`; SIGBOX_WRITE_DOCS=1 tests/run it {story} -->\n"
+    );
+    let end = format!("<!-- {story}: end -->\n");
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (before, rest) = page
+        .split_once(&begin)
+        .unwrap_or_else(|| panic!("docs/clients.md has no line {begin}"));
+    let (_, after) = rest
+        .split_once(&end)
+        .unwrap_or_else(|| panic!("docs/clients.md has no line {end}"));
+    let fresh = format!("{before}{begin}{found}{end}{after}");
+    if std::env::var_os("SIGBOX_WRITE_DOCS").is_some() {
+        std::fs::write(PAGE, fresh).unwrap();
+    } else {
+        assert!(
+            page == fresh,
+            "docs/clients.md is stale: SIGBOX_WRITE_DOCS=1 tests/run it {story}"
+        );
     }
 }

@@ -8,14 +8,20 @@ use crate::ok;
 use crate::stack::Stack;
 
 /// `@sigstore/cli`: attests, into Rekor v1 alone, and verifies by trust from TUF alone.
+#[derive(Clone)]
 pub struct JsCli<'a> {
     stack: &'a Stack,
+    /// Whose tokens it expects signers to have.
+    pub issuer: String,
 }
 
 impl<'a> JsCli<'a> {
     /// `initialize`, as a user does once.
     pub fn initialize(stack: &'a Stack) -> Self {
-        let cli = Self { stack };
+        let cli = Self {
+            stack,
+            issuer: stack.ready.issuer.clone(),
+        };
         std::fs::create_dir_all(cli.cache()).unwrap();
         let mut command = cli.command();
         command.args([
@@ -72,7 +78,7 @@ impl<'a> JsCli<'a> {
             "--tuf-root-path",
         ]);
         command.arg(self.root()).arg("--tuf-cache-path").arg(self.cache());
-        command.args(["--certificate-issuer", &self.stack.ready.issuer]);
+        command.args(["--certificate-issuer", &self.issuer]);
         command.args(["--certificate-identity-email", email]);
         if content == Content::Blob {
             command.arg("--blob-file").arg(artifact);

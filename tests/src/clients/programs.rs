@@ -14,6 +14,7 @@ use crate::stack::Stack;
 const STORE_PASSWORD: &str = "changeit";
 
 /// A program made of a client library.
+#[derive(Clone)]
 pub struct Program<'a> {
     stack: &'a Stack,
     path: String,
@@ -109,6 +110,15 @@ impl<'a> Program<'a> {
             .arg("--trusted-root")
             .arg(self.trusted_root())
             .arg(artifact);
+        command
+    }
+
+    /// `verify-bundles`: many in one process. A line of `list` is a bundle, an identity, an issuer and a file; the answers are
+    /// lines too.
+    pub fn verify_list(&self, list: &Path) -> Command {
+        let mut command = self.command();
+        command.arg("verify-bundles").arg("--trusted-root");
+        command.arg(self.trusted_root()).arg(list);
         command
     }
 
