@@ -1,134 +1,114 @@
-//! Damaging a bundle, one part at a time.
+//! Damaging a bundle, one field at a time.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
-use crate::clients::Rekor;
-
-/// A part of a bundle, and where it is.
-pub struct Part {
-    /// What the part is called in messages.
-    pub name: &'static str,
-    pointer: &'static str,
-    /// How the text at the pointer is encoded.
-    form: Form,
-}
-
-#[derive(Clone, Copy)]
-enum Form {
-    /// Base64 of bytes: one byte in the middle is changed.
-    Bytes,
-    /// Base64 of JSON: a letter or digit behind the middle becomes another, so that it is JSON still, and any base64 in it too.
-    Json,
-    /// A signed note: the root hash, or the signature.
-    NoteRoot,
-    NoteSignature,
-}
-
-/// Every part a verifier must look at. A bundle has those that its log and its kind call for.
-pub const PARTS: [Part; 9] = [
-    Part {
-        name: "signature",
-        pointer: "/messageSignature/signature",
-        form: Form::Bytes,
-    },
-    Part {
-        name: "envelope signature",
-        pointer: "/dsseEnvelope/signatures/0/sig",
-        form: Form::Bytes,
-    },
-    Part {
-        name: "envelope payload",
-        pointer: "/dsseEnvelope/payload",
-        form: Form::Bytes,
-    },
-    Part {
-        name: "certificate",
-        pointer: "/verificationMaterial/certificate/rawBytes",
-        form: Form::Bytes,
-    },
-    Part {
-        name: "entry body",
-        pointer: "/verificationMaterial/tlogEntries/0/canonicalizedBody",
-        form: Form::Json,
-    },
-    Part {
-        name: "inclusion proof",
-        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/hashes/0",
-        form: Form::Bytes,
-    },
-    Part {
-        name: "checkpoint root",
-        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
-        form: Form::NoteRoot,
-    },
-    Part {
-        name: "checkpoint signature",
-        pointer: "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
-        form: Form::NoteSignature,
-    },
-    Part {
-        name: "timestamp",
-        pointer: "/verificationMaterial/timestampVerificationData/rfc3161Timestamps/0/signedTimestamp",
-        form: Form::Bytes,
-    },
+/// Fields that hold octets, in base64.
+const OCTETS: [&str; 10] = [
+    "rawBytes",
+    "keyId",
+    "signedEntryTimestamp",
+    "rootHash",
+    "hashes",
+    "signedTimestamp",
+    "signature",
+    "digest",
+    "payload",
+    "sig",
 ];
 
-/// What a released client does not look at, and why. A client that begins to look fails the story too.
-const UNREAD: [(&str, Rekor, &str, &str); 3] = [
-    (
-        "cosign",
-        Rekor::V1,
-        "timestamp",
-        "the log's own time suffices; sigstore-go reads signed timestamps on demand",
-    ),
-    (
-        "python",
-        Rekor::V1,
-        "timestamp",
-        "the signed entry timestamp is one verified time, and one is enough",
-    ),
-    (
-        "cosign",
-        Rekor::V2,
-        "entry body",
-        "sigstore-go >= 1.2.0 rebuilds the leaf (pkg/verify/tlog.go)",
-    ),
-];
-
-impl Part {
-    /// Whether `client` refuses a bundle in which this part is damaged.
-    pub fn is_read_by(&self, client: &str, rekor: Rekor) -> bool {
-        !UNREAD
+/// Every field that holds something, flipped: what it is called, and the bundle with that one changed.
+pub fn flips(bundle: &Value) -> Vec<(String, Value)> {
+    let mut places = Vec::new();
+    leaves(bundle, &mut Vec::new(), &mut places);
+    let mut made = Vec::new();
+    for path in places {
+        let names: Vec<&str> = path
             .iter()
-            .any(|(c, r, part, _)| (*c, *r, *part) == (client, rekor, self.name))
+            .map(String::as_str)
+            .filter(|name| name.parse::<usize>().is_err())
+            .collect();
+        let name = names[names.len().saturating_sub(2)..].join(".");
+        let pointer = format!("/{}", path.join("/"));
+        let held = bundle.pointer(&pointer).unwrap();
+        for (part, changed) in changes(names[names.len() - 1], held) {
+            let mut flipped = bundle.clone();
+            *flipped.pointer_mut(&pointer).unwrap() = changed;
+            made.push((format!("{name}{part}"), flipped));
+        }
     }
+    made
+}
 
-    /// The bundle with this part changed by one byte, or `None` where the bundle has no such part.
-    pub fn damaged(&self, bundle: &Value) -> Option<Value> {
-        let mut bundle = bundle.clone();
-        let text = bundle.pointer(self.pointer)?.as_str()?.to_owned();
-        let changed = match self.form {
-            Form::Bytes => flip_base64(&text, |bytes| bytes.len() / 2),
-            Form::Json => flip_base64(&text, |bytes| {
-                let stays = |at: &usize| {
-                    bytes[*at].is_ascii_alphanumeric() && (bytes[*at] ^ 1).is_ascii_alphanumeric()
-                };
-                (bytes.len() / 2..bytes.len()).find(stays).unwrap()
-            }),
-            Form::NoteRoot => {
-                let root = text.lines().nth(2)?;
-                text.replace(root, &flip_base64(root, |bytes| bytes.len() / 2))
-            }
-            Form::NoteSignature => {
-                let signature = text.trim_end().rsplit(' ').next()?;
-                // Past the four bytes of key hint and the frame of a DER signature.
-                text.replace(signature, &flip_base64(signature, |bytes| bytes.len() - 8))
-            }
-        };
-        *bundle.pointer_mut(self.pointer)? = Value::String(changed);
-        Some(bundle)
+/// Where the strings and numbers are.
+fn leaves(value: &Value, at: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
+    let mut under = |name: String, value: &Value| {
+        at.push(name);
+        leaves(value, at, out);
+        at.pop();
+    };
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(name, value)| under(name.clone(), value)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, value)| under(index.to_string(), value)),
+        Value::String(text) if !text.is_empty() => out.push(at.clone()),
+        Value::Number(_) => out.push(at.clone()),
+        _ => {}
     }
+}
+
+/// What the field becomes; a signed note has several parts.
+fn changes(name: &str, held: &Value) -> Vec<(&'static str, Value)> {
+    let Some(text) = held.as_str() else {
+        return vec![("", (held.as_u64().unwrap() + 1).into())];
+    };
+    let middle = |text: &str| flip_base64(text, |octets| octets.len() / 2);
+    match name {
+        "canonicalizedBody" => vec![("", flip_base64(text, in_json).into())],
+        "envelope" => note(text, middle),
+        "algorithm" => vec![("", text.replace("256", "384").into())],
+        _ if OCTETS.contains(&name) => vec![("", middle(text).into())],
+        _ => vec![("", flip_text(text).into())],
+    }
+}
+
+/// A letter or digit behind the middle becomes another, so that it is JSON still, and any base64 in it too.
+fn in_json(octets: &[u8]) -> usize {
+    let stays = |at: &usize| octets[*at].is_ascii_alphanumeric() && (octets[*at] ^ 1).is_ascii_alphanumeric();
+    (octets.len() / 2..octets.len()).find(stays).unwrap()
+}
+
+/// The lines of a checkpoint, and its signature.
+fn note(text: &str, middle: impl Fn(&str) -> String) -> Vec<(&'static str, Value)> {
+    let line = |number: usize, change: &dyn Fn(&str) -> String| {
+        let mut lines: Vec<String> = text.split('\n').map(ToOwned::to_owned).collect();
+        lines[number] = change(&lines[number]);
+        Value::from(lines.join("\n"))
+    };
+    let signature = text.trim_end().rsplit(' ').next().unwrap();
+    // Past the four bytes of key hint and the frame of a DER signature.
+    let flipped = flip_base64(signature, |octets| octets.len() - 8);
+    vec![
+        (" origin", line(0, &flip_text)),
+        (" size", line(1, &flip_text)),
+        (" root", line(2, &middle)),
+        (" signature", text.replace(signature, &flipped).into()),
+    ]
+}
+
+/// The last letter or digit becomes another.
+fn flip_text(text: &str) -> String {
+    let at = text.rfind(|c: char| c.is_ascii_alphanumeric()).unwrap();
+    let mut octets = text.as_bytes().to_vec();
+    octets[at] = match octets[at] ^ 1 {
+        other if other.is_ascii_alphanumeric() => other,
+        _ => b'x',
+    };
+    String::from_utf8(octets).unwrap()
 }
 
 fn flip_base64(text: &str, at: impl Fn(&[u8]) -> usize) -> String {

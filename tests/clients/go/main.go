@@ -2,15 +2,21 @@
 //
 //	client sign-bundle   [--in-toto] --identity-token T --bundle F --trusted-root R --signing-config S FILE
 //	client verify-bundle --bundle F --certificate-identity I --certificate-oidc-issuer U --trusted-root R FILE
+//	client verify-bundles --trusted-root R LIST
+//
+// The last is not the suite's: each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and gets
+// a line of its own on standard output, `verified` or `refused` and why.
 //
 // It asks for what an application should: a certificate timestamp, a log entry, and one verified time.
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
@@ -60,8 +66,10 @@ func run(args []string) error {
 		return signBundle(o)
 	case "verify-bundle":
 		return verifyBundle(o)
+	case "verify-bundles":
+		return verifyBundles(o)
 	default:
-		return fmt.Errorf("expected sign-bundle or verify-bundle, got %s", args[0])
+		return fmt.Errorf("expected sign-bundle, verify-bundle or verify-bundles, got %s", args[0])
 	}
 }
 
@@ -158,4 +166,26 @@ func verifyBundle(o options) error {
 	defer artifact.Close()
 	_, err = verifier.Verify(read, verify.NewPolicy(verify.WithArtifact(artifact), verify.WithCertificateIdentity(identity)))
 	return err
+}
+
+func verifyBundles(o options) error {
+	list, err := os.Open(o.file)
+	if err != nil {
+		return err
+	}
+	defer list.Close()
+	lines := bufio.NewScanner(list)
+	for lines.Scan() {
+		row := strings.Split(lines.Text(), "\t")
+		if len(row) != 4 {
+			return fmt.Errorf("expected bundle, identity, issuer and file, got %d columns", len(row))
+		}
+		err := verifyBundle(options{bundle: row[0], identity: row[1], issuer: row[2], file: row[3], trustedRoot: o.trustedRoot})
+		if err != nil {
+			fmt.Printf("refused\t%s\n", strings.ReplaceAll(err.Error(), "\n", " "))
+		} else {
+			fmt.Println("verified")
+		}
+	}
+	return lines.Err()
 }

@@ -22,9 +22,13 @@ import java.util.Map;
  * <pre>
  * Client sign-bundle   [--in-toto] --identity-token T --bundle F --trusted-root R --signing-config S FILE
  * Client verify-bundle --bundle F --certificate-identity I --certificate-oidc-issuer U --trusted-root R FILE
+ * Client verify-bundles --trusted-root R LIST
  * </pre>
  *
- * Certificates come over gRPC and TLS alone: the signing configuration has to name an https URL.
+ * The last is not the suite's: each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and gets a
+ * line of its own on standard output, {@code verified} or {@code refused} and why.
+ *
+ * <p>Certificates come over gRPC and TLS alone: the signing configuration has to name an https URL.
  */
 final class Client {
   private static final String IN_TOTO = "--in-toto";
@@ -60,8 +64,17 @@ final class Client {
   private void run(String command) throws Exception {
     switch (command) {
       case "sign-bundle" -> sign();
-      case "verify-bundle" -> verify();
-      default -> throw new IllegalArgumentException("expected sign-bundle or verify-bundle, got " + command);
+      case "verify-bundle" ->
+          verify(
+              new Row(
+                  path("--bundle"),
+                  option("--certificate-identity"),
+                  option("--certificate-oidc-issuer"),
+                  file));
+      case "verify-bundles" -> verifyAll();
+      default ->
+          throw new IllegalArgumentException(
+              "expected sign-bundle, verify-bundle or verify-bundles, got " + command);
     }
   }
 
@@ -79,18 +92,36 @@ final class Client {
     }
   }
 
-  private void verify() throws Exception {
+  private record Row(Path bundle, String identity, String issuer, Path file) {}
+
+  private void verifyAll() throws Exception {
+    for (String line : Files.readAllLines(file)) {
+      String[] columns = line.split("\t", -1);
+      if (columns.length != 4) {
+        throw new IllegalArgumentException(
+            "expected bundle, identity, issuer and file, got " + columns.length + " columns");
+      }
+      try {
+        verify(new Row(Path.of(columns[0]), columns[1], columns[2], Path.of(columns[3])));
+        System.out.println("verified");
+      } catch (Exception e) {
+        System.out.println("refused\t" + e.toString().replace('\n', ' '));
+      }
+    }
+  }
+
+  private void verify(Row row) throws Exception {
     var identity =
         CertificateMatcher.fulcio()
-            .subjectAlternativeName(StringMatcher.string(option("--certificate-identity")))
-            .issuer(StringMatcher.string(option("--certificate-oidc-issuer")))
+            .subjectAlternativeName(StringMatcher.string(row.identity()))
+            .issuer(StringMatcher.string(row.issuer()))
             .build();
     KeylessVerifier.builder()
         .trustedRootProvider(trustedRoot())
         .build()
         .verify(
-            file,
-            Bundle.from(path("--bundle"), StandardCharsets.UTF_8),
+            row.file(),
+            Bundle.from(row.bundle(), StandardCharsets.UTF_8),
             VerificationOptions.builder().addCertificateMatchers(identity).build());
   }
 

@@ -4,6 +4,10 @@
 //
 //   client.mjs sign-bundle   [--in-toto] --identity-token T --bundle F --trusted-root R --signing-config S FILE
 //   client.mjs verify-bundle --bundle F --certificate-identity I --certificate-oidc-issuer U --trusted-root R FILE
+//   client.mjs verify-bundles --trusted-root R LIST
+//
+// The last is not the suite's: each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and gets
+// a line of its own on standard output, `verified` or `refused` and why.
 //
 // `sigstore` itself writes to Rekor v1 alone and takes trust from TUF alone; for Rekor v2 and for a trusted root in a
 // file this uses the packages that it is made of, as an application has to.
@@ -56,14 +60,21 @@ async function signBundle() {
   return bundleToJSON(await builder.create({ data, type: IN_TOTO }));
 }
 
-function verifyBundle() {
-  const bundle = bundleFromJSON(json(given.bundle));
-  const data = readFileSync(file);
-  const trust = toTrustMaterial(TrustedRoot.fromJSON(json(given['trusted-root'])));
-  const verifier = new Verifier(trust, { tlogThreshold: 1, ctlogThreshold: 1, timestampThreshold: 1 });
-  verifier.verify(toSignedEntity(bundle, data), {
-    subjectAlternativeName: given['certificate-identity'],
-    extensions: { issuer: given['certificate-oidc-issuer'] },
+let made;
+function verifier() {
+  if (!made) {
+    const trust = toTrustMaterial(TrustedRoot.fromJSON(json(given['trusted-root'])));
+    made = new Verifier(trust, { tlogThreshold: 1, ctlogThreshold: 1, timestampThreshold: 1 });
+  }
+  return made;
+}
+
+function verifyBundle(path, identity, issuer, artifact) {
+  const bundle = bundleFromJSON(json(path));
+  const data = readFileSync(artifact);
+  verifier().verify(toSignedEntity(bundle, data), {
+    subjectAlternativeName: identity,
+    extensions: { issuer },
   });
   // It verifies an envelope's signature; which artifact the statement is about is for the application to compare.
   const envelope = bundle.content.dsseEnvelope;
@@ -76,13 +87,30 @@ function verifyBundle() {
   }
 }
 
+function verifyBundles() {
+  for (const line of readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
+    const row = line.split('\t');
+    if (row.length !== 4) {
+      throw new Error(`expected bundle, identity, issuer and file, got ${row.length} columns`);
+    }
+    try {
+      verifyBundle(...row);
+      console.log('verified');
+    } catch (error) {
+      console.log(`refused\t${error.message.replaceAll('\n', ' ')}`);
+    }
+  }
+}
+
 try {
   if (command === 'sign-bundle') {
     writeFileSync(given.bundle, JSON.stringify(await signBundle()));
   } else if (command === 'verify-bundle') {
-    verifyBundle();
+    verifyBundle(given.bundle, given['certificate-identity'], given['certificate-oidc-issuer'], file);
+  } else if (command === 'verify-bundles') {
+    verifyBundles();
   } else {
-    throw new Error(`expected sign-bundle or verify-bundle, got ${command}`);
+    throw new Error(`expected sign-bundle, verify-bundle or verify-bundles, got ${command}`);
   }
 } catch (error) {
   for (let cause = error; cause; cause = cause.cause) {

@@ -4,7 +4,11 @@
 //! ```text
 //! client sign-bundle   [--in-toto] --identity-token T --bundle F --trusted-root R --signing-config S FILE
 //! client verify-bundle --bundle F --certificate-identity I --certificate-oidc-issuer U --trusted-root R FILE
+//! client verify-bundles --trusted-root R LIST
 //! ```
+//!
+//! The last is not the suite's: each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and
+//! gets a line of its own on standard output, `verified` or `refused` and why.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -80,8 +84,17 @@ fn run() -> Outcome<()> {
             .enable_all()
             .build()?
             .block_on(sign_bundle(&given)),
-        "verify-bundle" => verify_bundle(&given),
-        other => Err(format!("expected sign-bundle or verify-bundle, got {other}").into()),
+        "verify-bundle" => verify_bundle(
+            &given.text("--trusted-root")?,
+            [
+                given.option("--bundle")?,
+                given.option("--certificate-identity")?,
+                given.option("--certificate-oidc-issuer")?,
+                &given.file,
+            ],
+        ),
+        "verify-bundles" => verify_bundles(&given),
+        other => Err(format!("expected sign-bundle, verify-bundle or verify-bundles, got {other}").into()),
     }
 }
 
@@ -99,12 +112,26 @@ async fn sign_bundle(given: &Given) -> Outcome<()> {
     Ok(())
 }
 
-fn verify_bundle(given: &Given) -> Outcome<()> {
-    let root = TrustedRoot::from_json(&given.text("--trusted-root")?)?;
-    let bundle = Bundle::from_json(&given.text("--bundle")?)?;
+fn verify_bundle(trusted_root: &str, [bundle, identity, issuer, file]: [&str; 4]) -> Outcome<()> {
+    let root = TrustedRoot::from_json(trusted_root)?;
+    let bundle = Bundle::from_json(&fs::read_to_string(bundle)?)?;
     let policy = VerificationPolicy::any_identity()
-        .require_identity(given.option("--certificate-identity")?)
-        .require_issuer(given.option("--certificate-oidc-issuer")?);
-    verify(&fs::read(&given.file)?[..], &bundle, &policy, &root)?;
+        .require_identity(identity)
+        .require_issuer(issuer);
+    verify(&fs::read(file)?[..], &bundle, &policy, &root)?;
+    Ok(())
+}
+
+fn verify_bundles(given: &Given) -> Outcome<()> {
+    let trusted_root = given.text("--trusted-root")?;
+    for line in fs::read_to_string(&given.file)?.lines() {
+        let row: Vec<&str> = line.split('\t').collect();
+        let row = <[&str; 4]>::try_from(row)
+            .map_err(|row| format!("expected bundle, identity, issuer and file, got {} columns", row.len()))?;
+        match verify_bundle(&trusted_root, row) {
+            Ok(()) => println!("verified"),
+            Err(error) => println!("refused\t{}", error.to_string().replace('\n', " ")),
+        }
+    }
     Ok(())
 }
