@@ -46,8 +46,8 @@ struct ExplainArgs {
     /// By the instance that runs on this data folder; as its operator, so that everything is told.
     #[arg(long, value_name = "DIR", group = "by")]
     data: Option<PathBuf>,
-    /// By this running instance, which tells what a certificate would say only of a token that verifies [default: the
-    /// $SIGBOX_URL, or http://localhost:3000].
+    /// By this running instance, which tells what a certificate would say only of a token that verifies
+    /// [default: $SIGBOX_URL, or http://localhost:3000].
     #[arg(long, value_name = "URL", group = "by")]
     url: Option<String>,
     /// Print JSON.
