@@ -36,6 +36,7 @@ mod readme;
 mod refusals;
 mod rekor_cli;
 mod rekor_kinds;
+mod rekor_v2;
 mod rotation;
 mod scorecard;
 mod search;

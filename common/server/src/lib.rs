@@ -5,7 +5,7 @@
 //! cut ([`body`], [`serve`]).
 //!
 //! It knows no service: no endpoint of an API, no key, no configuration file, no clock. Who builds on it: the service
-//! crates use [`admission`], [`body`], [`cpu`] and [`reply`]; `deploy/bin` binds [`listen::Bound`] listeners, wraps the composed router with
+//! crates use [`admission`], [`body`], [`cpu`], [`mod@grpc`] and [`reply`]; `deploy/bin` binds [`listen::Bound`] listeners, wraps the composed router with
 //! [`layers::wrap`] and runs it with [`serve::serve`].
 
 pub mod admission;
@@ -14,6 +14,7 @@ pub mod client;
 mod connections;
 pub mod cpu;
 mod delivery;
+pub mod grpc;
 mod idle;
 pub mod layers;
 mod linger;

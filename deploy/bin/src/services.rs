@@ -386,6 +386,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
         .merge(v1_routes)
         .merge(rekor_scorecard::router(Arc::new(scorecard)))
         .merge(v2::router(Arc::clone(&v2), first_v2))
+        .merge(v2::grpc::router(Arc::clone(&v2)))
         .merge(search::router(Arc::clone(&finder)))
         .merge(rekor_web::router(Arc::clone(&finder)))
         .merge(rekor_tsa::router(Arc::clone(&tsa)))

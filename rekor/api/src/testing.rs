@@ -88,6 +88,7 @@ pub(crate) struct Stack {
     pub(crate) v2_key: PublicKey,
     pub(crate) v1: Router,
     pub(crate) v2: Router,
+    pub(crate) grpc: Router,
     pub(crate) search: Router,
 }
 
@@ -138,15 +139,17 @@ impl Stack {
             v1_limits,
         )
         .unwrap();
-        let two = v2::Service::new(
-            engine.clone(),
-            TILES,
-            HOST,
-            &v2_key,
-            v2::Policy::default(),
-            v2_limits,
-        )
-        .unwrap();
+        let two = Arc::new(
+            v2::Service::new(
+                engine.clone(),
+                TILES,
+                HOST,
+                &v2_key,
+                v2::Policy::default(),
+                v2_limits,
+            )
+            .unwrap(),
+        );
         let logs = vec![
             search::Log {
                 id: NEW,
@@ -162,7 +165,8 @@ impl Stack {
             shard,
             v2_key,
             v1: v1::router(Arc::new(one)),
-            v2: v2::router(Arc::new(two), TILES),
+            grpc: v2::grpc::router(Arc::clone(&two)),
+            v2: v2::router(two, TILES),
         }
     }
 

@@ -1,10 +1,11 @@
 //! The HTTP API of Rekor v2 (rekor-tiles `api/proto/rekor/v2/rekor_service.proto` as its gateway serves it)
-//! and the C2SP tlog-tiles reads.
+//! and over gRPC, and the C2SP tlog-tiles reads.
 //!
-//! The gRPC service of the same methods is left out.
+//! The health check of gRPC is one for a whole port: `fulcio-ca` has it.
 
 mod create;
 mod error;
+pub mod grpc;
 mod tiles;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use common_engine::{Active, Closed, Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
 use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
+use common_tlog::Hash;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,7 +57,8 @@ impl Default for Limits {
 #[derive(Debug)]
 struct Shard {
     log: LogId,
-    /// `logId.keyId` in base64.
+    /// `logId.keyId`, and the same in base64.
+    key_hash: Hash,
     key_id: String,
 }
 
@@ -70,8 +73,12 @@ impl Shard {
                 hostname: hostname.to_owned(),
             });
         }
-        let key_id = log_id(hostname, key)?.to_base64();
-        Ok(Shard { log, key_id })
+        let key_hash = log_id(hostname, key)?;
+        Ok(Shard {
+            log,
+            key_id: key_hash.to_base64(),
+            key_hash,
+        })
     }
 }
 
@@ -80,6 +87,8 @@ pub struct Service {
     engine: Engine,
     active: Active<Shard>,
     policy: Arc<Policy>,
+    /// Longest request body in bytes.
+    body: usize,
     bodies: Reader,
     writes: Gate,
     reads: Gate,
@@ -119,6 +128,7 @@ impl Service {
             engine,
             active,
             policy: Arc::new(policy),
+            body: limits.body,
             bodies: Reader::new(limits.body),
             writes: Gate::new("rekor_v2_write", limits.writes),
             reads: Gate::new("rekor_v2_read", limits.reads),

@@ -3,9 +3,10 @@
 //	client sign-bundle   [--in-toto] --identity-token T --bundle F --trusted-root R --signing-config S FILE
 //	client verify-bundle --bundle F --certificate-identity I --certificate-oidc-issuer U --trusted-root R FILE
 //	client verify-bundles --trusted-root R LIST
+//	client log-over-grpc --rekor-url U --trusted-root R FILE
 //
-// The last is not the suite's: each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and gets
-// a line of its own on standard output, `verified` or `refused` and why.
+// The last two are not the suite's. Each line of LIST is a bundle, an identity, an issuer and a file, with tabs between, and gets
+// a line of its own on standard output, `verified` or `refused` and why. The entry that is logged over gRPC is printed.
 //
 // It asks for what an application should: a certificate timestamp, a log entry, and one verified time.
 package main
@@ -29,9 +30,9 @@ import (
 const timeout = 30 * time.Second
 
 type options struct {
-	bundle, identity, issuer, signingConfig, token, trustedRoot string
-	intoto                                                      bool
-	file                                                        string
+	bundle, identity, issuer, rekor, signingConfig, token, trustedRoot string
+	intoto                                                             bool
+	file                                                               string
 }
 
 func main() {
@@ -43,13 +44,14 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("expected sign-bundle or verify-bundle")
+		return errors.New("expected sign-bundle, verify-bundle, verify-bundles or log-over-grpc")
 	}
 	var o options
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.StringVar(&o.bundle, "bundle", "", "bundle to write or read")
 	flags.StringVar(&o.identity, "certificate-identity", "", "expected identity")
 	flags.StringVar(&o.issuer, "certificate-oidc-issuer", "", "expected issuer")
+	flags.StringVar(&o.rekor, "rekor-url", "", "log to write to over gRPC")
 	flags.StringVar(&o.signingConfig, "signing-config", "", "signing configuration")
 	flags.StringVar(&o.token, "identity-token", "", "identity token")
 	flags.StringVar(&o.trustedRoot, "trusted-root", "", "trusted root")
@@ -68,8 +70,10 @@ func run(args []string) error {
 		return verifyBundle(o)
 	case "verify-bundles":
 		return verifyBundles(o)
+	case "log-over-grpc":
+		return logOverGRPC(o)
 	default:
-		return fmt.Errorf("expected sign-bundle, verify-bundle or verify-bundles, got %s", args[0])
+		return fmt.Errorf("expected sign-bundle, verify-bundle, verify-bundles or log-over-grpc, got %s", args[0])
 	}
 }
 

@@ -122,6 +122,14 @@ impl<'a> Program<'a> {
         command
     }
 
+    /// `log-over-grpc`, which the Go program has: the entry that Rekor v2 made of `file`, verified, and how it answered the same again.
+    pub fn log_over_grpc(&self, file: &Path) -> Value {
+        let mut command = self.command();
+        command.args(["log-over-grpc", "--rekor-url", &self.stack.ready.url]);
+        command.arg("--trusted-root").arg(self.trusted_root());
+        serde_json::from_str(&ok(command.arg(file)).stdout).unwrap()
+    }
+
     fn trusted_root(&self) -> PathBuf {
         self.stack.ready.trust_dir.join("trusted_root.json")
     }

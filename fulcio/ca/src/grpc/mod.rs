@@ -8,14 +8,8 @@ pub mod generated;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request as HttpRequest, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response as HttpResponse};
-use common_server::admission::Gate;
-use common_server::body::{BodyError, Reader};
-use common_server::reply;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use common_server::{grpc, reply};
+use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -57,68 +51,14 @@ pub(crate) fn router(ca: Arc<Ca>) -> Router {
         .add_service(Server::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(LegacyServer::new(doors.clone()).max_decoding_message_size(MAX_BODY))
         .add_service(HealthServer::new(doors));
-    let bounds = Bounded {
-        bodies: Reader::new(MAX_BODY.saturating_add(PREFIX)),
-        admission,
-    };
-    // Tonic's own fallback would answer every unknown path of the origin with a gRPC status.
-    routes
-        .routes()
-        .into_axum_router()
-        .reset_fallback()
-        .route_layer(from_fn_with_state(bounds, bounded))
-}
-
-/// What stands before a message: compressed or not, and its length (gRPC over HTTP/2, "Length-Prefixed-Message").
-const PREFIX: usize = 5;
-
-/// What all calls share.
-#[derive(Clone)]
-struct Bounded {
-    bodies: Reader,
-    admission: Gate,
-}
-
-/// Refuses what would not be taken, and reads the rest to its end before it is handled, which for unary calls changes nothing:
-/// tonic bounds one message, this bounds all of them together.
-async fn bounded(State(bounds): State<Bounded>, call: HttpRequest, next: Next) -> HttpResponse {
-    if call.uri().path().ends_with("/CreateSigningCertificate")
-        && let Err(cause) = bounds.admission.check()
-    {
-        return overloaded(cause);
-    }
-    let (parts, body) = call.into_parts();
-    let read = match bounds.bodies.read(body).await {
-        Ok(read) => read,
-        Err(cause) => {
-            let code = match cause {
-                // As tonic answers a message over its limit.
-                BodyError::TooLarge { .. } => tonic::Code::OutOfRange,
-                BodyError::Overloaded => return overloaded(cause),
-                BodyError::TooSlow | BodyError::Unreadable => tonic::Code::Cancelled,
-            };
-            return Status::new(code, cause.to_string())
-                .into_http::<Body>()
-                .into_response();
+    grpc::router(routes.routes(), MAX_BODY, move |path| {
+        if !path.ends_with("/CreateSigningCertificate") {
+            return Ok(());
         }
-    };
-    // The slot of a large one is held until it is answered.
-    next.run(HttpRequest::from_parts(parts, Body::from(read.bytes.clone())))
-        .await
-}
-
-/// Adds the time after which a client that retries by itself may do so (see [`reply::GRPC_PUSHBACK`]).
-fn pushed_back(mut status: Status, seconds: u32) -> Status {
-    let wait = MetadataValue::from(seconds.saturating_mul(1_000));
-    status.metadata_mut().insert(reply::GRPC_PUSHBACK, wait);
-    status
-}
-
-fn overloaded(cause: impl std::fmt::Display) -> HttpResponse {
-    let status = Status::unavailable(cause.to_string());
-    pushed_back(status, reply::retry_after_seconds().into())
-        .into_http::<Body>()
-        .into_response()
+        admission
+            .check()
+            .map_err(|cause| grpc::overloaded(cause.to_string()))
+    })
 }
 
 #[derive(Clone)]
@@ -286,7 +226,7 @@ fn finish<T>(
         };
         let status = Status::new(code, error.to_string());
         match wait {
-            Some(seconds) => pushed_back(status, seconds),
+            Some(seconds) => grpc::pushed_back(status, seconds),
             None => status,
         }
     });

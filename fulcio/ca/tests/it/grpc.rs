@@ -165,7 +165,7 @@ async fn refusals_over_grpc() {
     let mut huge = request(&client, &token);
     huge.key = Some(Key::CertificateSigningRequest(vec![0; 5 << 20].into()));
     let status = ca.create_signing_certificate(huge).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange, "{status}");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert_eq!(stack.log.calls(), 1);
 }
 

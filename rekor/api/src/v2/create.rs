@@ -15,16 +15,16 @@ use rekor_entry::facts::Facts;
 use rekor_entry::v2::{Policy, parse_request};
 use rekor_entry::{Canonical, committed};
 
-use super::Service;
 use super::error::ApiError;
+use super::{Service, Shard};
 use crate::personality::whole_rest;
 use crate::{json, terms};
 
 /// Kind and version of an entry, part of its answer.
 #[derive(Clone, Copy)]
-struct KindVersion {
-    kind: &'static str,
-    version: &'static str,
+pub(super) struct KindVersion {
+    pub(super) kind: &'static str,
+    pub(super) version: &'static str,
 }
 
 /// Everything that needs the CPU and no log: parsing, the signature, the canonical form and its hash.
@@ -68,21 +68,36 @@ pub(super) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    // A frozen log answers so whatever the body is.
-    if service
-        .engine
-        .log(service.active.load().log)
-        .is_none_or(|log| log.state != LogState::Active)
-    {
-        return Err(ApiError::Frozen);
-    }
-    service.writes.check()?;
+    check(&service)?;
     // The gateway reads any content type as JSON.
     let body = service.bodies.read(request.into_body()).await?;
+    log(&service, body.bytes.clone(), |shard, kind, receipt| {
+        let body = transparency_log_entry(&shard.key_id, kind, &receipt);
+        (StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response()
+    })
+    .await
+}
+
+/// Refuses what would not be taken, before its body is read.
+pub(super) fn check(service: &Service) -> Result<(), ApiError> {
+    // A frozen log answers so whatever the body is.
+    let log = service.engine.log(service.active.load().log);
+    if log.is_none_or(|log| log.state != LogState::Active) {
+        return Err(ApiError::Frozen);
+    }
+    Ok(service.writes.check()?)
+}
+
+/// Logs the entry of a request in proto-JSON, and answers it.
+pub(super) async fn log<T>(
+    service: &Service,
+    request: Bytes,
+    answer: impl FnOnce(&Shard, KindVersion, Receipt) -> T,
+) -> Result<T, ApiError> {
     // A body that takes its time takes no place.
     let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
-    let (kind, entry) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
+    let (kind, entry) = cpu::run(move || prepare(&request, &policy)).await??;
     // Held until it is answered: a shard is not closed while an entry is on its way there.
     let shard = service.active.enter().await;
     match service.engine.submit(shard.log, entry).await? {
@@ -90,8 +105,7 @@ pub(super) async fn create(
             if kind.kind == "hashedrekord" {
                 metrics::counter!("rekor_v2_new_hashedrekord_entries").increment(1);
             }
-            let body = transparency_log_entry(&shard.key_id, kind, &receipt);
-            Ok((StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response())
+            Ok(answer(&shard, kind, receipt))
         }
         Outcome::Duplicate(receipt) => Err(ApiError::Duplicate {
             index: receipt.leaf.index,

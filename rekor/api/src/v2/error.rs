@@ -7,11 +7,13 @@ use axum::response::{IntoResponse, Response};
 use common_engine::{ReadError, StoreError, SubmitError};
 use common_server::admission::Refused;
 use common_server::body::BodyError;
-use common_server::{cpu, reply};
+use common_server::{cpu, grpc, reply};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use rekor_entry::committed::ReadError as ReadBackError;
 use rekor_entry::v2::RequestError;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
 
 use crate::json;
 
@@ -57,6 +59,26 @@ pub(crate) enum ApiError {
     /// Something of ours failed; the cause is in the log file only.
     #[error("internal server error")]
     Internal,
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let (_, code) = error.status();
+        let code = Code::from_i32(i32::try_from(code).unwrap_or_default());
+        let mut status = Status::new(code, error.to_string());
+        match error {
+            ApiError::Duplicate { index } => {
+                status
+                    .metadata_mut()
+                    .insert("x-log-index", MetadataValue::from(index));
+                status
+            }
+            ApiError::Pushback | ApiError::Unavailable | ApiError::Unreadable => {
+                grpc::pushed_back(status, reply::retry_after_seconds().into())
+            }
+            _ => status,
+        }
+    }
 }
 
 /// The gRPC status codes in use (grpc `doc/statuscodes.md`).
