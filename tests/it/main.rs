@@ -22,6 +22,7 @@ mod hardware_keys;
 mod identities;
 mod identity_records;
 mod images;
+mod import;
 mod key_service;
 mod login;
 mod matrix;

@@ -226,7 +226,17 @@ impl<'a> Python<'a> {
 
     /// `sigstore verify identity`, to be run by the caller.
     pub fn verify(&self, bundle: &Path, email: &str, artifact: &Path) -> Command {
-        let mut command = self.command();
+        self.verifying(self.command(), bundle, email, artifact)
+    }
+
+    /// The same with the trust of a file.
+    pub fn verify_trusting(&self, config: &Path, bundle: &Path, email: &str, artifact: &Path) -> Command {
+        let mut command = self.bare();
+        command.arg("--trust-config").arg(config);
+        self.verifying(command, bundle, email, artifact)
+    }
+
+    fn verifying(&self, mut command: Command, bundle: &Path, email: &str, artifact: &Path) -> Command {
         command.args(["verify", "identity", "--bundle"]).arg(bundle);
         command.args([
             "--cert-identity",

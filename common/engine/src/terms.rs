@@ -143,6 +143,28 @@ pub(crate) async fn begin<'a>(
     Ok(all)
 }
 
+/// The marks of a log that is taken over with all of its terms: `leaves` says of each of a batch whether its terms are all.
+pub(crate) fn marks_of_import(
+    secret: &IndexSecret,
+    log: LogId,
+    version: u32,
+    leaves: impl Iterator<Item = (u64, bool)>,
+) -> Vec<(IndexKey, Place)> {
+    let (mut new, mut partial) = (None, None);
+    for (index, complete) in leaves {
+        if index == 0 {
+            new = Some((Mark::New, index));
+        }
+        if !complete {
+            partial = Some((Mark::Partial, index));
+        }
+    }
+    let marks = new.into_iter().chain(partial);
+    marks
+        .map(|(mark, index)| (mark.key(secret, log, version), Place { log, index }))
+        .collect()
+}
+
 /// Commits rows that belong to leaves which are in a published tree already: no head moves.
 async fn write(storage: &dyn Storage, mut rows: Vec<(IndexKey, Place)>) -> Result<(), StorageError> {
     rows.sort_unstable();

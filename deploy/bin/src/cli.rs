@@ -13,6 +13,7 @@ use crate::conformance::ConformanceArgs;
 use crate::exit::EXIT_CODES;
 use crate::export_trust::ExportTrustArgs;
 use crate::fsck::FsckArgs;
+use crate::import::ImportArgs;
 use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
 use crate::oidc::OidcArgs;
@@ -112,6 +113,10 @@ pub(crate) enum Command {
     /// Print the script by which a shell completes this command line.
     #[command(after_long_help = completions::EXAMPLES)]
     Completions(CompletionsArgs),
+    /// Take over a Rekor v1 or v2 log of another instance, to be served as an old shard.
+    ///
+    /// Every timestamp, the tree and its checkpoint are verified; an interrupted import goes on where it was.
+    Import(ImportArgs),
     /// Measure an instance: throughput, latency, processor time and memory of each kind of write.
     Bench(BenchArgs),
 }

@@ -24,6 +24,7 @@ mod files;
 mod fsck;
 mod http;
 mod identities;
+mod import;
 mod in_process;
 mod keys;
 mod landing;
@@ -94,6 +95,7 @@ fn main() -> ExitCode {
             Command::Log(args) => log::run(args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
+            Command::Import(args) => import::run(args, console).await,
             Command::Rotate(args) => rotate::command::run(args, console).await,
             Command::Shard(args) => rotate::command::shard(args, console).await,
             Command::Keys(args) => keys::command::run(args, console).await,

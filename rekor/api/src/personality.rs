@@ -5,10 +5,10 @@ mod check;
 mod v1;
 mod v2;
 
-pub(crate) use beside::{Extra, Kept, beside_v2, rest, whole_rest};
+pub(crate) use beside::{Extra, Kept, beside_v2, encode_v2, nothing, rest, whole_rest};
 pub use check::{RekorV1Check, RekorV2Check};
 pub use v1::RekorV1;
-pub(crate) use v1::{attestation_key, integrated_time};
+pub(crate) use v1::{attestation_key, integrated_time, timestamped};
 pub(crate) use v2::log_id;
 pub use v2::{NotEd25519, RekorV2};
 

@@ -22,6 +22,9 @@ pub(crate) enum Unreadable {
     /// What is beside it is none of ours.
     #[error("the record beside the leaf is not one of this log")]
     Record,
+    /// The record says that the leaf is of no kind that is known here.
+    #[error("the leaf was taken over as one of no known kind")]
+    Foreign,
     /// The leaf.
     #[error(transparent)]
     Body(#[from] ReadError),
@@ -61,6 +64,7 @@ pub(crate) fn facts(kind: LogKind, leaf: &StoredLeaf) -> Result<(Facts, Kept), U
     let kept = kept.ok_or(Unreadable::Record)?;
     let facts = match &kept {
         Kept::Besides(terms) => Facts::read(&leaf.data, terms)?,
+        Kept::Nothing => return Err(Unreadable::Foreign),
         Kept::Unknown => Facts::read(&leaf.data, &[])?,
         // The body tells some that the entry was not given.
         Kept::All(terms) => Facts {
@@ -81,9 +85,37 @@ pub(crate) fn later(kind: LogKind, facts: &Facts) -> Vec<String> {
 
 /// The same for a leaf that was logged before: subjects and predicate of a payload may be gone with it.
 pub(crate) fn of_older(kind: LogKind, leaf: &StoredLeaf) -> LeafTerms {
+    told(kind, leaf, later)
+}
+
+/// All terms of a leaf that another log had.
+pub(crate) fn of_imported(kind: LogKind, leaf: &StoredLeaf) -> LeafTerms {
+    let told = told(kind, leaf, all);
+    LeafTerms {
+        complete: told.complete && !is_of_ssh(leaf),
+        ..told
+    }
+}
+
+/// Whether it is a `rekord` by a key of SSH: the comment of such a key is a term, and not in the body. No base64 looks like this.
+fn is_of_ssh(leaf: &StoredLeaf) -> bool {
+    const FORMAT: &[u8] = br#""format":"ssh""#;
+    leaf.data.windows(FORMAT.len()).any(|octets| octets == FORMAT)
+}
+
+/// A leaf that cannot be read has no terms that can be told.
+fn told(kind: LogKind, leaf: &StoredLeaf, terms: fn(LogKind, &Facts) -> Vec<String>) -> LeafTerms {
     let Ok((facts, kept)) = facts(kind, leaf) else {
         return LeafTerms::default();
     };
+    LeafTerms {
+        terms: terms(kind, &facts),
+        complete: tells_all(&facts, &kept),
+    }
+}
+
+/// Whether the terms of a payload are known, where there is one.
+fn tells_all(facts: &Facts, kept: &Kept) -> bool {
     let has_payload = [Kind::Dsse, Kind::Intoto, Kind::Cose]
         .iter()
         .any(|kind| kind.as_str() == facts.kind);
@@ -91,10 +123,7 @@ pub(crate) fn of_older(kind: LogKind, leaf: &StoredLeaf) -> LeafTerms {
         Kept::Unknown => false,
         _ => facts.predicate_types().next().is_some(),
     };
-    LeafTerms {
-        terms: later(kind, &facts),
-        complete: told || !has_payload,
-    }
+    told || !has_payload
 }
 
 #[cfg(test)]

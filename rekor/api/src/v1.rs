@@ -5,6 +5,7 @@ mod create;
 mod entry_id;
 mod error;
 pub mod events;
+mod import;
 mod log;
 mod negotiate;
 mod read;
@@ -34,6 +35,7 @@ use self::shards::Shards;
 
 pub use self::create::engine_entry;
 pub use self::entry_id::TreeId;
+pub use self::import::{ImportRefusal, ImportedEntry, imported_leaf};
 pub use self::shards::{Shard, ShardsError};
 pub use rekor_entry::AlgorithmPolicy;
 pub use rekor_entry::v1::{Kind, Policy, UnknownKind};

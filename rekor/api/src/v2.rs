@@ -16,17 +16,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use common_engine::{Active, Closed, Engine, LogId, LogKind};
+use bytes::Bytes;
+use common_engine::{Active, Closed, Engine, ImportedLeaf, LogId, LogKind, StoredLeaf};
 use common_pki::key::PublicKey;
 use common_server::admission::{Bounds, Gate};
 use common_server::body::Reader;
 use common_tlog::Hash;
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use rekor_entry::committed;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::error::ApiError;
-use crate::personality::log_id;
+use crate::personality::{encode_v2, log_id, nothing};
+use crate::terms;
 
 pub use self::create::engine_entry;
 pub use crate::personality::NotEd25519;
@@ -159,6 +162,29 @@ impl Rolling<'_> {
     pub fn reopen(self, log: LogId, hostname: &str, key: &PublicKey) -> Result<(), ServiceError> {
         self.closed.reopen(Shard::new(self.engine, log, hostname, key)?);
         Ok(())
+    }
+}
+
+/// The leaf at `index` of another Rekor v2 log, as it is kept when that log is taken over at `time`, Unix milliseconds: its
+/// entries have no time of their own. A leaf that is no entry is kept too.
+#[must_use]
+pub fn imported_leaf(index: u64, data: Bytes, time: u64) -> ImportedLeaf {
+    let beside = match committed::read(&data) {
+        Ok(_) => Bytes::new(),
+        Err(_) => nothing(),
+    };
+    let leaf = StoredLeaf {
+        index,
+        time,
+        extra: encode_v2(time, &beside),
+        data,
+    };
+    ImportedLeaf {
+        time,
+        terms: terms::of_imported(LogKind::RekorV2, &leaf),
+        extra: leaf.extra,
+        data: leaf.data,
+        attachments: Vec::new(),
     }
 }
 

@@ -173,6 +173,14 @@ pub(crate) fn sha256_hex(data: &[u8]) -> String {
     hex::encode(sha256(data))
 }
 
+/// The terms that an in-toto statement has beside those of the entry that holds it; none if it is no such statement.
+#[must_use]
+pub fn statement_keys(statement: &[u8]) -> Vec<String> {
+    let mut keys = IndexKeys::default();
+    keys.statement(IN_TOTO_PAYLOAD_TYPE, statement);
+    keys.terms
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

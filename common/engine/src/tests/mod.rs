@@ -15,6 +15,7 @@ mod clock;
 mod faults;
 mod flips;
 mod harness;
+mod import;
 mod interleave;
 mod matrix;
 mod model;

@@ -3,7 +3,7 @@
 //! v1: `02 ‖ u16 length ‖ SET ‖ u16 milliseconds ‖ rest`. The rest is empty where nothing of the entry is kept but its
 //! body, else `u16 length ‖ attestation name ‖ u8 which ‖ (u16 length ‖ term)*`: the terms that cannot be told from the
 //! body (the subjects of an envelope's payload, which is not stored), or all of them, so that the whole index can be
-//! checked against the leaves and made anew from them. Before, it was `01 ‖ u16 length ‖ SET ‖ attestation name`.
+//! checked against the leaves and made anew from them; or which is 2, and the entry has none because its body is of no known kind. Before, it was `01 ‖ u16 length ‖ SET ‖ attestation name`.
 //!
 //! v2: `u64 milliseconds ‖ rest`, with a rest for every envelope since entries are searched. No leaf and no signature of
 //! such a log has the time, so a check could not tell a damaged one. The first logs kept nothing.
@@ -26,6 +26,8 @@ pub(crate) enum Kept {
     Besides(Vec<String>),
     /// All of them: the body tells some that the entry was not given.
     All(Vec<String>),
+    /// None: the body is of no kind that is known here, as an imported one may be.
+    Nothing,
     /// The record is an old one.
     Unknown,
 }
@@ -53,6 +55,11 @@ pub(crate) fn whole_rest(attestation: &str, terms: &[String], told: &[String]) -
         put(&mut out, term.as_bytes());
     }
     out.freeze()
+}
+
+/// The rest of the record of an entry whose body is of no known kind.
+pub(crate) fn nothing() -> Bytes {
+    Bytes::from_static(&[0, 0, 2])
 }
 
 /// Terms and names have some hundred octets, a signed entry timestamp seventy: nothing is ever cut.
@@ -135,6 +142,7 @@ fn kept(terms: &[u8]) -> Option<Kept> {
     match all {
         0 => Some(Kept::Besides(terms)),
         1 => Some(Kept::All(terms)),
+        2 if terms.is_empty() => Some(Kept::Nothing),
         _ => None,
     }
 }

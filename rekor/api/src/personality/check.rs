@@ -97,8 +97,16 @@ fn facts(kind: LogKind, leaf: &StoredLeaf) -> Result<(Facts, Kept), Flaw> {
             )
         }
         Unreadable::Body(error) => flaw("entry", "a canonical body", error),
+        Unreadable::Foreign => flaw("entry", "one of a known kind", error),
     })
 }
+
+/// A leaf that was taken over although its kind is not known has none.
+const NO_TERMS: Terms = Terms {
+    known: Vec::new(),
+    later: Vec::new(),
+    complete: true,
+};
 
 fn entry(leaf: &StoredLeaf) -> Result<committed::CommittedEntry, Flaw> {
     committed::read(&leaf.data).map_err(|error| flaw("entry", "a canonical body", error))
@@ -114,6 +122,9 @@ impl KindCheck for RekorV1Check {
     }
 
     fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+        if record(leaf)?.kept() == Some(Kept::Nothing) {
+            return Ok(NO_TERMS);
+        }
         let (facts, kept) = facts(LogKind::RekorV1, leaf)?;
         let known = facts.keys.iter();
         Ok(Terms {
@@ -145,6 +156,9 @@ impl KindCheck for RekorV1Check {
             && kept != millis(leaf.time)
         {
             return Err(flaw("milliseconds of the time", kept, millis(leaf.time)));
+        }
+        if record.kept() == Some(Kept::Nothing) {
+            return Ok(());
         }
         let expected = entry(leaf)?.attestation_key.unwrap_or_default();
         if !record.attestation.is_empty() && record.attestation != expected {
@@ -210,6 +224,9 @@ impl KindCheck for RekorV2Check {
     }
 
     fn terms(&self, leaf: &StoredLeaf) -> Result<Terms, Flaw> {
+        if matches!(beside_v2(&leaf.extra), Some((_, Kept::Nothing))) {
+            return Ok(NO_TERMS);
+        }
         let (facts, _) = facts(LogKind::RekorV2, leaf)?;
         Ok(Terms {
             known: Vec::new(),
@@ -223,17 +240,20 @@ impl KindCheck for RekorV2Check {
     }
 
     fn leaf(&self, leaf: &StoredLeaf, _attachments: &[Bytes]) -> Result<(), Flaw> {
-        let kept = match beside_v2(&leaf.extra) {
-            Some((time, _)) => time.unwrap_or(leaf.time),
+        let (time, kept) = match beside_v2(&leaf.extra) {
+            Some((time, kept)) => (time.unwrap_or(leaf.time), kept),
             None => {
                 let got = format!("{} other octets", leaf.extra.len());
                 return Err(flaw("record beside the leaf", "the time and terms", got));
             }
         };
-        if kept != leaf.time {
-            return Err(flaw("time, or the one beside the leaf", kept, leaf.time));
+        if time != leaf.time {
+            return Err(flaw("time, or the one beside the leaf", time, leaf.time));
         }
-        entry(leaf).map(drop)
+        match kept {
+            Kept::Nothing => Ok(()),
+            _ => entry(leaf).map(drop),
+        }
     }
 
     fn attachment(&self, _key: &str, _data: &[u8]) -> Option<Result<(), Flaw>> {

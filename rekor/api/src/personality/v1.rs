@@ -47,7 +47,7 @@ pub(super) fn hint(shard: &Shard) -> KeyHint {
 /// The bytes a signed entry timestamp signs: the canonical JSON (RFC 8785) of body, time, log and virtual
 /// index (rekor `pkg/api/entries.go`, signEntry). Members are in order, strings are base64 and hex,
 /// numbers are integers: nothing to escape.
-pub(super) fn timestamped(shard: &Shard, body: &[u8], index: u64, time: u64) -> String {
+pub(crate) fn timestamped(shard: &Shard, body: &[u8], index: u64, time: u64) -> String {
     let mut out = String::with_capacity(body.len().saturating_mul(4).div_euclid(3).saturating_add(192));
     out.push_str("{\"body\":");
     json::base64(&mut out, body);

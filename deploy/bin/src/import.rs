@@ -1,0 +1,304 @@
+//! `import`: a log of another instance, taken over into a data folder and served from there as an old shard.
+//!
+//! What it promised stays as it was: bodies, times, indexes, signed entry timestamps and the last checkpoint, each
+//! verified with the other log's key, and the tree built anew. Nothing is signed for it, because its key is not ours.
+//! Its key joins the registry when the last leaf is in, as one that has ended.
+
+mod tiled;
+mod v1;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use clap::{Args, ValueEnum};
+use common_backend::folder::{DataFolder, FolderError};
+use common_backend::sqlite::{SqliteError, SqliteStorage};
+use common_bundle::trust::{KeyRecord, Role, Timestamp, TrustError};
+use common_engine::{
+    Import, ImportError, ImportTarget, ImportedLeaf, LogId, LogKind, LogSpec, Storage, StorageError,
+};
+use common_pki::key::PublicKey;
+
+use crate::cli::DEFAULT_URL;
+use crate::clock;
+use crate::console::Console;
+use crate::exit::Failure;
+use crate::http::HttpError;
+use crate::keys::{Keys, KeysError, Places};
+use crate::layout::Layout;
+use crate::progress::Progress;
+use crate::public_url::{BadPublicUrl, PublicUrl};
+use crate::repository::{Repository, RepositoryError};
+use crate::services::{REKOR_V1, REKOR_V2, logs};
+use crate::up;
+
+/// Leaves of one transaction.
+const BATCH: usize = 512;
+
+/// What the other log speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Source {
+    /// Rekor v1, by its API, with all of its shards.
+    V1,
+    /// A Rekor v2 log, by its tiles.
+    V2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Where the other log is: the base URL of a Rekor v1, or of the tiles of a Rekor v2.
+    pub(crate) url: String,
+    /// What it is.
+    #[arg(long, value_enum, value_name = "KIND", default_value = "v1")]
+    pub(crate) kind: Source,
+    /// Its public key: a PEM file, or a verifier key (`name+hint+base64`). A Rekor v1 gives its own, which is then as
+    /// good as the connection.
+    #[arg(long, value_name = "FILE|KEY", required_if_eq("kind", "v2"))]
+    pub(crate) key: Option<String>,
+    /// The folder that takes it; created when missing. Its server must not run.
+    #[arg(long, value_name = "DIR", default_value = "sigbox-data")]
+    pub(crate) data: PathBuf,
+    /// How clients will reach the instance, if the folder is new.
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
+    pub(crate) public_url: String,
+}
+
+/// A log is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeOverError {
+    /// The other side.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The other side's tiles.
+    #[error(transparent)]
+    Tiles(#[from] rekor_monitor::FetchError),
+    /// The other side's checkpoint.
+    #[error(transparent)]
+    Read(#[from] rekor_monitor::ReadError),
+    /// What the other side says is not what a log says.
+    #[error("{what}: {problem}")]
+    Source {
+        /// Which part.
+        what: String,
+        /// Expected and got.
+        problem: String,
+    },
+    /// Own entries have the indexes that the other log's have.
+    #[error(
+        "the Rekor v1 log of this folder has {0} entries, whose timestamps name the indexes that the imported entries have: \
+         import into a new folder, before its first `sigbox up`"
+    )]
+    IndexesTaken(u64),
+    /// Another one was imported.
+    #[error("this folder has imported Rekor v1 tree {0} already, and its indexes begin at 0 as well")]
+    OtherImported(u64),
+    /// The folder.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The database.
+    #[error(transparent)]
+    Sqlite(#[from] SqliteError),
+    /// The store.
+    #[error("the log store: {0}")]
+    Storage(#[from] StorageError),
+    /// Its leaves.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The registry.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The trust repository of a new folder.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// The URL.
+    #[error("--public-url: {0}")]
+    Url(#[from] BadPublicUrl),
+    /// The clock.
+    #[error("the clock is before 1970")]
+    Clock,
+}
+
+fn source(what: impl Into<String>, problem: impl ToString) -> TakeOverError {
+    TakeOverError::Source {
+        what: what.into(),
+        problem: problem.to_string(),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]; what was taken over before stays, and the same command goes on from there.
+pub(crate) async fn run(args: ImportArgs, console: Console) -> Result<(), Failure> {
+    let path = std::path::absolute(&args.data).map_err(Failure::failed)?;
+    let lock = DataFolder::open(path.clone()).map_err(Failure::cannot_start)?;
+    let outcome = take_over(&args, Layout::new(path), Arc::new(lock), console).await;
+    outcome.map_err(|error| {
+        Failure::failed(format!(
+            "{error}; what is in stays, and the same command goes on from there"
+        ))
+    })
+}
+
+async fn take_over(
+    args: &ImportArgs,
+    layout: Layout,
+    lock: Arc<DataFolder>,
+    console: Console,
+) -> Result<(), TakeOverError> {
+    let now = clock::system()();
+    let storage = Arc::new(SqliteStorage::open(lock).await?);
+    let outcome = async {
+        let keys = prepare(args, &layout, storage.as_ref(), now).await?;
+        let destination = Destination {
+            layout,
+            keys,
+            storage: Arc::clone(&storage) as Arc<dyn Storage>,
+            now,
+            progress: Progress::new(console),
+        };
+        match args.kind {
+            Source::V1 => v1::take_over(args, destination, console).await,
+            Source::V2 => tiled::take_over(args, destination, console).await,
+        }
+    }
+    .await;
+    up::close(storage).await;
+    outcome
+}
+
+/// The keys of the folder. A new folder gets keys and a trust repository as from its first start, so that the start
+/// that follows finds logs and a repository alike.
+async fn prepare(
+    args: &ImportArgs,
+    layout: &Layout,
+    storage: &dyn Storage,
+    now: SystemTime,
+) -> Result<Keys, TakeOverError> {
+    let url: PublicUrl = match crate::disk::read(&layout.registry()).map_err(KeysError::from)? {
+        None => args.public_url.parse()?,
+        Some(json) => {
+            let registry = common_bundle::trust::Registry::parse(&json)?;
+            let in_use = registry.in_use(Role::RekorV1);
+            let url = in_use.map(|key| key.url.clone());
+            url.ok_or(KeysError::NoKey(Role::RekorV1))?.parse()?
+        }
+    };
+    let keys = Keys::open(layout, &url, &Places::default(), now)?;
+    if storage.logs().await?.is_empty() {
+        Repository::open(layout.clone(), &keys, false, now)?;
+    }
+    Ok(keys)
+}
+
+/// The folder that takes a log over.
+struct Destination {
+    layout: Layout,
+    keys: Keys,
+    storage: Arc<dyn Storage>,
+    now: SystemTime,
+    progress: Progress,
+}
+
+/// A log of the other side.
+struct Foreign {
+    kind: LogKind,
+    origin: String,
+    tree_id: u64,
+    key: PublicKey,
+    target: ImportTarget,
+    terms_version: u32,
+}
+
+impl Destination {
+    /// The number of the foreign log here: the one it has already, or the next.
+    async fn number(&self, spec: &LogSpec) -> Result<LogId, TakeOverError> {
+        let stored = self.storage.logs().await?;
+        if let Some(known) = stored
+            .iter()
+            .find(|log| log.info.spec.kind == spec.kind && log.info.spec.key_id == spec.key_id)
+        {
+            return Ok(known.info.id);
+        }
+        // The first numbers belong to the logs that an instance begins with.
+        let last = stored.iter().map(|log| log.info.id).chain([REKOR_V2]).max();
+        Ok(LogId(last.map_or(0, |last| last.0).saturating_add(1)))
+    }
+
+    async fn begin(
+        &self,
+        record: &KeyRecord,
+        log: &Foreign,
+        leaf_limit: u32,
+    ) -> Result<Import, TakeOverError> {
+        let spec = LogSpec {
+            kind: log.kind,
+            origin: log.origin.clone(),
+            tree_id: log.tree_id,
+            key_id: logs::key_id(record),
+            leaf_limit,
+            created: self.millis()?,
+        };
+        let id = self.number(&spec).await?;
+        Ok(Import::open(Arc::clone(&self.storage), id, spec, log.terms_version).await?)
+    }
+
+    /// Closes the log, registers its key as one that has ended, and has the trust repository list it.
+    async fn end(&mut self, import: Import, log: &Foreign, record: KeyRecord) -> Result<(), TakeOverError> {
+        import.finish(&log.target).await?;
+        let mut registry = self.keys.registry().clone();
+        if registry.keys.iter().all(|key| key.id != record.id) {
+            registry.add(record)?;
+        }
+        self.keys = self.keys.with_registry(&self.layout, registry)?;
+        // With logs in the store a repository is never created anew, only continued.
+        Repository::open(self.layout.clone(), &self.keys, true, self.now)?;
+        Ok(())
+    }
+
+    fn millis(&self) -> Result<u64, TakeOverError> {
+        let since = self.now.duration_since(SystemTime::UNIX_EPOCH);
+        let millis = since.map_err(|_| TakeOverError::Clock)?.as_millis();
+        u64::try_from(millis).map_err(|_| TakeOverError::Clock)
+    }
+
+    fn today(&self) -> Result<Timestamp, TakeOverError> {
+        Timestamp::from_system_time(self.now).ok_or(TakeOverError::Clock)
+    }
+
+    /// How many entries our own v1 log has.
+    async fn own_v1_entries(&self) -> Result<u64, TakeOverError> {
+        let stored = self.storage.logs().await?;
+        let own = stored.iter().find(|log| log.info.id == REKOR_V1);
+        Ok(own.map_or(0, |log| log.head.size))
+    }
+
+    /// Takes what `read` gives from the first leaf that is not in to the last, in whole transactions.
+    async fn fill(
+        &self,
+        import: &mut Import,
+        log: &Foreign,
+        mut read: impl AsyncFnMut(u64) -> Result<Vec<ImportedLeaf>, TakeOverError>,
+    ) -> Result<(), TakeOverError> {
+        let mut waiting = Vec::with_capacity(BATCH);
+        let mut next = import.size();
+        while next < log.target.size {
+            let leaves = read(next).await?;
+            if leaves.is_empty() {
+                return Err(source(format!("leaf {next}"), "expected a leaf, got none"));
+            }
+            next = next.saturating_add(leaves.len() as u64);
+            waiting.extend(leaves);
+            if waiting.len() >= BATCH || next >= log.target.size {
+                import.append(std::mem::take(&mut waiting), &log.target).await?;
+                self.progress.at("entries", next, Some(log.target.size));
+            }
+        }
+        self.progress.finish();
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! A Rekor v2 log, read through its tiles (C2SP tlog-tiles).
+
+use std::path::Path;
+
+use bytes::Bytes;
+use common_bundle::trust::{KeyRecord, Role, Timestamp};
+use common_engine::fsck::KindCheck;
+use common_engine::{Head, ImportTarget, LogKind};
+use common_pki::key::PublicKey;
+use common_tlog::bundle_codec;
+use common_tlog::note::Note;
+use common_tlog::notekey::{NoteKey, VerifierKey};
+use common_tlog::tile::FULL_WIDTH;
+use rekor_api::{RekorV2Check, v2};
+use rekor_monitor::{Client, Dialect, Limits, LogReader};
+use url::Url;
+
+use super::{Destination, Foreign, ImportArgs, TakeOverError, source};
+use crate::console::Console;
+use crate::disk;
+use crate::services::V2_LEAF_LIMIT;
+
+/// Takes the log over.
+pub(super) async fn take_over(
+    args: &ImportArgs,
+    mut to: Destination,
+    console: Console,
+) -> Result<(), TakeOverError> {
+    let client = Client::new(&args.url, Limits::default())?;
+    let base = client.base().to_owned();
+    let reader = LogReader::new(client);
+    let (name, key) = read_key(args.key.as_deref().unwrap_or_default())?;
+    let (note, checkpoint) = reader.checkpoint().await?;
+    let what = format!("{base}checkpoint");
+    let origin = checkpoint.origin.clone();
+    if name.is_some_and(|name| name != origin) {
+        return Err(source(
+            what,
+            format!("the key is named otherwise than the log, which is {origin:?}"),
+        ));
+    }
+    let check = RekorV2Check::new(&origin, key.clone()).map_err(|error| source("--key", error))?;
+    let head = own_head(&note, &checkpoint, &check).map_err(|problem| source(&what, problem))?;
+    let log = Foreign {
+        kind: LogKind::RekorV2,
+        origin: origin.clone(),
+        tree_id: 0,
+        key,
+        target: ImportTarget {
+            size: head.size,
+            root: head.root,
+            checkpoint: head.checkpoint,
+        },
+        terms_version: check.terms_version(),
+    };
+    if log.target.size == 0 {
+        return Err(source(what, "the log is empty: there is nothing to take over"));
+    }
+    // Clients take the host of the base URL for the origin. Entries have no time, so the window begins with all time.
+    let start = Timestamp::from_unix(0).ok_or(TakeOverError::Clock)?;
+    let id = format!("rekor-v2-log-{}", short(&log));
+    let named = |key: &KeyRecord| key.role == Role::RekorV2 && key.origin == origin && key.id != id;
+    if to.keys.registry().keys.iter().any(named) {
+        let problem = format!(
+            "a log of this folder has that name already ({origin:?}): import into an instance of another host"
+        );
+        return Err(source(what, problem));
+    }
+    let url = named_url(&base, &origin);
+    let mut record = KeyRecord::new(Role::RekorV2, id.clone(), &log.key, url, origin, start)?;
+    record.valid_to = Some(to.today()?);
+    let mut import = to.begin(&record, &log, V2_LEAF_LIMIT).await?;
+    let time = to.millis()?;
+    let read = async |index: u64| {
+        let bundle = index.checked_div(u64::from(FULL_WIDTH)).unwrap_or_default();
+        let start = bundle.saturating_mul(u64::from(FULL_WIDTH));
+        let width = log.target.size.saturating_sub(start).min(u64::from(FULL_WIDTH));
+        let width = u16::try_from(width).unwrap_or(FULL_WIDTH);
+        let what = format!("entry bundle {bundle}");
+        let bytes = reader.bundle(Dialect::Entries, bundle, width).await?;
+        let bytes = bytes.ok_or_else(|| source(&what, "expected a bundle, got 404"))?;
+        let leaves = bundle_codec::decode(&bytes).map_err(|error| source(&what, error))?;
+        let skip = usize::try_from(index.saturating_sub(start)).unwrap_or(usize::MAX);
+        let leaves = leaves.into_iter().take(usize::from(width)).skip(skip);
+        let leaves = (index..).zip(leaves);
+        Ok(leaves
+            .map(|(index, leaf)| v2::imported_leaf(index, Bytes::copy_from_slice(leaf), time))
+            .collect())
+    };
+    to.fill(&mut import, &log, read).await?;
+    let size = log.target.size;
+    to.end(import, &log, record).await?;
+    console.line(&format!("{size} leaves, the root and its signature verified"));
+    console.line(&format!(
+        "Imported. `sigbox up` serves it, for reading, at /shards/{id}/"
+    ));
+    Ok(())
+}
+
+/// The head with the one signature that the log's own key made: lines of witnesses are theirs to keep.
+fn own_head(
+    note: &Note,
+    checkpoint: &common_tlog::checkpoint::Checkpoint,
+    check: &RekorV2Check,
+) -> Result<Head, String> {
+    for line in note.signatures() {
+        let mut alone = Note::new(note.text()).map_err(|error| error.to_string())?;
+        alone
+            .push(&line.name, line.hint, line.signature.clone())
+            .map_err(|error| error.to_string())?;
+        let head = Head {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            checkpoint: alone.to_string(),
+            time: 0,
+        };
+        if check.head(&head).is_ok() {
+            return Ok(head);
+        }
+    }
+    Err("no signature on the checkpoint is of the key given".to_owned())
+}
+
+/// Eight digits of the log's ID: two logs of one instance never share them by chance.
+fn short(log: &Foreign) -> String {
+    let id = common_bundle::trust::log_id(Role::RekorV2, &log.origin, &log.key);
+    id.to_string().chars().take(8).collect()
+}
+
+/// The URL the log is known by: the one it was read at if its host is the log's name, else the name itself.
+fn named_url(base: &str, origin: &str) -> String {
+    let at = base.trim_end_matches('/');
+    let host = Url::parse(base)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
+    if host.as_deref() == Some(origin) {
+        at.to_owned()
+    } else {
+        format!("https://{origin}")
+    }
+}
+
+/// A verifier key with its name, or a public key in PEM, given as such or as the name of a file.
+pub(super) fn read_key(text: &str) -> Result<(Option<String>, PublicKey), TakeOverError> {
+    let wrong = |problem: &dyn std::fmt::Display| source("--key", problem);
+    let file = disk::read(Path::new(text)).map_err(|error| wrong(&error))?;
+    let content = file.map_or_else(
+        || text.to_owned(),
+        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+    );
+    let content = content.trim();
+    if content.starts_with("-----BEGIN") {
+        let key = PublicKey::from_pem(content).map_err(|error| wrong(&error))?;
+        return Ok((None, key));
+    }
+    let named = VerifierKey::parse(content).map_err(|error| wrong(&error))?;
+    match named.key {
+        NoteKey::Ed25519(raw) => {
+            let key = PublicKey::from_ed25519(&raw).map_err(|error| wrong(&error))?;
+            Ok((Some(named.name), key))
+        }
+        _ => Err(wrong(
+            &"expected an Ed25519 key: no other signs a Rekor v2 log here",
+        )),
+    }
+}

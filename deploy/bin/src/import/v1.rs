@@ -1,0 +1,258 @@
+//! A Rekor v1, read through its API.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common_bundle::trust::{KeyRecord, Role, Timestamp};
+use common_engine::fsck::KindCheck;
+use common_engine::{Head, ImportTarget, ImportedLeaf, LogKind};
+use common_pki::key::PublicKey;
+use common_tlog::checkpoint::Checkpoint;
+use common_tlog::note::Note;
+use http::StatusCode;
+use rekor_api::{RekorV1Check, v1};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Destination, Foreign, ImportArgs, TakeOverError, source};
+use crate::console::Console;
+use crate::http::Client;
+use crate::services::V1_LEAF_LIMIT;
+
+/// Entries of one request (rekor `pkg/api/entries.go`, maxSearchQueries).
+const AT_ONCE: u64 = 10;
+
+/// One shard, as `/api/v1/log` describes it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ShardInfo {
+    #[serde(rename = "treeID")]
+    tree_id: String,
+    signed_tree_head: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogInfo {
+    #[serde(flatten)]
+    active: ShardInfo,
+    inactive_shards: Option<Vec<ShardInfo>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    body: String,
+    integrated_time: u64,
+    log_index: u64,
+    attestation: Option<Attestation>,
+    verification: Verification,
+}
+
+#[derive(Deserialize)]
+struct Attestation {
+    data: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Verification {
+    signed_entry_timestamp: String,
+}
+
+/// Takes over every shard, oldest first.
+pub(super) async fn take_over(
+    args: &ImportArgs,
+    mut to: Destination,
+    console: Console,
+) -> Result<(), TakeOverError> {
+    let client = Client::new(&args.url)?;
+    let own = to.own_v1_entries().await?;
+    if own > 0 {
+        return Err(TakeOverError::IndexesTaken(own));
+    }
+    let info: LogInfo = parse(
+        "/api/v1/log",
+        &client.get("/api/v1/log").await?.expect(StatusCode::OK)?,
+    )?;
+    let shards = info.inactive_shards.unwrap_or_default();
+    let mut first_index = 0;
+    let mut logs = Vec::new();
+    for info in shards.into_iter().chain([info.active]) {
+        let (shard, log) = describe(&client, args, info, first_index).await?;
+        let size = log.target.size;
+        logs.push((shard, log, first_index));
+        first_index = size.saturating_add(first_index);
+    }
+    let trees: Vec<u64> = logs.iter().map(|(_, log, _)| log.tree_id).collect();
+    others(&to, &trees).await?;
+    for (shard, log, first_index) in logs {
+        if log.target.size > 0 {
+            take(&client, &mut to, &shard, &log, first_index).await?;
+            console.line(&format!(
+                "tree {}: {} entries from index {first_index} on, every timestamp and the root verified",
+                log.tree_id, log.target.size
+            ));
+        }
+    }
+    console.line(
+        "Imported. `sigbox up` serves it as an old shard; new entries go into a shard of its own behind it.",
+    );
+    Ok(())
+}
+
+/// Another Rekor v1 in the folder would have the same indexes.
+async fn others(to: &Destination, ours: &[u64]) -> Result<(), TakeOverError> {
+    for log in to.storage.logs().await? {
+        let spec = &log.info.spec;
+        if spec.kind == LogKind::RekorV1 && log.head.size > 0 && !ours.contains(&spec.tree_id) {
+            return Err(TakeOverError::OtherImported(spec.tree_id));
+        }
+    }
+    Ok(())
+}
+
+/// A shard's key and its signed head, verified.
+async fn describe(
+    client: &Client,
+    args: &ImportArgs,
+    info: ShardInfo,
+    first_index: u64,
+) -> Result<(v1::Shard, Foreign), TakeOverError> {
+    let what = format!("tree {}", info.tree_id);
+    let number = info.tree_id.parse().ok().and_then(v1::TreeId::new);
+    let tree = number.ok_or_else(|| source(&what, "expected a positive 63-bit number"))?;
+    let path = format!("/api/v1/log/publicKey?treeID={tree}");
+    let pem = client.get(&path).await?.expect(StatusCode::OK)?;
+    let given = PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|error| source(&path, error))?;
+    if let Some(expected) = &args.key {
+        let expected = super::tiled::read_key(expected)?.1;
+        if expected != given {
+            return Err(source(&what, "its key is another one than --key"));
+        }
+    }
+    let note = Note::parse(info.signed_tree_head.as_bytes()).map_err(|error| source(&what, error))?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| source(&what, error))?;
+    let host = checkpoint.origin.strip_suffix(&format!(" - {tree}"));
+    let host = host.ok_or_else(|| {
+        let got = format!(
+            "expected the origin of a checkpoint to end in \" - {tree}\", got {:?}",
+            checkpoint.origin
+        );
+        source(&what, got)
+    })?;
+    let shard = v1::Shard::new(tree, first_index, given.clone());
+    let head = Head {
+        size: checkpoint.size,
+        root: checkpoint.root,
+        checkpoint: info.signed_tree_head.clone(),
+        time: 0,
+    };
+    let check = RekorV1Check::new(shard.clone(), host);
+    check.head(&head).map_err(|flaw| {
+        let problem = format!("{}: expected {}, got {}", flaw.what, flaw.expected, flaw.got);
+        source(&what, problem)
+    })?;
+    let log = Foreign {
+        kind: LogKind::RekorV1,
+        origin: checkpoint.origin.clone(),
+        tree_id: tree.get(),
+        key: given,
+        target: ImportTarget {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            checkpoint: info.signed_tree_head,
+        },
+        terms_version: check.terms_version(),
+    };
+    Ok((shard, log))
+}
+
+async fn take(
+    client: &Client,
+    to: &mut Destination,
+    shard: &v1::Shard,
+    log: &Foreign,
+    first_index: u64,
+) -> Result<(), TakeOverError> {
+    let host = log.origin.rsplit_once(" - ").map_or("", |(host, _)| host);
+    let id = format!("rekor-v1-tree-{}", log.tree_id);
+    let first = entries(client, first_index, 1).await?;
+    let last_index = first_index.saturating_add(log.target.size).saturating_sub(1);
+    let last = entries(client, last_index, 1).await?;
+    let time = |entries: &[Entry]| {
+        let seconds = entries
+            .first()
+            .and_then(|entry| i64::try_from(entry.integrated_time).ok());
+        seconds.and_then(Timestamp::from_unix).ok_or(TakeOverError::Clock)
+    };
+    let (first, end) = (time(&first)?, time(&last)?);
+    // Shards are in order of their keys' age, and ours come behind, also where our key is older than their first entry.
+    let ours = to.keys.registry().in_use(Role::RekorV1);
+    let start = ours.map_or(first, |ours| first.min(ours.valid_from.plus_seconds(-1)));
+    let mut record = KeyRecord::new(Role::RekorV1, id, &log.key, client.base(), host, start)?;
+    record.valid_to = Some(end.max(start));
+    let mut import = to.begin(&record, log, V1_LEAF_LIMIT).await?;
+    let read = async |index: u64| {
+        let count = log.target.size.saturating_sub(index).min(AT_ONCE);
+        let from = first_index.saturating_add(index);
+        let entries = entries(client, from, count).await?;
+        let leaves = (index..)
+            .zip(entries)
+            .map(|(index, entry)| leaf(shard, index, entry));
+        leaves.collect()
+    };
+    to.fill(&mut import, log, read).await?;
+    to.end(import, log, record).await
+}
+
+/// The entries at `count` virtual indexes.
+async fn entries(client: &Client, from: u64, count: u64) -> Result<Vec<Entry>, TakeOverError> {
+    let indexes: Vec<u64> = (from..from.saturating_add(count)).collect();
+    let what = format!("entries from index {from} on");
+    let asked = json!({ "logIndexes": indexes }).to_string().into_bytes();
+    let answer = client
+        .post("/api/v1/log/entries/retrieve", "application/json", asked)
+        .await?
+        .expect(StatusCode::OK)?;
+    let found: Vec<Value> = parse(&what, &answer)?;
+    let mut entries = Vec::with_capacity(found.len());
+    for one in found {
+        let Value::Object(members) = one else {
+            return Err(source(&what, "expected objects"));
+        };
+        for (_, entry) in members {
+            entries.push(serde_json::from_value::<Entry>(entry).map_err(|error| source(&what, error))?);
+        }
+    }
+    entries.sort_by_key(|entry| entry.log_index);
+    if entries
+        .iter()
+        .map(|entry| entry.log_index)
+        .ne(indexes.iter().copied())
+    {
+        let got = entries.len();
+        return Err(source(
+            &what,
+            format!("expected {count} entries, one at each index, got {got}"),
+        ));
+    }
+    Ok(entries)
+}
+
+fn leaf(shard: &v1::Shard, index: u64, entry: Entry) -> Result<ImportedLeaf, TakeOverError> {
+    let what = || format!("entry {}", shard.virtual_index(index));
+    let decode = |text: &str| STANDARD.decode(text).map_err(|error| source(what(), error));
+    let attestation = entry.attestation.and_then(|attestation| attestation.data);
+    let attestation = attestation.as_deref().map(decode).transpose()?;
+    let entry = v1::ImportedEntry {
+        body: decode(&entry.body)?.into(),
+        integrated_time: entry.integrated_time,
+        set: decode(&entry.verification.signed_entry_timestamp)?,
+        attestation: attestation.map(Into::into),
+    };
+    v1::imported_leaf(shard, index, entry).map_err(|refusal| source(what(), refusal))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, TakeOverError> {
+    serde_json::from_slice(body).map_err(|error| source(what, error))
+}
