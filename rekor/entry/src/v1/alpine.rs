@@ -12,9 +12,9 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
+use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, parts, read_spec};
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
-use crate::encoding::{decode_standard, push_base64, push_json_string};
+use crate::encoding::decode_standard;
 use crate::error::Invalid;
 use crate::index::IndexKeys;
 use crate::json::{Object, Text};
@@ -65,14 +65,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     if let Some(Object(package)) = package {
         content = package.content.filter(|content| !content.is_empty());
         pkginfo = package.pkginfo;
-        // The doubled paths are what go-openapi makes of nested inline schemas.
-        hash = package.hash.and_then(|hash| {
-            let fields = (
-                "package.package.hash.package.hash.algorithm",
-                "package.package.hash.package.hash.value",
-            );
-            hash.0.sha256(&mut schema, fields)
-        });
+        hash = parts::given_hash(&mut schema, package.hash, parts::PACKAGE_HASH);
     }
     // Upstream's decoder drops a key without content.
     let key = public_key.and_then(|Object(key)| key.filled());
@@ -85,9 +78,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     }
     let pem = decode_standard(&key.unwrap_or_default()).ok_or(Invalid::Base64("public key content"))?;
     Ok(Parsed {
-        content: content
-            .map(|content| decode_standard(&content).ok_or(Invalid::Base64("package content")))
-            .transpose()?,
+        content: parts::octets(content, "package content")?,
         hash,
         pkginfo: pkginfo.unwrap_or_default(),
         verifier: Verifier::from_pem(&pem)?,
@@ -109,7 +100,13 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
         index_keys: index_keys(&parsed.verifier, &hash),
-        body: body(&hash, &pkginfo, &parsed.verifier),
+        body: parts::package_body(
+            V001.kind.as_str(),
+            &hash,
+            "pkginfo",
+            &pkginfo,
+            parsed.verifier.canonical_pem().as_bytes(),
+        ),
         attestation: Attestation::None,
     })
 }
@@ -119,30 +116,6 @@ fn index_keys(verifier: &Verifier, hash: &str) -> Vec<String> {
     keys.verifier(verifier);
     keys.digest("sha256", hash);
     keys.into_terms()
-}
-
-/// RFC 8785 by construction.
-fn body(hash: &str, pkginfo: &BTreeMap<String, String>, verifier: &Verifier) -> Vec<u8> {
-    let mut body = String::with_capacity(2048);
-    body.push_str(
-        r#"{"apiVersion":"0.0.1","kind":"alpine","spec":{"package":{"hash":{"algorithm":"sha256","value":""#,
-    );
-    body.push_str(hash);
-    body.push_str(r#""}"#);
-    // RFC 8785 §3.2.3: members in the order of their UTF-16 code units.
-    let mut members: Vec<_> = pkginfo.iter().collect();
-    members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-    for (index, (name, value)) in members.into_iter().enumerate() {
-        body.push_str(if index == 0 { r#","pkginfo":{"# } else { "," });
-        push_json_string(&mut body, name);
-        body.push(':');
-        push_json_string(&mut body, value);
-    }
-    body.push_str(if pkginfo.is_empty() { "}" } else { "}}" });
-    body.push_str(r#","publicKey":{"content":""#);
-    push_base64(&mut body, verifier.canonical_pem().as_bytes());
-    body.push_str(r#""}}}"#);
-    body.into_bytes()
 }
 
 fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {

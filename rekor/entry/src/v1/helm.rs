@@ -7,11 +7,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, read_spec};
+use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, parts, read_spec};
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64, push_json_string};
 use crate::error::Invalid;
-use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::pki::{Key, pgp};
 use crate::{Attestation, Canonical};
@@ -71,13 +70,11 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     let (mut content, mut signature, mut hash) = (None, None, None);
     if let Some(Object(chart)) = chart {
         // The doubled paths are what go-openapi makes of nested inline schemas.
-        hash = chart.hash.and_then(|hash| {
-            let fields = (
-                "chart.chart.hash.chart.hash.algorithm",
-                "chart.chart.hash.chart.hash.value",
-            );
-            hash.0.sha256(&mut schema, fields)
-        });
+        let fields = (
+            "chart.chart.hash.chart.hash.algorithm",
+            "chart.chart.hash.chart.hash.value",
+        );
+        hash = parts::given_hash(&mut schema, chart.hash, fields);
         if let Some(Object(provenance)) = schema.required("chart.chart.provenance", chart.provenance) {
             content = provenance.content.filter(|content| !content.is_empty());
             signature = provenance.signature.and_then(|Object(content)| content.filled());
@@ -91,9 +88,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     }
     let key = decode_standard(&key.unwrap_or_default()).ok_or(Invalid::Base64("publicKey content"))?;
     Ok(Parsed {
-        content: content
-            .map(|content| decode_standard(&content).ok_or(Invalid::Base64("provenance content")))
-            .transpose()?,
+        content: parts::octets(content, "provenance content")?,
         signature,
         hash,
         ring: pgp::Ring::parse(&key)?,
@@ -199,17 +194,10 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
     Ok(Canonical {
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
-        index_keys: index_keys(&key, &signed.hash),
+        index_keys: parts::index_keys(&key, &signed.hash),
         body: body(&signed, &key),
         attestation: Attestation::None,
     })
-}
-
-fn index_keys(key: &Key, hash: &str) -> Vec<String> {
-    let mut keys = IndexKeys::default();
-    keys.key(key);
-    keys.digest("sha256", hash);
-    keys.into_terms()
 }
 
 /// RFC 8785 by construction.
@@ -235,7 +223,7 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         api_version: V001.api_version,
         digest: Digest::from_hex(HashAlgorithm::Sha256, &signed.hash)?,
         signatures: Vec::new(),
-        index_keys: index_keys(&Key::pgp(&parsed.ring), &signed.hash),
+        index_keys: parts::index_keys(&Key::pgp(&parsed.ring), &signed.hash),
         attestation_key: None,
     })
 }

@@ -12,7 +12,7 @@ use common_pki::pem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
+use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, parts, read_spec};
 use crate::committed::{CommittedEntry, CommittedSignature, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::Invalid;
@@ -72,13 +72,11 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     if let Some(Object(archive)) = archive {
         content = archive.content.filter(|content| !content.is_empty());
         // The doubled paths are what go-openapi makes of nested inline schemas.
-        hash = archive.hash.and_then(|hash| {
-            let fields = (
-                "archive.archive.hash.archive.hash.algorithm",
-                "archive.archive.hash.archive.hash.value",
-            );
-            hash.0.sha256(&mut schema, fields)
-        });
+        let fields = (
+            "archive.archive.hash.archive.hash.algorithm",
+            "archive.archive.hash.archive.hash.value",
+        );
+        hash = parts::given_hash(&mut schema, archive.hash, fields);
     }
     schema.finish()?;
     if let Some(hash) = &hash {

@@ -8,6 +8,7 @@ mod hashedrekord;
 mod helm;
 mod intoto;
 mod jar;
+mod parts;
 mod rekord;
 mod rfc3161;
 mod rpm;

@@ -5,13 +5,12 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
+use super::{Artifact, Content, Implementation, Kind, Purpose, Schema, hash_of, parts, read_spec};
 use crate::committed::{CommittedEntry, Digest};
 use crate::encoding::{decode_standard, push_base64};
 use crate::error::{FieldRule, Invalid};
-use crate::index::IndexKeys;
 use crate::json::{Object, Text};
-use crate::pki::{Format, Key};
+use crate::pki::Format;
 use crate::{Attestation, Canonical};
 
 pub(crate) const V001: Implementation = Implementation {
@@ -58,13 +57,11 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     if let Some(Object(data)) = data {
         content = data.content;
         // The doubled paths are what go-openapi makes of nested inline schemas.
-        hash = data.hash.and_then(|hash| {
-            let fields = (
-                "data.data.hash.data.hash.algorithm",
-                "data.data.hash.data.hash.value",
-            );
-            hash.0.sha256(&mut schema, fields)
-        });
+        let fields = (
+            "data.data.hash.data.hash.algorithm",
+            "data.data.hash.data.hash.value",
+        );
+        hash = parts::given_hash(&mut schema, data.hash, fields);
     }
     let (mut format, mut octets, mut key) = (None, None, None);
     if let Some(Object(signature)) = schema.required("signature", signature) {
@@ -99,9 +96,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
         return Err(Invalid::NoContent);
     }
     Ok(Parsed {
-        content: content
-            .map(|content| decode_standard(&content).ok_or(Invalid::Base64("data content")))
-            .transpose()?,
+        content: parts::octets(content, "data content")?,
         hash,
         format: format.ok_or(Invalid::Missing("signature format"))?,
         signature: decode_standard(&octets).ok_or(Invalid::Base64("signature content"))?,
@@ -126,16 +121,9 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
         body: body(&hash, &detached.signature()?, parsed.format, &key.canonical),
-        index_keys: index_keys(&key, &hash),
+        index_keys: parts::index_keys(&key, &hash),
         attestation: Attestation::None,
     })
-}
-
-fn index_keys(key: &Key, hash: &str) -> Vec<String> {
-    let mut keys = IndexKeys::default();
-    keys.key(key);
-    keys.digest("sha256", hash);
-    keys.into_terms()
 }
 
 /// RFC 8785 by construction.
@@ -164,7 +152,7 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         api_version: V001.api_version,
         digest: Digest::from_hex(HashAlgorithm::Sha256, &hash)?,
         signatures: Vec::new(),
-        index_keys: index_keys(&key, &hash),
+        index_keys: parts::index_keys(&key, &hash),
         attestation_key: None,
     })
 }

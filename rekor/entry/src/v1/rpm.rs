@@ -10,11 +10,10 @@ use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, read_spec};
+use super::{Content, HashSpec, Implementation, Kind, Purpose, Schema, hash_of, parts, read_spec};
 use crate::committed::{CommittedEntry, Digest};
-use crate::encoding::{decode_standard, push_base64, push_json_string};
+use crate::encoding::decode_standard;
 use crate::error::Invalid;
-use crate::index::IndexKeys;
 use crate::json::{Object, Text};
 use crate::pki::{Key, pgp};
 use crate::{Attestation, Canonical};
@@ -65,14 +64,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     if let Some(Object(package)) = package {
         content = package.content.filter(|content| !content.is_empty());
         headers = package.headers;
-        // The doubled paths are what go-openapi makes of nested inline schemas.
-        hash = package.hash.and_then(|hash| {
-            let fields = (
-                "package.package.hash.package.hash.algorithm",
-                "package.package.hash.package.hash.value",
-            );
-            hash.0.sha256(&mut schema, fields)
-        });
+        hash = parts::given_hash(&mut schema, package.hash, parts::PACKAGE_HASH);
     }
     schema.finish()?;
     if let Some(hash) = &hash {
@@ -82,9 +74,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
     }
     let key = decode_standard(&key.unwrap_or_default()).ok_or(Invalid::Base64("publicKey content"))?;
     Ok(Parsed {
-        content: content
-            .map(|content| decode_standard(&content).ok_or(Invalid::Base64("package content")))
-            .transpose()?,
+        content: parts::octets(content, "package content")?,
         hash,
         headers: headers.unwrap_or_default(),
         ring: pgp::Ring::parse(&key)?,
@@ -106,41 +96,10 @@ fn canonicalize(spec: &RawValue, purpose: Purpose<'_>) -> Result<Canonical, Inva
     Ok(Canonical {
         kind: V001.kind.as_str(),
         api_version: V001.api_version,
-        index_keys: index_keys(&key, &hash),
-        body: body(&hash, &headers, &key),
+        index_keys: parts::index_keys(&key, &hash),
+        body: parts::package_body(V001.kind.as_str(), &hash, "headers", &headers, &key.canonical),
         attestation: Attestation::None,
     })
-}
-
-fn index_keys(key: &Key, hash: &str) -> Vec<String> {
-    let mut keys = IndexKeys::default();
-    keys.key(key);
-    keys.digest("sha256", hash);
-    keys.into_terms()
-}
-
-/// RFC 8785 by construction.
-fn body(hash: &str, headers: &BTreeMap<String, String>, key: &Key) -> Vec<u8> {
-    let mut body = String::with_capacity(4096);
-    body.push_str(
-        r#"{"apiVersion":"0.0.1","kind":"rpm","spec":{"package":{"hash":{"algorithm":"sha256","value":""#,
-    );
-    body.push_str(hash);
-    body.push_str(r#""}"#);
-    // RFC 8785 §3.2.3: members in the order of their UTF-16 code units.
-    let mut members: Vec<_> = headers.iter().collect();
-    members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-    for (index, (name, value)) in members.into_iter().enumerate() {
-        body.push_str(if index == 0 { r#","headers":{"# } else { "," });
-        push_json_string(&mut body, name);
-        body.push(':');
-        push_json_string(&mut body, value);
-    }
-    body.push_str(if headers.is_empty() { "}" } else { "}}" });
-    body.push_str(r#","publicKey":{"content":""#);
-    push_base64(&mut body, &key.canonical);
-    body.push_str(r#""}}}"#);
-    body.into_bytes()
 }
 
 fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
@@ -151,7 +110,7 @@ fn read(spec: &RawValue) -> Result<CommittedEntry, Invalid> {
         api_version: V001.api_version,
         digest: Digest::from_hex(HashAlgorithm::Sha256, &hash)?,
         signatures: Vec::new(),
-        index_keys: index_keys(&Key::pgp(&parsed.ring), &hash),
+        index_keys: parts::index_keys(&Key::pgp(&parsed.ring), &hash),
         attestation_key: None,
     })
 }
