@@ -7,6 +7,7 @@
 //! `rekor-v1:…` for attributes of signers. Entries of one API never crowd out those of the other.
 
 use common_engine::{LeafTerms, LogKind, StoredLeaf};
+use rekor_entry::Invalid;
 use rekor_entry::committed::ReadError;
 use rekor_entry::facts::{Facts, Term};
 use rekor_entry::v1::Kind;
@@ -44,7 +45,17 @@ pub(crate) fn key_term(kind: LogKind, key: &str) -> String {
 }
 
 /// All terms of a new entry.
-pub(crate) fn all(kind: LogKind, facts: &Facts) -> Vec<String> {
+///
+/// # Errors
+/// When there are more than an entry may have.
+pub(crate) fn of_new(kind: LogKind, facts: &Facts) -> Result<Vec<String>, Invalid> {
+    let terms = all(kind, facts);
+    facts.findable(terms.len().saturating_sub(facts.keys.len()))?;
+    Ok(terms)
+}
+
+/// All terms there are.
+fn all(kind: LogKind, facts: &Facts) -> Vec<String> {
     let keys = facts.keys.iter().map(|key| key_term(kind, key));
     keys.chain(attributes(kind, facts)).collect()
 }

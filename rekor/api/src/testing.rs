@@ -232,12 +232,17 @@ pub(crate) fn hashedrekord(signer: &dyn Signer, content: &[u8]) -> Value {
 
 /// A v2 `dsse` request for an in-toto statement, signed by a new key.
 pub(crate) fn dsse_request() -> Value {
+    let digest = "ab".repeat(32);
+    signed_statement(&format!(
+        r#"{{"subject":[{{"digest":{{"sha256":"{digest}"}}}}]}}"#
+    ))
+    .1
+}
+
+/// The same for any statement, and for v1.
+pub(crate) fn signed_statement(payload: &str) -> (Value, Value) {
     let signer = signer(KeyAlgorithm::EcdsaP256);
     let payload_type = "application/vnd.in-toto+json";
-    let payload = format!(
-        r#"{{"subject":[{{"digest":{{"sha256":"{}"}}}}]}}"#,
-        "ab".repeat(32)
-    );
     // The DSSE pre-authentication encoding.
     let signed = format!(
         "DSSEv1 {} {payload_type} {} {payload}",
@@ -245,17 +250,23 @@ pub(crate) fn dsse_request() -> Value {
         payload.len()
     );
     let signature = signer.sign(signed.as_bytes()).unwrap();
-    json!({"dsseRequestV002": {
-        "envelope": {
-            "payload": STANDARD.encode(payload),
-            "payloadType": payload_type,
-            "signatures": [{"sig": STANDARD.encode(signature)}],
-        },
+    let envelope = json!({
+        "payload": STANDARD.encode(payload),
+        "payloadType": payload_type,
+        "signatures": [{"sig": STANDARD.encode(signature)}],
+    });
+    let v1 = json!({"kind": "dsse", "apiVersion": "0.0.1", "spec": {"proposedContent": {
+        "envelope": envelope.to_string(),
+        "verifiers": [STANDARD.encode(signer.public_key().to_pem())],
+    }}});
+    let v2 = json!({"dsseRequestV002": {
+        "envelope": envelope,
         "verifiers": [{
             "publicKey": {"rawBytes": STANDARD.encode(signer.public_key().spki_der())},
             "keyDetails": "PKIX_ECDSA_P256_SHA_256",
         }],
-    }})
+    }});
+    (v1, v2)
 }
 
 pub(crate) fn unbase64(value: &Value) -> Vec<u8> {

@@ -104,6 +104,14 @@ pub enum Invalid {
         /// Count allowed.
         limit: usize,
     },
+    /// More terms to be found by than are indexed: none is left out silently.
+    #[error(
+        "too many digests and names to be found by: an entry has at most {limit}, got more; split the statement"
+    )]
+    TooManyTerms {
+        /// How many are allowed.
+        limit: usize,
+    },
     /// A value that should be base64.
     #[error("failed parsing base64 data for {0}")]
     Base64(&'static str),

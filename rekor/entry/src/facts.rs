@@ -21,6 +21,7 @@ use common_pki::key::sha256;
 
 pub use condition::{Condition, Field, Unsearchable};
 
+use crate::Invalid;
 use crate::committed::{self, CommittedEntry, Digest, ReadError};
 use crate::index::{MAX_TERM, MAX_TERMS, PREDICATE_TYPE};
 
@@ -28,6 +29,8 @@ use crate::index::{MAX_TERM, MAX_TERMS, PREDICATE_TYPE};
 const LABELS: usize = 8;
 /// Slashes of a URI behind which its beginning is a term.
 const SLASHES: usize = 6;
+/// Most attributes of the signers of one entry.
+const MAX_ATTRIBUTES: usize = 1024;
 
 /// A term of the index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -128,7 +131,20 @@ impl Facts {
         self.keys.iter().map(String::as_str).filter(is_digest)
     }
 
-    /// The attributes of the signers as terms, each once.
+    /// Whether all of it is found: there is a bound on the terms of one entry.
+    ///
+    /// # Errors
+    /// [`Invalid::TooManyTerms`].
+    pub fn findable(&self, attributes: usize) -> Result<(), Invalid> {
+        for (got, limit) in [(self.keys.len(), MAX_TERMS), (attributes, MAX_ATTRIBUTES)] {
+            if got > limit {
+                return Err(Invalid::TooManyTerms { limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// The attributes of the signers as terms, each once; at most one more than is [`findable`](Self::findable).
     #[must_use]
     pub fn attributes(&self) -> Vec<Term> {
         let mut terms = Terms::default();
@@ -147,7 +163,7 @@ struct Terms {
 
 impl Terms {
     fn push(&mut self, field: Field, value: &str) {
-        if value.is_empty() || value.len() > MAX_TERM || self.found.len() >= MAX_TERMS {
+        if value.is_empty() || value.len() > MAX_TERM || self.found.len() > MAX_ATTRIBUTES {
             return;
         }
         let term = attribute(field, value);

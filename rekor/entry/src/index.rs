@@ -11,8 +11,10 @@ use crate::verifier::Verifier;
 
 /// Longest term kept: the key column of upstream's MySQL index (`rekor scripts/storage`).
 pub(crate) const MAX_TERM: usize = 512;
-/// Most terms kept for one entry, so that one request cannot write an unbounded number of rows.
-pub(crate) const MAX_TERMS: usize = 1024;
+/// Most terms of one entry, so that one request cannot write an unbounded number of rows: enough for the subjects of any statement
+/// that sigstore-go verifies (`internal/limits`, 1,024 of them) with several digests each. What has more is refused, see
+/// [`Invalid::TooManyTerms`](crate::Invalid::TooManyTerms).
+pub const MAX_TERMS: usize = 4096;
 /// Before the type of a statement's predicate, which upstream has no key for.
 pub(crate) const PREDICATE_TYPE: &str = "predicate-type:";
 
@@ -22,7 +24,7 @@ struct Digested {
     digest: BTreeMap<String, String>,
 }
 
-/// Collects lower-case terms, each once, in order.
+/// Collects lower-case terms, each once, in order; at most one more than [`MAX_TERMS`].
 #[derive(Default)]
 pub(crate) struct IndexKeys {
     terms: Vec<String>,
@@ -32,7 +34,7 @@ pub(crate) struct IndexKeys {
 impl IndexKeys {
     /// Takes the term over: the most frequent ones are made for this and need no lower-case copy.
     pub(crate) fn push(&mut self, mut term: String) {
-        if term.is_empty() || term.len() > MAX_TERM || self.terms.len() >= MAX_TERMS {
+        if term.is_empty() || term.len() > MAX_TERM || self.terms.len() > MAX_TERMS {
             return;
         }
         if term.is_ascii() {
@@ -237,8 +239,9 @@ mod tests {
             keys.push(format!("term-{n}"));
         }
         let terms = keys.into_terms();
-        assert_eq!(terms.len(), MAX_TERMS);
-        assert_eq!(terms.iter().collect::<HashSet<_>>().len(), MAX_TERMS);
+        // One more than there may be: so that they are refused.
+        assert_eq!(terms.len(), MAX_TERMS + 1);
+        assert_eq!(terms.iter().collect::<HashSet<_>>().len(), terms.len());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub mod v2;
 mod verifier;
 
 pub use error::{FieldError, FieldRule, Invalid};
-pub use index::statement_keys;
+pub use index::{MAX_TERMS, statement_keys};
 pub use pki::{PgpError, canonical_key};
 pub use policy::{AlgorithmPolicy, UnknownAlgorithm};
 pub use signature::SignatureFailure;

@@ -44,7 +44,7 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<(Entry, Option<String>), ApiE
 /// What the engine logs of a verified v1 entry.
 ///
 /// # Errors
-/// When its own body cannot be read back: it would never be found.
+/// When its own body cannot be read back, or it has more terms than are indexed: it would not be found.
 pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError> {
     let (name, attachments) = match canonical.attestation {
         Attestation::Keep { name, data } => {
@@ -67,7 +67,7 @@ pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError>
         identity: leaf_hash(&body),
         body,
         aux,
-        terms: terms::all(LogKind::RekorV1, &facts),
+        terms: terms::of_new(LogKind::RekorV1, &facts)?,
         attachments,
     })
 }

@@ -15,6 +15,7 @@ use common_server::body::BodyError;
 use common_server::{cpu, reply};
 use http::header::{ALLOW, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
+use rekor_entry::Invalid;
 use rekor_entry::committed::ReadError as ReadBackError;
 use rekor_entry::v1::EntryError;
 
@@ -277,6 +278,9 @@ impl From<ReadError> for ApiError {
 
 impl From<ReadBackError> for ApiError {
     fn from(cause: ReadBackError) -> Self {
+        if let ReadBackError::Malformed(cause @ Invalid::TooManyTerms { .. }) = cause {
+            return ApiError::Entry(EntryError::Invalid(cause));
+        }
         tracing::error!(%cause, "a canonical body cannot be read back");
         ApiError::Internal
     }

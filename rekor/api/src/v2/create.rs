@@ -40,7 +40,7 @@ fn prepare(body: &[u8], policy: &Policy) -> Result<(KindVersion, Entry), ApiErro
 /// What the engine logs of a verified v2 entry.
 ///
 /// # Errors
-/// When its own body cannot be read back: it would never be found.
+/// When its own body cannot be read back, or it has more terms than are indexed: it would not be found.
 pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError> {
     let told = committed::read(&canonical.body)?;
     // A hashedrekord's body tells all its terms. Subjects of an envelope's payload are gone with it.
@@ -58,7 +58,7 @@ pub fn engine_entry(canonical: Canonical) -> Result<Entry, committed::ReadError>
         identity: leaf_hash(&body),
         body,
         aux,
-        terms: terms::all(LogKind::RekorV2, &facts),
+        terms: terms::of_new(LogKind::RekorV2, &facts)?,
         attachments: Vec::new(),
     })
 }

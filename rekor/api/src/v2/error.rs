@@ -10,6 +10,7 @@ use common_server::body::BodyError;
 use common_server::{cpu, grpc, reply};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use rekor_entry::Invalid;
 use rekor_entry::committed::ReadError as ReadBackError;
 use rekor_entry::v2::RequestError;
 use tonic::metadata::MetadataValue;
@@ -136,6 +137,9 @@ impl From<cpu::Overloaded> for ApiError {
 
 impl From<ReadBackError> for ApiError {
     fn from(cause: ReadBackError) -> Self {
+        if let ReadBackError::Malformed(cause @ Invalid::TooManyTerms { .. }) = cause {
+            return ApiError::Request(RequestError::Dsse(cause));
+        }
         tracing::error!(%cause, "a canonical body cannot be read back");
         ApiError::Internal
     }

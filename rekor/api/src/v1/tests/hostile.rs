@@ -3,7 +3,7 @@
 use common_engine::memory::Fault;
 use serde_json::{Value, json};
 
-use crate::testing::{NEW, Stack, get, mutations, post, recorded_request};
+use crate::testing::{NEW, Stack, TILES, get, mutations, post, recorded_request, signed_statement};
 
 const ENTRIES: &str = "/api/v1/log/entries";
 const RETRIEVE: &str = "/api/v1/log/entries/retrieve";
@@ -254,4 +254,39 @@ async fn a_store_that_fails_asks_to_retry() {
         json!({"code": 503, "message": "the log could not be read, retry later"})
     );
     assert_eq!(get(&stack.v1, &path).await.status, 404, "and then it answers");
+}
+
+/// Everything of an entry is found, or the entry is refused: a statement of as many subjects as sigstore-go verifies is taken, and found by
+/// the last of them.
+#[tokio::test]
+async fn a_statement_that_would_be_found_by_too_much_is_refused() {
+    let stack = Stack::new().await;
+    let statement = |subjects: usize| {
+        let subjects = (0..subjects).map(|number| json!({"digest": {"sha256": format!("{number:064x}")}}));
+        let statement = json!({"predicateType": "p", "subject": subjects.collect::<Vec<_>>()});
+        signed_statement(&statement.to_string())
+    };
+    let (v1, v2) = statement(4_000);
+    assert_eq!(post(&stack.v1, ENTRIES, v1.to_string()).await.status, 201);
+    assert_eq!(
+        post(&stack.v2, "/api/v2/log/entries", v2.to_string())
+            .await
+            .status,
+        201
+    );
+    for kind in ["rekor-v1", "rekor-v2"] {
+        let term = format!("{kind}/sha256:{:064x}", 3_999);
+        assert_eq!(stack.engine.search(&term, 9).await.unwrap().len(), 1, "{kind}");
+    }
+    let (v1, v2) = statement(4_100);
+    let refused = [
+        post(&stack.v1, ENTRIES, v1.to_string()).await,
+        post(&stack.v2, "/api/v2/log/entries", v2.to_string()).await,
+    ];
+    for reply in refused {
+        let said = reply.message();
+        assert_eq!(reply.status, 400, "{said}");
+        assert!(said.contains("an entry has at most 4096, got more"), "{said}");
+    }
+    assert_eq!((stack.size(NEW), stack.size(TILES)), (1, 1));
 }
