@@ -88,7 +88,11 @@ impl Engine {
         let stored = self.shared.core.storage.logs().await?;
         let last = stored.into_iter().find(|log| log.info.id == id);
         match (last, self.head(id)) {
-            (Some(last), Some(head)) if last.head == *head => Ok(head),
+            (Some(last), Some(head)) if last.head == *head => {
+                let (origin, size, root) = (&last.info.spec.origin, head.size, head.root);
+                tracing::info!(log = %id, origin, size, %root, "Log frozen");
+                Ok(head)
+            }
             (Some(_), Some(_)) => Err(ReadError::Busy),
             _ => Err(ReadError::UnknownLog(id)),
         }

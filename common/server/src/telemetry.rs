@@ -35,16 +35,21 @@ pub fn init_tracing(default: &str) {
 #[error("cannot set up metrics: {0}")]
 pub struct MetricsError(String);
 
-/// The process-wide recorder, installed at the first call.
+/// The process-wide recorder, installed at the first call. `histograms` are those that measure in nanoseconds and have `buckets`.
 ///
 /// # Errors
 /// [`MetricsError`] when another recorder is installed already.
-pub fn init_metrics() -> Result<PrometheusHandle, MetricsError> {
+pub fn init_metrics(histograms: &[&str], buckets: &[f64]) -> Result<PrometheusHandle, MetricsError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
-            PrometheusBuilder::new()
-                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)
+            let builder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS);
+            let named = |builder: PrometheusBuilder, name: &&str| {
+                builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)
+            };
+            builder
+                .and_then(|builder| histograms.iter().try_fold(builder, named))
                 .and_then(PrometheusBuilder::install_recorder)
                 .map_err(|error| error.to_string())
         })

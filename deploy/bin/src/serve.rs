@@ -73,7 +73,8 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     }
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
     let (bound, metrics_bound) = bind(&config).await?;
-    let metrics = telemetry::init_metrics().map_err(Failure::cannot_start)?;
+    let metrics = telemetry::init_metrics(&v1::metrics::HISTOGRAMS, &v1::metrics::BUCKETS)
+        .map_err(Failure::cannot_start)?;
     let clock = clock::system();
     let folder = DataFolder::open(config.data.clone()).map_err(Failure::cannot_start)?;
     let folder = Arc::new(folder);

@@ -20,7 +20,7 @@ use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
 use fulcio_ca::{Configuration, IssuerConfig};
-use rekor_api::v1::events;
+use rekor_api::v1::{self, events};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -103,7 +103,8 @@ async fn serve_on(
     issuers: Option<(IssuersFile, Configuration)>,
     began: Instant,
 ) -> Result<(), Failure> {
-    let metrics = telemetry::init_metrics().map_err(Failure::cannot_start)?;
+    let metrics = telemetry::init_metrics(&v1::metrics::HISTOGRAMS, &v1::metrics::BUCKETS)
+        .map_err(Failure::cannot_start)?;
     let clock = clock::system();
     let Instance {
         storage,

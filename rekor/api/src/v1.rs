@@ -7,6 +7,7 @@ mod error;
 pub mod events;
 mod import;
 mod log;
+pub mod metrics;
 mod negotiate;
 mod read;
 mod retrieve;
@@ -18,9 +19,11 @@ mod view;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use common_engine::{Active, Closed, Engine, LogId};
@@ -160,7 +163,11 @@ pub fn router(service: Arc<Service>) -> Router {
             &["GET", "POST"],
             get(read::get_by_index).post(create::create),
         ),
-        ("/api/v1/log/entries/{uuid}", &["GET"], get(read::get_by_uuid)),
+        (
+            "/api/v1/log/entries/{entryUUID}",
+            &["GET"],
+            get(read::get_by_uuid),
+        ),
         (
             "/api/v1/log/entries/retrieve",
             &["POST"],
@@ -189,10 +196,32 @@ pub fn router(service: Arc<Service>) -> Router {
                 .allow_origin(Any)
                 .allow_methods([Method::GET, Method::POST, Method::HEAD])
                 .allow_headers([ACCEPT, CONTENT_TYPE, HeaderName::from_static("x-requested-with")]),
-            axum::middleware::map_response(uncached),
+            axum::middleware::from_fn(answered),
         ))
         .route("/ping", get(ping))
         .with_state(service)
+}
+
+/// What every answer gets: headers, and its place in the figures.
+async fn answered(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = uncached(next.run(request).await);
+    // Upstream counts its operations, and no path that is none.
+    if let Some(path) = route
+        .as_ref()
+        .map(MatchedPath::as_str)
+        .filter(|path| !path.contains('*'))
+    {
+        metrics::answered(
+            path.trim_end_matches('/'),
+            &method,
+            response.status(),
+            began.elapsed(),
+        );
+    }
+    response
 }
 
 async fn unknown_path(request: Request) -> ApiError {
@@ -206,7 +235,7 @@ async fn ping() -> Response {
 /// Forbids every cache on the way to keep an answer, as upstream does on its GET routes (chi
 /// `middleware/nocache.go`): an entry's proof is for the newest head, and a cache that ignores a query serves
 /// one proof for another.
-async fn uncached(mut response: Response) -> Response {
+fn uncached(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(
         CACHE_CONTROL,

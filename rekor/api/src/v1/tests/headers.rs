@@ -1,11 +1,13 @@
 //! Statuses and headers that do not depend on entries.
 
 use axum::body::Body;
+use common_pki::key::KeyAlgorithm;
 use http::Request;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use serde_json::json;
 
-use crate::testing::{Reply, Stack, get, post, recorded_request, send};
-use crate::v1::Limits;
+use crate::testing::{Reply, Stack, get, hashedrekord, post, recorded_request, send, signer};
+use crate::v1::{Limits, metrics};
 
 const ENTRIES: &str = "/api/v1/log/entries";
 
@@ -245,4 +247,38 @@ async fn the_query_of_a_submission_stays_in_its_location_without_the_api_key() {
             format!("{ENTRIES}/{}?a=1&b=%2F", reply.header("etag"))
         );
     }
+}
+
+#[tokio::test]
+async fn figures_under_the_names_of_upstream() {
+    let mut builder = PrometheusBuilder::new();
+    for name in metrics::HISTOGRAMS {
+        let matcher = Matcher::Full(name.to_owned());
+        builder = builder
+            .set_buckets_for_metric(matcher, &metrics::BUCKETS)
+            .unwrap();
+    }
+    let recorder = builder.build_recorder();
+    let guard = ::metrics::set_default_local_recorder(&recorder);
+    let stack = Stack::new().await;
+    let entry = hashedrekord(&*signer(KeyAlgorithm::EcdsaP256), b"counted").to_string();
+    for _ in 0..2 {
+        post(&stack.v1, ENTRIES, entry.clone()).await;
+    }
+    get(&stack.v1, &format!("{ENTRIES}/{}", "00".repeat(32))).await;
+    get(&stack.v1, "/api/v1/nothing/here").await;
+    let invented = Request::builder().method("INVENTED").uri(ENTRIES);
+    send(&stack.v1, invented.body(Body::empty()).unwrap()).await;
+    drop(guard);
+    let text = recorder.handle().render();
+    for line in [
+        r#"rekor_api_latency_count{path="/api/v1/log/entries",code="201"} 1"#,
+        r#"rekor_api_latency_summary_count{path="/api/v1/log/entries",code="409"} 1"#,
+        r#"rekor_latency_by_api_count{path="/api/v1/log/entries",method="POST"} 2"#,
+        r#"rekor_latency_by_api_bucket{path="/api/v1/log/entries",method="POST",le="60000000000"} 2"#,
+        r#"rekor_qps_by_api{path="/api/v1/log/entries/{entryUUID}",method="GET",code="404"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert!(!text.contains("INVENTED") && !text.contains("nothing"), "{text}");
 }
