@@ -25,10 +25,10 @@ STOP_SECONDS = 30
 
 @dataclasses.dataclass
 class Server:
-    """A running server: where it answers, and its process."""
+    """A running server: where it answers, and its processes."""
 
     url: str
-    pid: int
+    pids: tuple
 
 
 @dataclasses.dataclass
@@ -48,10 +48,10 @@ class Issuer:
     trust: Trust
 
 
-def install(root):
+def install(root, modules):
     """Builds the peers where they are missing; `tests/lib.sh` says where they are kept."""
     script = '. tests/lib.sh; go_tool "$@"'
-    for module in MODULES:
+    for module in modules:
         subprocess.run(["bash", "-euc", script, "install", *module], cwd=root, check=True, stdout=sys.stderr)
 
 
@@ -102,7 +102,7 @@ def answers(process, port, log):
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return Server(f"http://127.0.0.1:{port}", process.pid)
+            return Server(f"http://127.0.0.1:{port}", (process.pid,))
         time.sleep(0.05)
     sys.exit(f"a server does not answer on port {port}:\n{pathlib.Path(log).read_text()[-4000:]}")
 
@@ -159,7 +159,7 @@ def timestamp_server(folder, _issuer):
         yield answers(process, port, log)
 
 
-# Who does the same work. Rekor v1 would need a database server, a cache and three processes of its own: not in this run.
+# Who does the same work. Rekor v1 needs a database server and three processes of its own: `rekor_v1` has it.
 PEERS = {"v2": rekor_tiles, "certificate": fulcio, "timestamp": timestamp_server}
 
 

@@ -3,7 +3,7 @@
 import statistics
 
 NAMES = {"v1": "Rekor v1 write", "v2": "Rekor v2 write", "certificate": "Certificate", "timestamp": "Timestamp"}
-PEERS = {"v2": "rekor-tiles 2.3.0", "certificate": "fulcio 1.8.8, without CT", "timestamp": "timestamp-authority 2.1.2"}
+PEERS = {"v1": "rekor 1.5.4, Trillian, MariaDB", "v2": "rekor-tiles 2.3.0", "certificate": "fulcio 1.8.8, without CT", "timestamp": "timestamp-authority 2.1.2"}
 HEAD = ("Work", "Clients", "Server", "per second", "p50 ms", "p99 ms", "CPU ms each", "peak MiB",
         "rate", "p50", "CPU", "CPU ÷ its signatures")
 # The signature operations that a request cannot do without, as (P-256 signatures, P-256 verifications, RSA verifications).

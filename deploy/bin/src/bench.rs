@@ -64,9 +64,9 @@ pub(crate) struct BenchArgs {
         default_value = "v1,v2,certificate,timestamp"
     )]
     pub(crate) work: Vec<Work>,
-    /// The server's process, whose processor time and memory are shown; found by itself when the server is on this machine.
-    #[arg(long, value_name = "PID", requires = "url")]
-    pub(crate) pid: Option<u32>,
+    /// The server's processes, whose processor time and memory are shown; found by itself when the server is one on this machine.
+    #[arg(long, value_name = "PID", value_delimiter = ',', requires = "url")]
+    pub(crate) pid: Vec<u32>,
     /// Who gives the tokens for certificates; without it, the instance.
     #[arg(long, value_name = "URL", requires = "url")]
     pub(crate) tokens_from: Option<String>,
@@ -114,7 +114,7 @@ pub(crate) async fn run(mut args: BenchArgs, console: Console) -> Result<(), Fai
     let most = args.clients.iter().max().copied().unwrap_or(1);
     check_descriptors(most)?;
     let target = match &args.url {
-        Some(url) => Target::attach(url, args.pid).await,
+        Some(url) => Target::attach(url, &args.pid).await,
         None => Target::start(console).await,
     };
     let target = target.map_err(Failure::failed)?;
@@ -180,7 +180,7 @@ async fn one_run(
     let enough = (expected as usize).saturating_add(few).min(MOST_PREPARED);
     let prepared = bodies(work, enough, &materials, console).await?;
     let outcome = load(&plan, &prepared, window).await?;
-    let memory = target.pid().and_then(process::memory);
+    let memory = target.processes().memory();
     let checked = trust.map(|trust| check::sample(trust, work, &prepared, &outcome.samples));
     Ok(Row::new(work, clients, &outcome, memory, checked))
 }

@@ -11,12 +11,12 @@ use clap::Args;
 use serde::Serialize;
 
 use self::reads::Read;
+use super::Plan;
 use super::grow::{GrownLog, bytes_in};
 use super::load::Outcome;
 use super::prepare::Materials;
 use super::target::Target;
 use super::work::Work;
-use super::{Plan, process};
 use crate::console::{self, Console};
 use crate::exit::Failure;
 use crate::http::Client;
@@ -130,10 +130,8 @@ async fn measure(args: &LargeArgs, target: &Target, console: Console) -> Result<
         console.remark(&read.line());
     }
     let memory = || {
-        target
-            .pid()
-            .and_then(process::memory)
-            .map(|memory| mib(memory.resident))
+        let memory = target.processes().memory();
+        memory.map(|memory| mib(memory.resident))
     };
     let rss_mib = memory();
     let (large, small) = match args.turns {

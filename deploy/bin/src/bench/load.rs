@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::{LocalSet, spawn_local};
 
-use super::process;
+use super::process::{self, Processes};
 use super::target::Target;
 use super::work::Work;
 
@@ -49,7 +49,7 @@ pub(crate) struct Plan {
     work: Work,
     clients: u16,
     address: SocketAddr,
-    pid: Option<u32>,
+    processes: Processes,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -64,12 +64,12 @@ impl Plan {
         let host = HeaderValue::from_str(target.authority()).map_err(|_| LoadError::Request)?;
         headers.insert(header::HOST, host);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(work.media_type()));
-        let (address, pid) = (target.address(), target.pid());
+        let (address, processes) = (target.address(), target.processes().clone());
         Ok(Plan {
             work,
             clients,
             address,
-            pid,
+            processes,
             uri: Uri::from_static(work.path()),
             headers,
         })
@@ -135,12 +135,7 @@ async fn drive(plan: &Plan, bodies: &Arc<Vec<Bytes>>, window: Duration) -> Resul
     for _ in 0..plan.clients {
         senders.push(connect(plan.address).await?);
     }
-    let cpu = || {
-        (
-            plan.pid.and_then(process::cpu_time),
-            process::cpu_time(std::process::id()),
-        )
-    };
+    let cpu = || (plan.processes.cpu_time(), process::cpu_time(std::process::id()));
     let before = cpu();
     let began = Instant::now();
     let shared = Rc::new(Shared {

@@ -19,7 +19,7 @@ use self::audit::Audit;
 use self::generate::{Acknowledged, Offer, Outcome, Refusals, Requests};
 use super::check::{self, Trust};
 use super::prepare::{self, Materials};
-use super::process;
+use super::process::Processes;
 use super::report::percentile;
 use super::target::Target;
 use super::work::Work;
@@ -87,7 +87,7 @@ pub(super) async fn run(args: &BenchArgs, times: u32, console: Console) -> Resul
     for work in &args.work {
         // Each kind has an instance of its own, unless there is one.
         let target = match &args.url {
-            Some(url) => Target::attach(url, args.pid).await,
+            Some(url) => Target::attach(url, &args.pid).await,
             None => Target::start(console).await,
         };
         let target = target.map_err(Failure::failed)?;
@@ -154,7 +154,7 @@ async fn one(
         args.seconds
     ));
 
-    let watch = Watch::start(target.pid());
+    let watch = Watch::start(target.processes().clone());
     let much = Offer {
         clients: OVERLOAD_CLIENTS,
         rate: Some(capacity * f64::from(times)),
@@ -212,7 +212,7 @@ async fn offer(requests: Requests, offer: Offer) -> Result<(Requests, Outcome), 
 
 /// What the server's memory does meanwhile, in KiB.
 struct Watch {
-    pid: Option<u32>,
+    processes: Processes,
     before: Option<u64>,
     peak: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
@@ -226,8 +226,10 @@ struct Memory {
 }
 
 impl Watch {
-    fn start(pid: Option<u32>) -> Watch {
-        let resident = move || pid.and_then(process::memory).map(|memory| memory.resident);
+    fn start(processes: Processes) -> Watch {
+        let watched = processes.clone();
+        let resident = move || watched.memory().map(|memory| memory.resident);
+        let before = resident();
         let (peak, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (seen, over) = (Arc::clone(&peak), Arc::clone(&ended));
         tokio::spawn(async move {
@@ -237,8 +239,8 @@ impl Watch {
             }
         });
         Watch {
-            pid,
-            before: resident(),
+            processes,
+            before,
             peak,
             ended,
         }
@@ -246,7 +248,7 @@ impl Watch {
 
     fn end(self) -> Memory {
         self.ended.store(true, Ordering::Relaxed);
-        let after = self.pid.and_then(process::memory).map(|memory| memory.resident);
+        let after = self.processes.memory().map(|memory| memory.resident);
         let peak = self.peak.load(Ordering::Relaxed);
         Memory {
             before: self.before,

@@ -15,6 +15,32 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
+/// The processes that make one server together; none are known of a server that is elsewhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Processes(pub(crate) Vec<u32>);
+
+impl Processes {
+    /// Processor time of all of them.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        self.sum(cpu_time, |sum, one| sum.checked_add(one))
+    }
+
+    /// Memory of all of them; the sum of peaks, which need not have been at one time.
+    pub(crate) fn memory(&self) -> Option<Memory> {
+        self.sum(memory, |sum, one| {
+            Some(Memory {
+                resident: sum.resident.checked_add(one.resident)?,
+                peak: sum.peak.checked_add(one.peak)?,
+            })
+        })
+    }
+
+    fn sum<T>(&self, of: fn(u32) -> Option<T>, add: fn(T, T) -> Option<T>) -> Option<T> {
+        let (first, rest) = self.0.split_first()?;
+        rest.iter().try_fold(of(*first)?, |sum, pid| add(sum, of(*pid)?))
+    }
+}
+
 /// Processor time of all threads, user and system.
 pub(crate) fn cpu_time(pid: u32) -> Option<Duration> {
     cpu_time_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use url::Url;
 
-use super::process;
+use super::process::{self, Processes};
 use crate::console::Console;
 
 /// The longest a start may take.
@@ -54,16 +54,16 @@ pub(crate) struct Target {
     url: String,
     authority: String,
     address: SocketAddr,
-    pid: Option<u32>,
+    processes: Processes,
     child: Option<Child>,
 }
 
 impl Target {
-    /// An instance that runs already. Without `pid`, its process is looked for behind its port when it is on this machine.
+    /// An instance that runs already. Without `pids`, its process is looked for behind its port when it is on this machine.
     ///
     /// # Errors
     /// [`TargetError`] when nobody listens there.
-    pub(crate) async fn attach(url: &str, pid: Option<u32>) -> Result<Target, TargetError> {
+    pub(crate) async fn attach(url: &str, pids: &[u32]) -> Result<Target, TargetError> {
         let wrong = || TargetError::Url(url.to_owned());
         let parsed = Url::parse(url).map_err(|_| wrong())?;
         let bare = parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none();
@@ -81,19 +81,16 @@ impl Target {
             url: url.to_owned(),
             cause,
         })?;
-        let here = || {
-            address
-                .ip()
-                .is_loopback()
-                .then(|| process::listener(port))
-                .flatten()
-        };
+        let mut processes = Processes(pids.to_vec());
+        if pids.is_empty() && address.ip().is_loopback() {
+            processes.0.extend(process::listener(port));
+        }
         let url = url.trim_end_matches('/').to_owned();
         Ok(Target {
             url,
             authority,
             address,
-            pid: pid.or_else(here),
+            processes,
             child: None,
         })
     }
@@ -133,7 +130,7 @@ impl Target {
             return Err(TargetError::NotReady);
         }
         let Ready { url, pid } = serde_json::from_str(&line)?;
-        let target = Target::attach(&url, Some(pid)).await?;
+        let target = Target::attach(&url, &[pid]).await?;
         Ok(Target {
             child: Some(child),
             ..target
@@ -155,9 +152,9 @@ impl Target {
         self.address
     }
 
-    /// The server's process, if it is known.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.pid
+    /// The server's processes, as far as they are known.
+    pub(crate) fn processes(&self) -> &Processes {
+        &self.processes
     }
 
     /// Ends an instance of our own by SIGTERM and waits for it, so that its folder is gone too.

@@ -26,7 +26,7 @@ fn requests(count: usize) -> Arc<Vec<Bytes>> {
 }
 
 async fn loaded(url: &str, clients: u16, count: usize, window: Duration) -> Outcome {
-    let target = Target::attach(url, None).await.unwrap();
+    let target = Target::attach(url, &[]).await.unwrap();
     let plan = Plan::new(Work::V2, &target, clients).unwrap();
     tokio::task::spawn_blocking(move || run(&plan, &requests(count), window))
         .await
@@ -81,7 +81,7 @@ async fn only_an_instance_that_answers_is_loaded() {
         "http://h/?q",
     ] {
         assert!(
-            Target::attach(url, None)
+            Target::attach(url, &[])
                 .await
                 .unwrap_err()
                 .to_string()
@@ -94,7 +94,7 @@ async fn only_an_instance_that_answers_is_loaded() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let refused = Target::attach(&format!("http://{free}"), None)
+    let refused = Target::attach(&format!("http://{free}"), &[])
         .await
         .unwrap_err()
         .to_string();

@@ -43,5 +43,11 @@ fn this_process_is_found_by_its_port() {
     );
     assert!(memory(std::process::id()).unwrap().peak > 1_000);
     assert!(cpu_time(std::process::id()).is_some());
+    let twice = Processes(vec![std::process::id(); 2]);
+    assert!(twice.memory().unwrap().peak > 2_000);
+    assert!(twice.cpu_time().is_some());
+    assert_eq!(Processes::default().memory(), None);
+    // One that is gone: half a sum would be a wrong figure.
+    assert_eq!(Processes(vec![std::process::id(), u32::MAX]).cpu_time(), None);
     assert!(open_files_limit().unwrap() > 10);
 }
