@@ -11,6 +11,7 @@
 )]
 
 mod backup;
+mod bombs;
 mod conformance;
 mod crash;
 mod ct_log;

@@ -139,6 +139,7 @@ fn dsse_requests_become_dsse_bodies() {
     }
 }
 
+/// rekor-tiles e028746: lists had no limit.
 #[test]
 fn dsse_lists_are_bounded_distinct_and_all_used() {
     let (one, two) = (

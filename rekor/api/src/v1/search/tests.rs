@@ -333,3 +333,17 @@ async fn a_busy_key_and_a_digest_are_found_a_busy_key_alone_is_not() {
         assert_eq!(post(&stack.v1, INDEX, query.to_string()).await.status, 400);
     }
 }
+
+/// GHSA-4c4x-jm2x-pf9j (CVE-2026-24117): upstream fetched the address of a key that was searched for.
+#[tokio::test]
+async fn ghsa_4c4x_a_keys_address_in_a_search_is_not_asked() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/key", listener.local_addr().unwrap());
+    let stack = Stack::new().await;
+    let query = json!({"publicKey": {"format": "x509", "url": url}});
+    let reply = post(&stack.v1, INDEX, query.to_string()).await;
+    assert!(reply.status.is_client_error(), "{}", reply.status);
+    let nobody = listener.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}

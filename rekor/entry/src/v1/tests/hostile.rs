@@ -220,3 +220,35 @@ fn addresses_in_an_entry_are_not_looked_at() {
         "invalid public key: failure decoding PEM: no PEM block found",
     );
 }
+
+/// GHSA-fphv-w9fq-2525 (CVE-2026-23992), CVE-2026-23991: a threshold that verifies nothing, and metadata of another shape.
+#[test]
+fn ghsa_fphv_a_root_that_wants_no_signature_is_refused() {
+    let packages = exchanges("rekor-v1/packages.jsonl");
+    let Some(recorded) = packages
+        .iter()
+        .find(|exchange| exchange.name().starts_with("tuf"))
+    else {
+        return;
+    };
+    let mut entry: Value = serde_json::from_str(recorded.request()).unwrap();
+    submit(recorded.request()).unwrap();
+    let root = entry.pointer("/spec/root/content").unwrap().clone();
+    for (place, value) in [
+        ("/signed/roles/root/threshold", json!(0)),
+        ("/signed/roles/root/threshold", json!(-1)),
+        ("/signed/roles/root/keyids", json!([])),
+        ("/signed/roles/root", Value::Null),
+        ("/signed/roles", Value::Null),
+        ("/signed/keys", json!({})),
+        ("/signed/expires", json!(7)),
+        ("/signed", json!([])),
+        ("/signatures", json!([])),
+        ("/signatures", Value::Null),
+    ] {
+        let mut changed = root.clone();
+        *changed.pointer_mut(place).unwrap() = value.clone();
+        *entry.pointer_mut("/spec/root/content").unwrap() = changed;
+        assert!(submit(&entry.to_string()).is_err(), "{place} {value}");
+    }
+}
