@@ -13,6 +13,7 @@ use tests::clients::{Cosign, ctclient};
 use tests::postgres::Server;
 use tests::softhsm::{Token, private_keys};
 use tests::stack::{Ports, Stack, signal};
+use tests::vault::{Mood, Vault};
 use tests::{ok, refused, sigbox, tool};
 
 const WHO: &str = "dev@example.com";
@@ -201,6 +202,92 @@ fn doctor_watches_with_a_token_that_is_given() {
     until("a server that is gone is found too", "tuf", false);
     watching.kill().unwrap();
     watching.wait().unwrap();
+}
+
+/// Ready means that a canary has passed, and it goes on being sent; what it finds is in the metrics. Its issuer is its own:
+/// nobody else has a key for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_passes_before_it_is_ready_and_again_at_intervals() {
+    let issuer = Stack::ephemeral();
+    let vault = Vault::start(&[("stamps", KeyAlgorithm::EcdsaP256)]);
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let file = configure(
+        folder.path(),
+        &issuer.ready.issuer,
+        &ports,
+        "[keys]\ntsa = 'hashivault://stamps'\n",
+    );
+    let served = Served::start(vault.lend(serve(&file).env("SIGBOX_SERVE_CANARY_EVERY", "1s")));
+    let get = async |port: u16, path: &str| {
+        let url = format!("http://localhost:{port}{path}");
+        let answer = issuer.http.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let sound = async |link: &str| {
+        let text = get(ports.metrics, "/metrics").await.1;
+        let line = format!("sigbox_canary_link_sound{{link=\"{link}\"}} ");
+        let line = text.lines().find_map(|one| one.strip_prefix(&line));
+        line.unwrap_or_else(|| panic!("no {link} in {text}")) == "1"
+    };
+    assert_eq!(get(ports.http, "/readyz").await.0, 200);
+    for link in ["tuf", "oidc", "fulcio", "ct", "tsa", "rekor-v1", "rekor-v2"] {
+        assert!(sound(link).await, "{link}");
+    }
+    let until = async |link: &str, wanted: bool| {
+        let began = std::time::Instant::now();
+        while sound(link).await != wanted {
+            assert!(
+                began.elapsed() < std::time::Duration::from_secs(60),
+                "{link} is not {wanted}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    vault.set("stamps", Mood::Sealed);
+    until("tsa", false).await;
+    assert!(!sound("rekor-v2").await && sound("rekor-v1").await && sound("fulcio").await);
+    // Others still have their certificates and entries.
+    assert_eq!(get(ports.http, "/readyz").await.0, 200);
+    vault.set("stamps", Mood::Sound);
+    until("rekor-v2", true).await;
+    assert_eq!(served.stop(), Some(0));
+
+    // Where it cannot pass, the instance is served and not ready; with the key it becomes so.
+    vault.set("stamps", Mood::Sealed);
+    let mut child = vault
+        .lend(&mut serve(&file))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = async || {
+        let url = format!("http://localhost:{}/readyz", ports.http);
+        issuer
+            .http
+            .get(url)
+            .send()
+            .await
+            .ok()
+            .map(|answer| answer.status().as_u16())
+    };
+    let until = async |wanted: u16| {
+        let began = std::time::Instant::now();
+        while ready().await != Some(wanted) {
+            assert!(
+                began.elapsed() < std::time::Duration::from_secs(60),
+                "/readyz is not {wanted}"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    until(503).await;
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert_eq!(ready().await, Some(503));
+    vault.set("stamps", Mood::Sound);
+    until(200).await;
+    signal(child.id(), "TERM");
+    assert!(child.wait().unwrap().success());
 }
 
 /// `/setup` speaks of the operator's issuer and certificates, not of a development issuer that is not there.

@@ -30,7 +30,7 @@ use crate::http::Client;
 use crate::signing;
 
 /// Whom the canary is signed by: RFC 2606 §2 keeps `.invalid` from ever being anybody's.
-const CANARY: &str = "canary@sigbox.invalid";
+pub(crate) const CANARY: &str = "canary@sigbox.invalid";
 /// How `/readyz` begins the line of a frozen log.
 const FROZEN: &str = "frozen: ";
 
@@ -81,7 +81,11 @@ fn verdict(report: &Report, client: &Client, frozen: bool) -> Result<&'static st
 /// The first broken link with what was found there.
 pub(crate) async fn canary(url: &str, frozen: &[LogKind]) -> Result<(), String> {
     let client = Client::new(url).map_err(|error| error.to_string())?;
-    let report = examine(&client, clock::system()(), frozen, None).await;
+    passed(&examine(&client, clock::system()(), frozen, None).await)
+}
+
+/// Whether the canary passed; else the first broken link with what was found there.
+pub(crate) fn passed(report: &Report) -> Result<(), String> {
     report
         .broken()
         .map_or(Ok(()), |(link, broken)| Err(format!("{link}: {}", broken.found)))
@@ -120,7 +124,12 @@ impl Canary {
 
 /// Goes through all links; one that needs a broken one is skipped. The canary is signed as whom the token certifies that is
 /// `given`, or as its own self.
-async fn examine(client: &Client, now: SystemTime, frozen: &[LogKind], given: Option<&str>) -> Report {
+pub(crate) async fn examine(
+    client: &Client,
+    now: SystemTime,
+    frozen: &[LogKind],
+    given: Option<&str>,
+) -> Report {
     let mut report = Report::default();
     let trust = report.record(Link::Tuf, trust::fetch(client, now).await);
     let signer = match (&trust, given) {
@@ -207,8 +216,7 @@ fn sign(now: SystemTime) -> Result<((LocalSigner, Canary), String), Broken> {
 /// A timestamp over the signature, verified under the trusted root.
 async fn timestamp(client: &Client, trust: &Trust, signature: &[u8]) -> Result<(Vec<u8>, String), Broken> {
     let advice = "see the server's log; without timestamps Rekor v2 bundles do not verify";
-    let url = format!("{}/api/v1/timestamp", client.base());
-    let response = signing::timestamp::request(&url, signature)
+    let response = signing::timestamp::request(&client.below("/api/v1/timestamp"), signature)
         .await
         .map_err(|error| broken(error, advice))?;
     let mut verified = Err(broken(

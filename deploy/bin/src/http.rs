@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::Bytes;
 use common_server::reply::ErrorBody;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use tower::ServiceExt;
 use url::Url;
 
 /// Longest answer read; the largest honest one is a trust file.
@@ -94,11 +98,19 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     base: String,
-    client: reqwest::Client,
+    transport: Transport,
+}
+
+/// How an instance is asked.
+#[derive(Debug, Clone)]
+enum Transport {
+    Network(reqwest::Client),
+    /// It is this process: what its listeners serve is asked without them.
+    Within(Router),
 }
 
 impl Client {
-    /// For the instance at `base`. An instance on loopback is never asked through a proxy.
+    /// For the instance at `base`.
     ///
     /// # Errors
     /// [`HttpError::Url`] when `base` is no such URL.
@@ -112,18 +124,28 @@ impl Client {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong());
         }
-        let mut builder = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none());
-        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
-            builder = builder.no_proxy();
-        }
+        let client = network(base, host)?;
         let base = base.trim_end_matches('/').to_owned();
-        let client = builder.build().map_err(|error| HttpError::NoAnswer {
-            url: base.clone(),
-            reason: cause(&error),
-        })?;
-        Ok(Client { base, client })
+        Ok(Client {
+            base,
+            transport: Transport::Network(client),
+        })
+    }
+
+    /// For the instance of this very process, which its clients know as `base`.
+    pub(crate) fn within(router: Router, base: &str) -> Client {
+        Client {
+            base: base.trim_end_matches('/').to_owned(),
+            transport: Transport::Within(router),
+        }
+    }
+
+    /// The same for what is below `path`.
+    pub(crate) fn below(&self, path: &str) -> Client {
+        Client {
+            base: format!("{}{path}", self.base),
+            transport: self.transport.clone(),
+        }
     }
 
     /// The instance's URL, without trailing slash.
@@ -177,48 +199,78 @@ impl Client {
         body: Option<(&str, Vec<u8>)>,
     ) -> Result<Answer, HttpError> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.client.request(method, &url);
+        let mut request = Request::builder().method(method).uri(&url);
         if let Some(token) = token {
-            request = request.bearer_auth(token);
+            request = request.header(header::AUTHORIZATION, bearer(token));
         }
+        let mut content = Vec::new();
         if let Some((media_type, body)) = body {
-            request = request.header(header::CONTENT_TYPE, media_type).body(body);
+            request = request.header(header::CONTENT_TYPE, media_type);
+            content = body;
         }
-        answer(request, url).await
+        let request = request.body(content).map_err(|_| HttpError::Url(url.clone()))?;
+        match &self.transport {
+            Transport::Network(client) => over_network(client, url, request).await,
+            Transport::Within(router) => {
+                let within = tokio::time::timeout(TIMEOUT, within(router, url.clone(), request));
+                within.await.unwrap_or_else(|_| {
+                    Err(HttpError::NoAnswer {
+                        url,
+                        reason: format!("nothing within {} s", TIMEOUT.as_secs()),
+                    })
+                })
+            }
+        }
     }
+}
+
+/// What asks a host; one on loopback never through a proxy.
+fn network(url: &str, host: &str) -> Result<reqwest::Client, HttpError> {
+    let mut builder = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none());
+    if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| HttpError::NoAnswer {
+        url: url.to_owned(),
+        reason: cause(&error),
+    })
 }
 
 /// Sends any request, as a library makes it, to wherever it says.
 ///
 /// # Errors
 /// [`HttpError`] when there is no answer; any status is one.
-pub(crate) async fn execute(request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpError> {
-    let (parts, body) = request.into_parts();
-    let url = parts.uri.to_string();
-    let origin = Url::parse(&url)
-        .map_err(|_| HttpError::Url(url.clone()))?
-        .origin();
-    let Client { client, .. } = Client::new(&origin.ascii_serialization())?;
-    let request = client
-        .request(parts.method, &url)
-        .headers(parts.headers)
-        .body(body);
-    let answer = answer(request, url).await?;
+pub(crate) async fn execute(request: Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, HttpError> {
+    let url = request.uri().to_string();
+    let client = network(&url, request.uri().host().unwrap_or_default())?;
+    let answer = over_network(&client, url, request).await?;
     let mut response = http::Response::new(answer.body.to_vec());
     *response.status_mut() = answer.status;
     Ok(response)
 }
 
-/// The answer to a request, within the limit.
-async fn answer(request: reqwest::RequestBuilder, url: String) -> Result<Answer, HttpError> {
+/// A token as a header that no debug output shows.
+fn bearer(token: &str) -> HeaderValue {
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {token}")).unwrap_or(HeaderValue::from_static("Bearer"));
+    value.set_sensitive(true);
+    value
+}
+
+async fn over_network(
+    client: &reqwest::Client,
+    url: String,
+    request: Request<Vec<u8>>,
+) -> Result<Answer, HttpError> {
     let failed = |error: reqwest::Error| HttpError::NoAnswer {
         url: url.clone(),
         reason: cause(&error),
     };
-    let mut response = request.send().await.map_err(failed)?;
-    let status = response.status();
-    let location = response.headers().get(header::LOCATION);
-    let location = location.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+    let request = reqwest::Request::try_from(request).map_err(failed)?;
+    let mut response = client.execute(request).await.map_err(failed)?;
+    let (status, location) = (response.status(), location(response.headers()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
@@ -232,6 +284,26 @@ async fn answer(request: reqwest::RequestBuilder, url: String) -> Result<Answer,
         location,
         body: body.into(),
     })
+}
+
+async fn within(router: &Router, url: String, request: Request<Vec<u8>>) -> Result<Answer, HttpError> {
+    let response = match router.clone().oneshot(request.map(Body::from)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (status, location) = (response.status(), location(response.headers()));
+    let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+    let body = body.map_err(|_| HttpError::TooLarge { url: url.clone() })?;
+    Ok(Answer {
+        url,
+        status,
+        location,
+        body: body.to_bytes(),
+    })
+}
+
+fn location(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(header::LOCATION)?.to_str().ok()?.to_owned())
 }
 
 /// The innermost cause: "Connection refused" rather than "error sending request".

@@ -1,6 +1,7 @@
 //! `serve`: the services for production, by a configuration file: real issuers, chosen services at each listener, logs in
 //! SQLite or PostgreSQL, keys wherever the file says. No development issuer, so nobody signs as anyone.
 
+mod canary;
 pub(crate) mod config;
 mod parts;
 pub(crate) mod store;
@@ -25,6 +26,7 @@ use crate::clock::{self, Clock};
 use crate::console::{self, Console};
 use crate::control;
 use crate::exit::Failure;
+use crate::http::Client;
 use crate::identities::IssuersFile;
 use crate::keys::{Keys, KeysError};
 use crate::landing;
@@ -32,6 +34,7 @@ use crate::layout::Layout;
 use crate::records::{Kept, Place};
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
+use crate::serve::canary::{Canary, CanaryIssuer};
 use crate::serve::config::{Config, Listen, Storage};
 use crate::serve::store::Store;
 use crate::services::{self, Parts, Services};
@@ -87,9 +90,17 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         Storage::Postgres(postgres) => Place::Postgres(postgres.clone()),
     });
     let issuer = first_issuer(&configuration.issuers);
-    let trusted = configuration.issuers;
+    let canary_issuer = CanaryIssuer::new()?;
+    let own = vec![canary_issuer.config().map_err(Failure::cannot_start)?];
+    let all = own.iter().cloned().chain(configuration.issuers).collect();
     let (services, keys, repository) =
-        assemble(&config, &layout, &store, &kept, trusted, &issuer, &clock).await?;
+        assemble(&config, &layout, &store, &kept, all, &issuer, &clock).await?;
+    let canary = Canary {
+        issuer: canary_issuer,
+        client: Client::within(services.router.clone(), config.url.as_str()),
+        engine: services.engine.clone(),
+        clock: Arc::clone(&clock),
+    };
     let origins = Origins::Operator { issuer };
     let setup = client_setup::routes(
         config.url.as_str(),
@@ -142,14 +153,13 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         few,
         stop.wait(),
     )));
-    let background = [
+    let mut background = vec![
         tokio::spawn(telemetry::upkeep(metrics)),
         tokio::spawn(Arc::clone(&keeper).keep()),
         control::listen(&layout, keeper).map_err(Failure::cannot_start)?,
-        tokio::spawn(issuers.follow(Arc::clone(&services.ca), Vec::new(), configuration.files)),
+        tokio::spawn(issuers.follow(Arc::clone(&services.ca), own, configuration.files)),
         tokio::spawn(tls::follow(certificates)),
     ];
-    services.ready.set(true);
     let ready = Ready {
         url: config.url.as_str().to_owned(),
         listen: urls,
@@ -158,7 +168,18 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         trust_dir: layout.trust().display().to_string(),
         pid: std::process::id(),
     };
-    ready.announce(args.json, console, began.elapsed())?;
+    tokio::select! {
+        () = canary.pass() => {
+            services.ready.set(true);
+            ready.announce(args.json, console, began.elapsed())?;
+        }
+        () = stop.wait() => {}
+    }
+    match config.canary_every {
+        // It holds on to the engine, which is to end.
+        Duration::ZERO => drop(canary),
+        every => background.push(tokio::spawn(canary.watch(every))),
+    }
 
     stop.wait().await;
     console.remark("stopping: open requests finish first, Ctrl-C again cuts them");

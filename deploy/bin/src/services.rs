@@ -54,7 +54,7 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
 /// Threads that seal entries where keys wait: as many signatures at once as a token or a key service may have to make.
 const SEALING_THREADS: usize = 32;
 /// Client ID of every Sigstore tool.
-const AUDIENCE: &str = "sigstore";
+pub(crate) const AUDIENCE: &str = "sigstore";
 
 /// The services cannot be put together.
 #[derive(Debug, thiserror::Error)]

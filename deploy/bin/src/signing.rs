@@ -152,7 +152,7 @@ pub(crate) async fn sign(
     }
     let mut timestamps = Vec::new();
     for url in &services.timestamps {
-        timestamps.push(timestamp::request(url, &made.signature).await?);
+        timestamps.push(timestamp::request(&Client::new(url)?, &made.signature).await?);
     }
     let key_material = match &certificate {
         Some(certificate) => KeyMaterial::Certificates(vec![certificate.to_der().to_vec()]),

@@ -20,7 +20,7 @@ fn text(report: &Report, now: SystemTime, took: Duration) -> String {
                    frozen logs have no line.\n# TYPE sigbox_canary_link_sound gauge\n"
         .to_owned();
     for (link, sound) in report.sound() {
-        let link = link.to_string().to_lowercase().replace(' ', "-");
+        let link = link.label();
         out.push_str(&format!(
             "sigbox_canary_link_sound{{link=\"{link}\"}} {}\n",
             u8::from(sound)

@@ -27,6 +27,13 @@ pub(crate) enum Link {
     RekorV2,
 }
 
+impl Link {
+    /// As a label of metrics.
+    pub(crate) fn label(self) -> String {
+        self.to_string().to_lowercase().replace(' ', "-")
+    }
+}
+
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -238,7 +238,10 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
     }
 }
 
-/// A whole number and its unit.
+/// Seconds of a whole number and its unit.
+///
+/// # Errors
+/// What was expected.
 pub(crate) fn parse_time(text: &str) -> Result<u32, String> {
     let expected = || format!("expected a number and s, m, h or d (0s, 90s, 30m, 12h, 7d), got {text:?}");
     let digits = text.len().saturating_sub(1);

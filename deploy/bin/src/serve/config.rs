@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common_backend::postgres::{PostgresConfig, PostgresError};
 use common_pki::cert::Certificate;
@@ -13,6 +14,7 @@ use toml::{Table, Value};
 use crate::keys::Places;
 use crate::keys::places::{BadPlace, Place};
 use crate::public_url::PublicUrl;
+use crate::rotate::command::parse_time;
 use crate::serve::parts::Part;
 use crate::services::handover::Intake;
 use crate::up::limits::LimitArgs;
@@ -74,6 +76,8 @@ struct File {
     oidc_url: String,
     #[serde(default = "metrics")]
     metrics: String,
+    #[serde(default = "canary_every")]
+    canary_every: String,
     listen: Vec<ListenFile>,
     #[serde(default)]
     keys: BTreeMap<String, String>,
@@ -127,6 +131,10 @@ fn metrics() -> String {
     "localhost:2112".to_owned()
 }
 
+fn canary_every() -> String {
+    "1h".to_owned()
+}
+
 /// What `serve` runs with.
 pub(crate) struct Config {
     pub(crate) url: PublicUrl,
@@ -134,6 +142,8 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     pub(crate) fulcio_config: PathBuf,
     pub(crate) metrics: ListenAddr,
+    /// How often the canary is sent once it has passed; zero is never again.
+    pub(crate) canary_every: Duration,
     pub(crate) listen: Vec<Listen>,
     pub(crate) places: Places,
     pub(crate) intake: Intake,
@@ -347,6 +357,7 @@ impl File {
             storage,
             fulcio_config: self.fulcio_config,
             metrics: value("metrics", self.metrics.parse())?,
+            canary_every: Duration::from_secs(value("canary-every", parse_time(&self.canary_every))?.into()),
             listen,
             places: Places::new(places.collect::<Result<Vec<_>, _>>()?)?,
             intake: Intake {

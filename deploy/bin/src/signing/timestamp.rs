@@ -17,12 +17,12 @@ pub(crate) enum TimestampError {
     Request(#[from] TspError),
 }
 
-/// Asks the authority at `url`, which is the whole address, for a timestamp over `signature`. The answer is verified by
+/// Asks the authority, whose whole address is that of `client`, for a timestamp over `signature`. The answer is verified by
 /// whoever trusts the authority.
 ///
 /// # Errors
 /// [`TimestampError`].
-pub(crate) async fn request(url: &str, signature: &[u8]) -> Result<Vec<u8>, TimestampError> {
+pub(crate) async fn request(client: &Client, signature: &[u8]) -> Result<Vec<u8>, TimestampError> {
     let imprint = MessageImprint {
         algorithm: ImprintAlgorithm::Strong(HashAlgorithm::Sha256),
         digest: HashAlgorithm::Sha256.digest(signature),
@@ -34,7 +34,7 @@ pub(crate) async fn request(url: &str, signature: &[u8]) -> Result<Vec<u8>, Time
         certificates: false,
         extensions: false,
     };
-    let answer = Client::new(url)?
+    let answer = client
         .post("", "application/timestamp-query", request.to_der()?)
         .await?;
     // timestamp-server answers 200 or, with a flag, 201 (`cmd/timestamp-server/app/root.go`).

@@ -93,6 +93,7 @@ fn variables_replace_keys_and_unknown_ones_are_refused() {
     assert!(matches!(config.storage, Storage::Postgres(_)));
     assert_eq!(config.limits.writes_at_once, Some(7));
     assert_eq!(config.places.of("tsa-1"), "pkcs11:token=t");
+    assert_eq!(config.canary_every, Duration::from_secs(3_600));
     let error = refused(LEAST, &[("SIGBOX_SERVE_STORE", "sqlite")]);
     assert!(
         error.contains("did you mean `storage`?") && error.contains("SIGBOX_SERVE_STORE"),
@@ -117,6 +118,10 @@ fn values_that_would_not_work_are_said_before_anything_is_made() {
             "tls-certificate and tls-key, or neither",
         ),
         (format!("storage = 'mysql://x'\n{LEAST}"), "postgres"),
+        (
+            format!("canary-every = '1 hour'\n{LEAST}"),
+            "canary-every: expected a number and",
+        ),
         (
             format!("{LEAST}[limits]\nper-client = 'many'"),
             "limits.per-client",
