@@ -68,7 +68,7 @@ pub(super) async fn create(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    check(&service)?;
+    check(&service).await?;
     // The gateway reads any content type as JSON.
     let body = service.bodies.read(request.into_body()).await?;
     log(&service, body.bytes.clone(), |shard, kind, receipt| {
@@ -79,13 +79,20 @@ pub(super) async fn create(
 }
 
 /// Refuses what would not be taken, before its body is read.
-pub(super) fn check(service: &Service) -> Result<(), ApiError> {
-    // A frozen log answers so whatever the body is.
-    let log = service.engine.log(service.active.load().log);
-    if log.is_none_or(|log| log.state != LogState::Active) {
+pub(super) async fn check(service: &Service) -> Result<(), ApiError> {
+    // A frozen log answers so whatever the body is. One that is frozen because the next shard is being opened is not meant:
+    // whoever comes in that moment waits for the end of it.
+    if !takes_entries(service, &service.active.load())
+        && !takes_entries(service, &*service.active.enter().await)
+    {
         return Err(ApiError::Frozen);
     }
     Ok(service.writes.check()?)
+}
+
+fn takes_entries(service: &Service, shard: &Shard) -> bool {
+    let log = service.engine.log(shard.log);
+    log.is_some_and(|log| log.state == LogState::Active)
 }
 
 /// Logs the entry of a request in proto-JSON, and answers it.

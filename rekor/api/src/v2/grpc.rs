@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::Service;
 use super::create::{KindVersion, check, log};
+use super::error::ApiError;
 
 use generated::dev::sigstore::rekor::v1::{
     Checkpoint, InclusionProof, KindVersion as KindVersionMessage, LogId, TransparencyLogEntry,
@@ -37,7 +38,7 @@ pub fn router(service: Arc<Service>) -> Router {
     let server = RekorServer::new(Doors(Arc::clone(&service))).max_decoding_message_size(limit);
     grpc::router(Routes::new(server), limit, move |path| {
         if path.ends_with("/CreateEntry") {
-            check(&service)?;
+            service.writes.check().map_err(ApiError::from)?;
         }
         Ok(())
     })
@@ -52,6 +53,7 @@ impl Rekor for Doors {
         &self,
         request: Request<CreateEntryRequest>,
     ) -> Result<Response<TransparencyLogEntry>, Status> {
+        check(&self.0).await?;
         let request = to_json(request.into_inner()).to_string();
         let made = log(&self.0, request.into(), |shard, kind, receipt| {
             transparency_log_entry(shard.key_hash, kind, receipt)

@@ -1,6 +1,7 @@
 //! A shard takes over from another while entries come in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common_engine::memory::MemoryStorage;
 use common_engine::{LogId, LogKind};
@@ -26,7 +27,8 @@ async fn no_entry_is_refused_and_each_shard_is_read_at_its_own_place() {
     let accepted = exchanges
         .into_iter()
         .filter(|one| one.status == 201 && wanted(one).is_none());
-    let requests: Vec<_> = accepted.map(|one| one.request).collect();
+    let mut requests: Vec<_> = accepted.map(|one| one.request).collect();
+    let late = requests.pop().unwrap();
     let (one, two) = (signer(KeyAlgorithm::Ed25519), signer(KeyAlgorithm::Ed25519));
     let ids = [(HOST, &one), (NEXT_HOST, &two)].map(|(host, key)| {
         let id = log_id(host, key.public_key()).unwrap();
@@ -59,10 +61,20 @@ async fn no_entry_is_refused_and_each_shard_is_read_at_its_own_place() {
     }
     let rolling = service.close().await;
     let last = engine.freeze(TILES).await.unwrap();
+    // Whoever comes now finds a frozen log, and waits for the next.
+    let late = tokio::spawn({
+        let root = root.clone();
+        async move { post(&root, ENTRIES, late).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!late.is_finished());
     let second = row(NEXT, NEXT_HOST, Arc::clone(&two));
     engine.open_log(second).await.unwrap();
     rolling.reopen(NEXT, NEXT_HOST, two.public_key()).unwrap();
 
+    let late = late.await.unwrap();
+    assert_eq!(late.status, 201, "{:?}", late.body);
+    assert_eq!(late.json()["logId"]["keyId"], ids[1]);
     let mut taken = [0, 0];
     while let Some(reply) = writers.join_next().await {
         let reply = reply.unwrap();
