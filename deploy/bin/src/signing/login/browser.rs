@@ -26,7 +26,9 @@ async fn starts(opener: &str, url: &str) -> bool {
         .arg(url)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        // What the terminal's end does to the foreground is not meant for the browser.
+        .process_group(0);
     let Ok(mut child) = command.spawn() else {
         return false;
     };
