@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common_pki::key::KeyAlgorithm;
@@ -36,6 +36,7 @@ type Written = Result<Vec<(String, u64)>, String>;
 struct Load {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
+    failed: Arc<OnceLock<String>>,
     writers: Vec<tokio::task::JoinHandle<Written>>,
 }
 
@@ -48,9 +49,10 @@ impl Load {
     /// The same on an instance at `url`.
     fn on(http: &reqwest::Client, url: &str, token: &str) -> Self {
         let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let failed = Arc::<OnceLock<String>>::default();
         let writers = (0..8).map(|number| {
             let (http, url, token) = (http.clone(), url.to_owned(), token.to_owned());
-            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+            let (stop, done, failed) = (Arc::clone(&stop), Arc::clone(&done), Arc::clone(&failed));
             tokio::spawn(async move {
                 let (key, mut entries) = (Key::generate(), Vec::new());
                 let mut round = 0;
@@ -69,11 +71,12 @@ impl Load {
                     let request = http.post(format!("{url}{path}"));
                     let request = request.header("content-type", "application/json");
                     let answer = request.body(body.to_string()).send().await;
-                    let answer = answer.map_err(|error| format!("{path}: {error}"))?;
+                    let told = |error| failed.get_or_init(|| format!("{path}: {error}")).clone();
+                    let answer = answer.map_err(|error| told(error.to_string()))?;
                     let status = answer.status().as_u16();
-                    let body = answer.bytes().await.map_err(|error| format!("{path}: {error}"))?;
+                    let body = answer.bytes().await.map_err(|error| told(error.to_string()))?;
                     if !matches!(status, 200 | 201) {
-                        return Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)));
+                        return Err(told(format!("{status} {}", String::from_utf8_lossy(&body))));
                     }
                     if number % 4 == 0 {
                         let entry: Value = serde_json::from_slice(&body).unwrap();
@@ -86,10 +89,19 @@ impl Load {
             })
         });
         let writers = writers.collect();
-        Self { stop, done, writers }
+        Self {
+            stop,
+            done,
+            failed,
+            writers,
+        }
     }
 
+    /// Requests so far. The first that failed is reported at once: what comes later would only show its consequences.
     fn count(&self) -> usize {
+        if let Some(error) = self.failed.get() {
+            panic!("a request failed: {error}");
+        }
         self.done.load(Ordering::Relaxed)
     }
 
