@@ -18,12 +18,13 @@ use common_bundle::trust::{KeyRecord, Role, Timestamp, TrustError};
 use common_engine::{
     Import, ImportError, ImportTarget, ImportedLeaf, LogId, LogKind, LogSpec, Storage, StorageError,
 };
-use common_pki::key::PublicKey;
+use common_pki::key::{KeyAlgorithm, PublicKey};
 
 use crate::cli::DEFAULT_URL;
 use crate::clock;
 use crate::console::Console;
 use crate::exit::Failure;
+use crate::fsck;
 use crate::http::HttpError;
 use crate::keys::{Keys, KeysError, Places};
 use crate::layout::Layout;
@@ -84,6 +85,9 @@ pub(crate) enum TakeOverError {
         /// Expected and got.
         problem: String,
     },
+    /// The other log's key cannot be read.
+    #[error("{0}")]
+    Key(String),
     /// Own entries have the indexes that the other log's have.
     #[error(
         "the Rekor v1 log of this folder has {0} entries, whose timestamps name the indexes that the imported entries have: \
@@ -127,6 +131,17 @@ fn source(what: impl Into<String>, problem: impl ToString) -> TakeOverError {
         what: what.into(),
         problem: problem.to_string(),
     }
+}
+
+/// The other log's key, with its name if it came with one.
+fn read_key(given: &str) -> Result<(Option<String>, PublicKey), TakeOverError> {
+    let log_key = fsck::read_key(given).map_err(|failure| TakeOverError::Key(failure.message))?;
+    let (name, key) = (log_key.name().map(str::to_owned), log_key.public_key().clone());
+    if name.is_some() && key.algorithm() != KeyAlgorithm::Ed25519 {
+        let problem = "expected an Ed25519 key: no other signs a Rekor v2 log here";
+        return Err(source("--key", problem));
+    }
+    Ok((name, key))
 }
 
 /// Runs the command.

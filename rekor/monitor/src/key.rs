@@ -75,6 +75,18 @@ impl LogKey {
         }
     }
 
+    /// The key by itself.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The name that it came with.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The name of a signature line of the note by this key that verifies.
     #[must_use]
     pub fn verify(&self, note: &Note, checkpoint: &Checkpoint) -> Option<String> {

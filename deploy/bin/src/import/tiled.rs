@@ -1,23 +1,18 @@
 //! A Rekor v2 log, read through its tiles (C2SP tlog-tiles).
 
-use std::path::Path;
-
 use bytes::Bytes;
 use common_bundle::trust::{KeyRecord, Role, Timestamp};
 use common_engine::fsck::KindCheck;
 use common_engine::{Head, ImportTarget, LogKind};
-use common_pki::key::PublicKey;
 use common_tlog::bundle_codec;
 use common_tlog::note::Note;
-use common_tlog::notekey::{NoteKey, VerifierKey};
 use common_tlog::tile::FULL_WIDTH;
 use rekor_api::{RekorV2Check, v2};
 use rekor_monitor::{Client, Dialect, Limits, LogReader};
 use url::Url;
 
-use super::{Destination, Foreign, ImportArgs, TakeOverError, source};
+use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
 use crate::console::Console;
-use crate::disk;
 use crate::services::V2_LEAF_LIMIT;
 
 /// Takes the log over.
@@ -137,30 +132,5 @@ fn named_url(base: &str, origin: &str) -> String {
         at.to_owned()
     } else {
         format!("https://{origin}")
-    }
-}
-
-/// A verifier key with its name, or a public key in PEM, given as such or as the name of a file.
-pub(super) fn read_key(text: &str) -> Result<(Option<String>, PublicKey), TakeOverError> {
-    let wrong = |problem: &dyn std::fmt::Display| source("--key", problem);
-    let file = disk::read(Path::new(text)).map_err(|error| wrong(&error))?;
-    let content = file.map_or_else(
-        || text.to_owned(),
-        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
-    );
-    let content = content.trim();
-    if content.starts_with("-----BEGIN") {
-        let key = PublicKey::from_pem(content).map_err(|error| wrong(&error))?;
-        return Ok((None, key));
-    }
-    let named = VerifierKey::parse(content).map_err(|error| wrong(&error))?;
-    match named.key {
-        NoteKey::Ed25519(raw) => {
-            let key = PublicKey::from_ed25519(&raw).map_err(|error| wrong(&error))?;
-            Ok((Some(named.name), key))
-        }
-        _ => Err(wrong(
-            &"expected an Ed25519 key: no other signs a Rekor v2 log here",
-        )),
     }
 }

@@ -13,7 +13,7 @@ use rekor_api::{RekorV1Check, v1};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Destination, Foreign, ImportArgs, TakeOverError, source};
+use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
 use crate::console::Console;
 use crate::http::Client;
 use crate::services::V1_LEAF_LIMIT;
@@ -125,7 +125,7 @@ async fn describe(
     let pem = client.get(&path).await?.expect(StatusCode::OK)?;
     let given = PublicKey::from_pem(&String::from_utf8_lossy(&pem)).map_err(|error| source(&path, error))?;
     if let Some(expected) = &args.key {
-        let expected = super::tiled::read_key(expected)?.1;
+        let expected = read_key(expected)?.1;
         if expected != given {
             return Err(source(&what, "its key is another one than --key"));
         }
