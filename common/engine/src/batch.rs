@@ -295,11 +295,8 @@ fn extend(
         .edge
         .grow(&hashes)
         .map_err(|error| edge_corrupt(log, &error))?;
-    let full = grown.full_tiles().map(|(tile, bytes)| (tile, Bytes::from(bytes)));
-    let partial = grown
-        .partial_tiles()
-        .map(|(tile, _, bytes)| (tile, Bytes::from(bytes)));
-    let tiles: Vec<(TileId, Bytes)> = full.chain(partial).collect();
+    let tiles = grown.tiles().map(|(tile, bytes)| (tile, Bytes::from(bytes)));
+    let tiles: Vec<(TileId, Bytes)> = tiles.collect();
     let (size, root) = (grown.edge().size(), grown.edge().root());
     check_before_signing(tip, leaves, &tiles, size, &root)?;
     check_extends(tip, &grown, &root)?;

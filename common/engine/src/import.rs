@@ -223,11 +223,8 @@ impl Import {
             checkpoint,
             time: leaves.last().map_or(self.head.time, |leaf| leaf.time),
         };
-        let full = grown.full_tiles().map(|(tile, bytes)| (tile, Bytes::from(bytes)));
-        let partial = grown
-            .partial_tiles()
-            .map(|(tile, _, bytes)| (tile, Bytes::from(bytes)));
-        let tiles: Vec<(TileId, Bytes)> = full.chain(partial).collect();
+        let tiles = grown.tiles().map(|(tile, bytes)| (tile, Bytes::from(bytes)));
+        let tiles: Vec<(TileId, Bytes)> = tiles.collect();
         let (mut stored, mut attachments) = (Vec::new(), Vec::new());
         let told = (self.head.size..).zip(&leaves);
         let told = told.map(|(place, leaf)| (place, leaf.terms.complete));

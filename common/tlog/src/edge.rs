@@ -314,6 +314,13 @@ impl Grown {
             .map(|work| (work.id, work.width, work.to_bytes()))
     }
 
+    /// All tiles that are to be stored: the full ones, and the partial ones.
+    pub fn tiles(&self) -> impl Iterator<Item = (TileId, Vec<u8>)> {
+        let partial = self.partial_tiles();
+        self.full_tiles()
+            .chain(partial.map(|(tile, _, bytes)| (tile, bytes)))
+    }
+
     /// The inclusion proof, at the new size, of a leaf of this growth.
     pub fn inclusion(&self, index: u64) -> Result<Vec<Hash>, MakeError<MissingNode>> {
         Plan::inclusion(index, self.edge.size)?

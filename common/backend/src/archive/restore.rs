@@ -207,9 +207,7 @@ impl Growth<'_> {
         let hashes: Vec<Hash> = hashed.into_iter().map(|(hash, ..)| hash).collect();
         self.check_seen(&hashes)?;
         let grown = self.edge.grow(&hashes).map_err(StorageError::new)?;
-        let full = grown.full_tiles();
-        let tiles = full.chain(grown.partial_tiles().map(|(tile, _, bytes)| (tile, bytes)));
-        let tiles = tiles.map(|(tile, bytes)| (tile, bytes.into())).collect();
+        let tiles = grown.tiles().map(|(tile, bytes)| (tile, bytes.into())).collect();
         let edge = grown.into_edge();
         let head = HeadChange {
             from_size: self.edge.size(),

@@ -7,7 +7,7 @@ use common_engine::IndexKey;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::merge::{DEAD, Dead, FAN, FLUSH, GROWING, LIVE, Merge, Work, write, write_run};
+use super::merge::{DEAD, Dead, FAN, FLUSH, GROWING, LIVE, Merge, Work, stored, write, write_run};
 use super::page::{PAGES, ROWS, Row, Summary, decode, row};
 use super::run::{Group, Run, State};
 use super::{TABLES, damaged, too_large};
@@ -140,13 +140,8 @@ pub(crate) async fn migrate_filters(connection: &mut SqliteConnection) -> Result
         .fetch_all(&mut *connection)
         .await?;
     for id in groups {
-        let group = Group { id, len: PAGES };
-        let (from, to) = group.page_ids();
-        let query = sqlx::query("SELECT rows FROM index_pages WHERE id >= ? AND id < ? ORDER BY id");
-        let mut rows: Vec<Row> = Vec::with_capacity(PAGES.saturating_mul(ROWS));
-        for page in query.bind(from).bind(to).fetch_all(&mut *connection).await? {
-            rows.extend(decode(page.try_get(0)?).ok_or_else(damaged)?);
-        }
+        // How many pages it has is in the summary, which is not read.
+        let (_, rows) = stored(connection, Group { id, len: PAGES }).await?;
         let update = sqlx::query("UPDATE index_groups SET summary = ? WHERE id = ?");
         let update = update.bind(Summary::of(&rows).encode()).bind(id);
         update.execute(&mut *connection).await?;

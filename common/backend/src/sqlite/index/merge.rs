@@ -93,17 +93,26 @@ impl Cursor {
 
 /// All rows of a group.
 async fn read(connection: &mut SqliteConnection, group: Group) -> Result<Vec<Row>, sqlx::Error> {
+    let (pages, rows) = stored(connection, group).await?;
+    if pages != group.len {
+        return Err(damaged());
+    }
+    Ok(rows)
+}
+
+/// How many pages of a group there are, and their rows.
+pub(super) async fn stored(
+    connection: &mut SqliteConnection,
+    group: Group,
+) -> Result<(usize, Vec<Row>), sqlx::Error> {
     let (from, to) = group.page_ids();
     let query = sqlx::query("SELECT rows FROM index_pages WHERE id >= ? AND id < ? ORDER BY id");
     let pages = query.bind(from).bind(to).fetch_all(connection).await?;
-    if pages.len() != group.len {
-        return Err(damaged());
-    }
     let mut rows = Vec::with_capacity(STEP);
     for page in &pages {
         rows.extend(decode(page.try_get(0)?).ok_or_else(damaged)?);
     }
-    Ok(rows)
+    Ok((pages.len(), rows))
 }
 
 /// Stores a group of rows in order.
