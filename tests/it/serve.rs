@@ -511,3 +511,46 @@ fn a_slip_in_the_file_or_the_environment_is_named_before_anything_is_made() {
     assert!(ran.stderr.contains("did you mean `storage`?"), "{}", ran.stderr);
     assert!(!folder.path().join("data").exists());
 }
+
+/// What `up` has as flags: a kind that is switched off is refused, and whoever is named is told of each new entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn rekor_v1_takes_what_the_file_says_and_tells_of_it() {
+    let issuer = Stack::ephemeral();
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = receiver.local_addr().unwrap();
+    let told = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut peer, _) = receiver.accept().unwrap();
+        let (mut said, mut part) = (String::new(), [0; 4096]);
+        while !said.contains("dev.sigstore.rekor.events.v1.NewEntry") {
+            let read = peer.read(&mut part).unwrap();
+            assert_ne!(read, 0, "{said}");
+            said.push_str(&String::from_utf8_lossy(&part[..read]));
+        }
+        peer.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        said
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ports = Ports::free();
+    let rest = format!("[rekor-v1]\nkinds = 'hashedrekord'\nwebhook = 'http://{at}/new'\n");
+    let file = configure(folder.path(), &issuer.ready.issuer, &ports, &rest);
+    let served = Served::start(&mut serve(&file));
+    // The canary at the start was an entry.
+    let said = told.join().unwrap();
+    assert!(
+        said.starts_with("POST /new ") && said.contains("application/cloudevents+json"),
+        "{said}"
+    );
+    let answer = issuer
+        .http
+        .post(format!("http://localhost:{}/api/v1/log/entries", ports.http))
+        .header("content-type", "application/json")
+        .body(r#"{"kind": "intoto", "apiVersion": "0.0.2", "spec": {}}"#)
+        .send()
+        .await
+        .unwrap();
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 400 && text.contains("intoto"), "{status} {text}");
+    assert_eq!(served.stop(), Some(0));
+}

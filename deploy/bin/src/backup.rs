@@ -137,9 +137,7 @@ async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Fail
             layout.root().display()
         )));
     }
-    let created = clock::system()()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
+    let created = clock::unix_millis(clock::system()());
     check_heads(&layout, &logs)?;
     let mut writer = Writer::create(&target).await.map_err(Failure::failed)?;
     let watch = |step| show(progress, step);
@@ -159,7 +157,7 @@ async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Fail
             .map_err(Failure::failed)?,
     );
     let about = About {
-        created: u64::try_from(created.as_millis()).unwrap_or(u64::MAX),
+        created,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         with_keys,
         secret: storage.secret().await.map_err(Failure::failed)?,

@@ -21,7 +21,7 @@ use common_engine::{
 use common_pki::key::{KeyAlgorithm, PublicKey};
 
 use crate::cli::DEFAULT_URL;
-use crate::clock;
+use crate::clock::{self, unix_millis};
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::fsck;
@@ -256,7 +256,7 @@ impl Destination {
             tree_id: log.tree_id,
             key_id: logs::key_id(record),
             leaf_limit,
-            created: self.millis()?,
+            created: unix_millis(self.now),
         };
         let id = self.number(&spec).await?;
         Ok(Import::open(Arc::clone(&self.storage), id, spec, log.terms_version).await?)
@@ -273,12 +273,6 @@ impl Destination {
         // With logs in the store a repository is never created anew, only continued.
         Repository::open(self.layout.clone(), &self.keys, true, self.now)?;
         Ok(())
-    }
-
-    fn millis(&self) -> Result<u64, TakeOverError> {
-        let since = self.now.duration_since(SystemTime::UNIX_EPOCH);
-        let millis = since.map_err(|_| TakeOverError::Clock)?.as_millis();
-        u64::try_from(millis).map_err(|_| TakeOverError::Clock)
     }
 
     fn today(&self) -> Result<Timestamp, TakeOverError> {

@@ -151,11 +151,11 @@ async fn denials(args: &DenialsArgs, console: Console) -> Result<(), Failure> {
     let oldest = args.since.map(|seconds| {
         let ago = Duration::from_secs(seconds.into());
         let since = clock::system()().checked_sub(ago).unwrap_or(UNIX_EPOCH);
-        since.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+        clock::unix_millis(since)
     });
     let mut lines = Vec::new();
     let outcome = each(&shelves, denials::SHELF, |record| {
-        if oldest.is_some_and(|oldest| u128::from(record.time) < oldest) || lines.len() >= args.limit {
+        if oldest.is_some_and(|oldest| record.time < oldest) || lines.len() >= args.limit {
             return Ok(false);
         }
         let denial: Denial = serde_json::from_slice(&record.data)?;

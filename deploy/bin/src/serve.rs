@@ -39,6 +39,7 @@ use crate::serve::config::{Config, Listen, Storage};
 use crate::serve::store::Store;
 use crate::services::{self, Parts, Services};
 use crate::up::signal::Stop;
+use crate::webhook::{self, Deliveries};
 
 /// The longest an answer may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -93,8 +94,12 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let canary_issuer = CanaryIssuer::new()?;
     let own = vec![canary_issuer.config().map_err(Failure::cannot_start)?];
     let all = own.iter().cloned().chain(configuration.issuers).collect();
-    let (services, keys, repository) =
-        assemble(&config, &layout, &store, &kept, all, &issuer, &clock).await?;
+    let Instance {
+        services,
+        keys,
+        repository,
+        deliveries,
+    } = assemble(&config, &layout, &store, &kept, all, &issuer, &clock).await?;
     let canary = Canary {
         issuer: canary_issuer,
         client: Client::within(services.router.clone(), config.url.as_str()),
@@ -195,6 +200,9 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     }
     services.engine.shutdown().await;
     drop((services.engine, services.ca, services.router, router));
+    if let Some(deliveries) = deliveries {
+        deliveries.finish().await;
+    }
     kept.close().await;
     store.close().await;
     Ok(())
@@ -218,6 +226,14 @@ async fn bind(config: &Config) -> Result<(Vec<Bound>, Bound), Failure> {
     Ok((bound, metrics))
 }
 
+/// What `serve` runs.
+struct Instance {
+    services: Services,
+    keys: Keys,
+    repository: Repository,
+    deliveries: Option<Deliveries>,
+}
+
 /// Keys, logs, services and trust repository: created where missing, else continued.
 async fn assemble(
     config: &Config,
@@ -227,7 +243,7 @@ async fn assemble(
     issuers: Vec<fulcio_ca::IssuerConfig>,
     issuer: &str,
     clock: &Clock,
-) -> Result<(Services, Keys, Repository), Failure> {
+) -> Result<Instance, Failure> {
     let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
     let logs_exist = services::has_logs(&*store.storage(), known)
         .await
@@ -254,6 +270,7 @@ async fn assemble(
         .map_err(Failure::cannot_start)?;
     let served = Served::new(config.url.as_str(), config.url.as_str(), &repository.root())
         .with_issuer(Some(issuer.to_owned()));
+    let (v1_events, deliveries) = config.rekor.rekor_webhook.clone().map(webhook::start).unzip();
     let parts = Parts {
         keys: &keys,
         issuer_key: None,
@@ -262,9 +279,8 @@ async fn assemble(
         issuers,
         intake: config.intake.clone(),
         limits: &config.limits,
-        // The public instance keeps to these: the other kinds parse whole packages.
-        v1_policy: v1::Policy::public_instance(),
-        v1_events: None,
+        v1_policy: config.rekor.policy(),
+        v1_events,
         kept: Some(kept),
         storage: store.storage(),
         anchor: Arc::new(FileAnchor::new(layout.published())),
@@ -277,7 +293,12 @@ async fn assemble(
         landing: landing::page(&served.instance()),
     };
     let services = services::start(parts).await.map_err(Failure::cannot_start)?;
-    Ok((services, keys, repository))
+    Ok(Instance {
+        services,
+        keys,
+        repository,
+        deliveries,
+    })
 }
 
 /// Whose tokens the lines for clients speak of: those of the first issuer that has one URL.

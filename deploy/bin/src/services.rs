@@ -23,7 +23,7 @@ use http::{StatusCode, header};
 use rekor_api::{search, v1, v2};
 use rekor_scorecard::Scorecard;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_millis};
 use crate::doctor::frozen_line;
 use crate::files::FileSet;
 use crate::identities::fetch_for;
@@ -257,7 +257,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
     let now = clock()
         .duration_since(UNIX_EPOCH)
         .map_err(|_| ServicesError::System("the clock is before 1970"))?;
-    let created = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let created = unix_millis(clock());
 
     let stored = storage.logs().await?;
     let mut shards = Shards::new(keys, &stored, created);

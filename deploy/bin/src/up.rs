@@ -20,9 +20,7 @@ use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
 use deploy_issuer::Exposure;
 use fulcio_ca::{Configuration, IssuerConfig};
-use rekor_api::v1::{self, events};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use rekor_api::v1;
 
 use crate::cli::UpArgs;
 use crate::client_setup::{self, Origins, Served, own_name};
@@ -46,15 +44,13 @@ use crate::up::folder::Folder;
 use crate::up::ready::Ready;
 use crate::up::signal::Stop;
 use crate::up::sockets::Sockets;
-use crate::webhook;
+use crate::webhook::{self, Deliveries};
 
 /// The longest an answer may take; a client has given up by then.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 /// How often the store is asked for by its last user, and how long apart: two seconds in all.
 const CLOSE_ATTEMPTS: u32 = 200;
 const CLOSE_PAUSE: Duration = Duration::from_millis(10);
-/// How long events of the last entries may take to be delivered.
-const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 /// A scraper or two.
 const METRICS_CONNECTIONS: usize = 64;
 
@@ -204,11 +200,8 @@ async fn serve_on(
         // What it had begun is done, or undone, by the next start.
         let _ = task.await;
     }
-    // Nothing announces entries any more.
-    if let Some(deliveries) = deliveries
-        && timeout(DELIVERY_LIMIT, deliveries).await.is_err()
-    {
-        tracing::warn!("events of new entries that were still under way were given up");
+    if let Some(deliveries) = deliveries {
+        deliveries.finish().await;
     }
     drop(services.ca);
     kept.close().await;
@@ -255,7 +248,7 @@ pub(crate) struct Instance {
     /// The current `root.json`, whose digest is part of the lines to paste.
     root: bytes::Bytes,
     /// Sends the events of new entries, until nothing makes any.
-    deliveries: Option<JoinHandle<()>>,
+    deliveries: Option<Deliveries>,
     /// What the authority keeps beside the logs.
     kept: Kept,
 }
@@ -291,16 +284,7 @@ pub(crate) async fn assemble(
     } else {
         Arc::new(FileAnchor::new(layout.published()))
     };
-    let (v1_events, deliveries) = match args.rekor.rekor_webhook.clone() {
-        Some(receiver) => {
-            let (events, queued) = events::queue(webhook::QUEUE);
-            (
-                Some(events),
-                Some(tokio::spawn(webhook::deliver(receiver, queued))),
-            )
-        }
-        None => (None, None),
-    };
+    let (v1_events, deliveries) = args.rekor.rekor_webhook.clone().map(webhook::start).unzip();
     let kept = Kept::new(Place::Folder(layout.root().to_owned()));
     let parts = Parts {
         keys: &keys,

@@ -4,23 +4,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use rekor_api::v1::events::{Event, count};
+use rekor_api::v1::events::{Event, Events, count, queue};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::http::{Client, HttpError};
 
 /// Events that wait; more are lost, and counted.
-pub(crate) const QUEUE: usize = 4_096;
+const QUEUE: usize = 4_096;
 /// Events on their way at once.
 const AT_ONCE: usize = 8;
 /// How often one event is sent, and how long after the first failure it is sent again; twice as long after each further one.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// How long events of the last entries may take to be delivered.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 /// CloudEvents HTTP Protocol Binding §3.2, structured mode.
 const MEDIA_TYPE: &str = "application/cloudevents+json";
 
+/// What sends events, until nothing makes any.
+pub(crate) struct Deliveries(JoinHandle<()>);
+
+/// What takes events for `receiver`, and what sends them.
+pub(crate) fn start(receiver: Client) -> (Events, Deliveries) {
+    let (events, queued) = queue(QUEUE);
+    (events, Deliveries(tokio::spawn(deliver(receiver, queued))))
+}
+
+impl Deliveries {
+    /// Waits for those of the last entries; nothing announces any more.
+    pub(crate) async fn finish(self) {
+        if timeout(DELIVERY_LIMIT, self.0).await.is_err() {
+            tracing::warn!("events of new entries that were still under way were given up");
+        }
+    }
+}
+
 /// Sends whatever is queued until the queue is closed and empty. An event may come twice: its ID says so.
-pub(crate) async fn deliver(receiver: Client, mut queued: mpsc::Receiver<Event>) {
+async fn deliver(receiver: Client, mut queued: mpsc::Receiver<Event>) {
     let receiver = Arc::new(receiver);
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(event) = queued.recv().await {

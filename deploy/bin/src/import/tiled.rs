@@ -12,6 +12,7 @@ use rekor_monitor::{Client, Dialect, Limits, LogReader};
 use url::Url;
 
 use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
+use crate::clock::unix_millis;
 use crate::console::Console;
 use crate::services::V2_LEAF_LIMIT;
 
@@ -65,7 +66,7 @@ pub(super) async fn take_over(
     let mut record = KeyRecord::new(Role::RekorV2, id.clone(), &log.key, url, origin, start)?;
     record.valid_to = Some(to.today()?);
     let mut import = to.begin(&record, &log, V2_LEAF_LIMIT).await?;
-    let time = to.millis()?;
+    let time = unix_millis(to.now);
     let read = async |index: u64| {
         let bundle = index.checked_div(u64::from(FULL_WIDTH)).unwrap_or_default();
         let start = bundle.saturating_mul(u64::from(FULL_WIDTH));

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::{RecordsError, Shelves};
+use crate::clock::unix_millis;
 
 /// Where they are.
 pub(crate) const SHELF: Shelf = Shelf("denials");
@@ -84,7 +85,7 @@ async fn write(shelves: Arc<Shelves>, mut queue: mpsc::Receiver<Denied>) {
             let store = shelves.records().await?;
             store.add(SHELF, &records).await?;
             if due {
-                let oldest = now.checked_sub(KEPT).map_or(0, millis);
+                let oldest = now.checked_sub(KEPT).map_or(0, unix_millis);
                 store.prune(SHELF, oldest, MOST).await?;
             }
             Ok::<_, RecordsError>(())
@@ -101,11 +102,6 @@ async fn write(shelves: Arc<Shelves>, mut queue: mpsc::Receiver<Denied>) {
     }
 }
 
-fn millis(time: std::time::SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// One record for all that say the same.
 fn merged(denied: Vec<Denied>) -> Vec<Record> {
     let mut counted: BTreeMap<Denial, (u64, u64)> = BTreeMap::new();
@@ -119,7 +115,7 @@ fn merged(denied: Vec<Denied>) -> Vec<Record> {
             enforced: one.enforced,
             count: 0,
         };
-        let (_, count) = counted.entry(denial).or_insert((millis(one.time), 0));
+        let (_, count) = counted.entry(denial).or_insert((unix_millis(one.time), 0));
         *count = count.saturating_add(1);
     }
     let record = |(denial, (time, count)): (Denial, (u64, u64))| {

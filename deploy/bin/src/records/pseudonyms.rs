@@ -4,7 +4,6 @@
 //! for a certificate again gets another.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use aws_lc_rs::{digest, hmac, rand};
@@ -83,11 +82,11 @@ impl Names {
             subject: subject.to_owned(),
             key: hex::encode(key),
         };
-        let now = clock::system()().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::unix_millis(clock::system()());
         let record = Record {
             key: behind.pseudonym(),
             alias: Some(alias(issuer, subject)),
-            time: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            time: now,
             data: serde_json::to_vec(&behind)?.into(),
         };
         self.0.records().await?.add(SHELF, &[record]).await?;

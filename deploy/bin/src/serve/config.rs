@@ -18,6 +18,7 @@ use crate::rotate::command::parse_time;
 use crate::serve::parts::Part;
 use crate::services::handover::Intake;
 use crate::up::limits::LimitArgs;
+use crate::up::rekor::{self, RekorArgs};
 
 /// Variables that replace keys of the file: `SIGBOX_SERVE_LIMITS__WRITES_AT_ONCE` is `writes-at-once` in `[limits]`.
 const PREFIX: &str = "SIGBOX_SERVE_";
@@ -83,6 +84,8 @@ struct File {
     keys: BTreeMap<String, String>,
     #[serde(default)]
     ct: CtFile,
+    #[serde(default, rename = "rekor-v1")]
+    rekor_v1: RekorV1File,
     #[serde(default)]
     limits: LimitsFile,
     #[serde(default)]
@@ -113,6 +116,29 @@ struct LimitsFile {
 struct CtFile {
     submission: bool,
     roots: Vec<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct RekorV1File {
+    kinds: String,
+    algorithms: Option<String>,
+    max_attestation_size: Option<u32>,
+    dsse_attestations: bool,
+    webhook: Option<String>,
+}
+
+impl Default for RekorV1File {
+    fn default() -> Self {
+        RekorV1File {
+            // The others parse whole packages.
+            kinds: rekor::PUBLIC.to_owned(),
+            algorithms: None,
+            max_attestation_size: None,
+            dsse_attestations: false,
+            webhook: None,
+        }
+    }
 }
 
 fn sqlite() -> String {
@@ -147,6 +173,7 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<Listen>,
     pub(crate) places: Places,
     pub(crate) intake: Intake,
+    pub(crate) rekor: RekorArgs,
     pub(crate) limits: LimitArgs,
     pub(crate) scorecard_issuers: Vec<String>,
 }
@@ -287,14 +314,30 @@ fn with_nearest(message: &str) -> String {
     }
 }
 
+fn value<T>(key: &'static str, parsed: Result<T, impl ToString>) -> Result<T, ConfigError> {
+    parsed.map_err(|error| ConfigError::Value {
+        key,
+        problem: error.to_string(),
+    })
+}
+
+impl RekorV1File {
+    fn check(self) -> Result<RekorArgs, ConfigError> {
+        let size = self.max_attestation_size.map(rekor::attestation_size);
+        let algorithms = self.algorithms.map(|names| names.parse());
+        let webhook = self.webhook.map(|url| rekor::webhook(&url));
+        Ok(RekorArgs {
+            rekor_kinds: Some(value("rekor-v1.kinds", self.kinds.parse())?),
+            rekor_algorithms: value("rekor-v1.algorithms", algorithms.transpose())?,
+            rekor_max_attestation_size: value("rekor-v1.max-attestation-size", size.transpose())?,
+            rekor_webhook: value("rekor-v1.webhook", webhook.transpose())?,
+            rekor_dsse_attestations: self.dsse_attestations,
+        })
+    }
+}
+
 impl File {
     fn check(self) -> Result<Config, ConfigError> {
-        fn value<T>(key: &'static str, parsed: Result<T, impl ToString>) -> Result<T, ConfigError> {
-            parsed.map_err(|error| ConfigError::Value {
-                key,
-                problem: error.to_string(),
-            })
-        }
         let url: PublicUrl = value("url", self.url.parse())?;
         if !url.is_https() && !url.is_loopback() {
             return Err(ConfigError::Value {
@@ -364,6 +407,7 @@ impl File {
                 submission: self.ct.submission.then(|| writes(self.limits.writes_at_once)),
                 roots,
             },
+            rekor: self.rekor_v1.check()?,
             limits: LimitArgs {
                 limit_per_client: value("limits.per-client", per_client.transpose())?,
                 limit_loopback: self.limits.loopback,

@@ -13,7 +13,7 @@ use fulcio_ct::{AcceptedRoots, CtLog, CtPersonality};
 use rekor_api::{search, v1, v2};
 use tokio::time::{sleep, timeout};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_millis};
 use crate::in_process::OwnCtLog;
 use crate::keys::Keys;
 use crate::services::ServicesError;
@@ -156,7 +156,7 @@ impl Running {
 
     /// Closes the log in use and opens the next one, whose first entry follows on the last of the closed.
     async fn roll(&self, role: Role, keys: &Keys, next: &KeyRecord) -> Result<Vec<Shard>, ServicesError> {
-        let created = u64::try_from(self.unix()?.as_millis()).unwrap_or(u64::MAX);
+        let created = unix_millis((self.clock)());
         let stored = self.storage.logs().await?;
         let before = Shards::new(keys, &stored, created).of(role, None)?;
         self.freeze(last(&before)?.config.id).await?;

@@ -20,7 +20,7 @@ pub(crate) struct RekorArgs {
     pub(crate) rekor_algorithms: Option<Algorithms>,
     /// Longest attestation kept beside the Rekor v1 log, in bytes; the header `x-attestation-not-kept` tells of a longer one
     /// [default: 102400].
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=MAX_ATTESTATION))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=i64::from(MAX_ATTESTATION)))]
     pub(crate) rekor_max_attestation_size: Option<u32>,
     /// Send a CloudEvent for each new entry of Rekor v1 to this URL [default: to nobody].
     #[arg(long, value_name = "URL", value_parser = webhook)]
@@ -30,12 +30,29 @@ pub(crate) struct RekorArgs {
     pub(crate) rekor_dsse_attestations: bool,
 }
 
-fn webhook(url: &str) -> Result<Client, String> {
-    Client::new(url).map_err(|error| error.to_string())
+/// Who is told of new entries.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn webhook(url: &str) -> Result<Client, String> {
+    // Not what was given: it may hold a secret.
+    Client::new(url).map_err(|_| "expected an http:// or https:// URL without query or fragment".to_owned())
 }
 
 /// What one transaction can take without holding up the others.
-const MAX_ATTESTATION: i64 = 8 << 20;
+const MAX_ATTESTATION: u32 = 8 << 20;
+
+/// A bound on attestations, within bounds itself.
+///
+/// # Errors
+/// What was expected.
+pub(crate) fn attestation_size(bytes: u32) -> Result<u32, String> {
+    if bytes <= MAX_ATTESTATION {
+        Ok(bytes)
+    } else {
+        Err(format!("expected at most {MAX_ATTESTATION} bytes, got {bytes}"))
+    }
+}
 
 impl RekorArgs {
     /// The policy asked for.
@@ -57,6 +74,9 @@ impl RekorArgs {
     }
 }
 
+/// The kinds of the public instance.
+pub(crate) const PUBLIC: &str = "public";
+
 /// A choice of kinds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kinds(Vec<Kind>);
@@ -67,7 +87,7 @@ impl FromStr for Kinds {
     fn from_str(text: &str) -> Result<Self, String> {
         let kinds = match text {
             "all" => Kind::ALL.to_vec(),
-            "public" => Kind::PUBLIC_INSTANCE.to_vec(),
+            PUBLIC => Kind::PUBLIC_INSTANCE.to_vec(),
             names => names
                 .split(',')
                 .map(|name| name.trim().parse())
@@ -135,7 +155,7 @@ mod tests {
             rekor_webhook: None,
         };
         let policy = args.policy();
-        assert_eq!(policy.kinds, Policy::public_instance().kinds);
+        assert_eq!(policy.kinds, Kind::PUBLIC_INSTANCE);
         assert_eq!((policy.max_attestation_size, policy.dsse_attestations), (7, true));
         assert_ne!(policy.algorithms, AlgorithmPolicy::rekor_v1());
         assert!("ed25519-ph".parse::<Algorithms>().unwrap_err().contains("canary"));

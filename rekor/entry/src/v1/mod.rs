@@ -129,17 +129,6 @@ impl Default for Policy {
     }
 }
 
-impl Policy {
-    /// The default, with the kinds of the public instance alone.
-    #[must_use]
-    pub fn public_instance() -> Self {
-        Self {
-            kinds: Kind::PUBLIC_INSTANCE.to_vec(),
-            ..Self::default()
-        }
-    }
-}
-
 /// What the canonical form is wanted for.
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose<'a> {

@@ -5,8 +5,11 @@
     reason = "tests"
 )]
 
+use std::collections::BTreeSet;
+
 use super::*;
 
+const OPERATIONS: &str = include_str!("../../../../../docs/operations.md");
 /// The documented example.
 const EXAMPLE: &str = include_str!("../../../../serve.example.toml");
 
@@ -41,6 +44,8 @@ fn the_example_is_taken_as_it_is() {
             format!("{}\n", shown.unwrap_or(line))
         })
         .collect();
+    // A receiver of events needs a client.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = parse(&all, &[]).unwrap_or_else(|error| panic!("{error}\n{all}"));
     assert!(matches!(config.storage, Storage::Postgres(_)));
     assert!(config.places.of("ct-log-1").starts_with("pkcs11:"));
@@ -49,6 +54,50 @@ fn the_example_is_taken_as_it_is() {
 
 const LEAST: &str =
     "url = 'https://s.example'\ndata = '/d'\nfulcio-config = '/f'\n[[listen]]\naddress = 'localhost:1'\n";
+
+/// What serde knows, from what it says about a key that is none; `TABLE.KEY` for keys of a table.
+fn known_keys() -> BTreeSet<String> {
+    let known = |text: &str| -> Vec<String> {
+        let said = refused(text, &[]);
+        let (_, known) = said.split_once("expected ").unwrap();
+        let names = known.split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    };
+    let mut keys: BTreeSet<_> = known(&format!("none = 1\n{LEAST}")).into_iter().collect();
+    for table in ["listen", "ct", "rekor-v1", "limits"] {
+        assert!(keys.remove(table), "{table}");
+        let header = match table {
+            "listen" => String::new(),
+            _ => format!("[{table}]\n"),
+        };
+        let inside = known(&format!("{LEAST}{header}none = 1"));
+        keys.extend(inside.into_iter().map(|key| format!("{table}.{key}")));
+    }
+    keys
+}
+
+#[test]
+fn every_key_is_documented_and_nothing_else() {
+    let known = known_keys();
+    let (_, table) = OPERATIONS
+        .split_once("| Key | Default | |\n|---|---|---|\n")
+        .unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let first = table.lines().filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<_> = first
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, known);
+    for key in known {
+        let shown = match key.as_str() {
+            "keys" => "[keys]".to_owned(),
+            key => format!("{} = ", key.rsplit('.').next().unwrap()),
+        };
+        let mut lines = EXAMPLE.lines().map(|line| line.trim_start_matches('#'));
+        assert!(lines.any(|line| line.starts_with(&shown)), "{key} in the example");
+    }
+}
 
 #[test]
 fn an_unknown_key_is_refused_with_the_nearest_known_one() {
@@ -125,6 +174,22 @@ fn values_that_would_not_work_are_said_before_anything_is_made() {
         (
             format!("{LEAST}[limits]\nper-client = 'many'"),
             "limits.per-client",
+        ),
+        (
+            format!("{LEAST}[rekor-v1]\nkinds = 'rpm'"),
+            "rekor-v1.kinds: hashedrekord has to be among them",
+        ),
+        (
+            format!("{LEAST}[rekor-v1]\nalgorithms = 'md5'"),
+            "rekor-v1.algorithms",
+        ),
+        (
+            format!("{LEAST}[rekor-v1]\nmax-attestation-size = 8388609"),
+            "expected at most 8388608 bytes",
+        ),
+        (
+            format!("{LEAST}[rekor-v1]\nwebhook = 'ftp://s3cret@h'"),
+            "rekor-v1.webhook: expected an http:// or https:// URL",
         ),
         (
             format!("storage = 'postgres://u:s3cret@h/d?sslmod=x'\n{LEAST}"),
