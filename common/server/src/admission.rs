@@ -4,9 +4,9 @@
 //! [`Gate`] bounds how many requests of one kind are at work. Up to [`Bounds::most`] all are taken, which is a burst.
 //! Once a tenth of what arrives has to be refused, the queue does not go away by itself: the gate then lets in only as
 //! many as are finished within [`Bounds::wait`], at the rate it measures, so that those it takes are answered soon
-//! (the idea of RFC 8289 §3: what counts is the time in a standing queue, not its length). When refusals end, it opens again;
-//! until then any refusal keeps it where it is, because who was refused is made to wait ([`crate::layers::wrap`]) and so
-//! asks less often than the crowd is large.
+//! (the idea of RFC 8289 §3: what counts is the time in a standing queue, not its length). It opens again once nobody was
+//! refused for [`CALM`]; until then any refusal keeps it where it is, because who was refused is made to wait
+//! ([`crate::layers::wrap`]), asks less often than the crowd is large, and is still there.
 //!
 //! A refusal is a 503 with `Retry-After`; a client that obeys it comes back when the queue is short.
 
@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How often the rate is looked at: long enough for some dozens of answers of the slowest kind.
 const WINDOW: Duration = Duration::from_millis(100);
+/// How long nobody must have been refused before the gate opens: longer than who was last refused is asked to stay away and
+/// held back. With less, a crowd that waits would pass for one that has gone, and be let in all at once.
+const CALM: Duration = Duration::from_millis(4_100);
 /// Refusals in a window that show a standing queue: more than one for so many that were taken.
 const TAKEN_FOR_A_REFUSAL: usize = 10;
 
@@ -158,6 +161,8 @@ struct Flow {
     taken: usize,
     finished: usize,
     refused: usize,
+    /// The end of the last window with a refusal.
+    excess: Option<Instant>,
 }
 
 impl Flow {
@@ -169,6 +174,7 @@ impl Flow {
             taken: 0,
             finished: 0,
             refused: 0,
+            excess: None,
         }
     }
 
@@ -195,11 +201,19 @@ impl Flow {
         self.finished = self.finished.saturating_add(1);
     }
 
+    fn calm(&self, now: Instant) -> bool {
+        self.excess
+            .is_none_or(|excess| now.saturating_duration_since(excess) >= CALM)
+    }
+
     /// Sets the limit anew at the end of a window; whether it was one.
     fn look(&mut self, bounds: Bounds, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.since);
         if passed < WINDOW {
             return false;
+        }
+        if self.refused > 0 {
+            self.excess = Some(now);
         }
         if let Some(wait) = bounds.wait {
             let begins = self.refused.saturating_mul(TAKEN_FOR_A_REFUSAL) > self.taken;
@@ -213,7 +227,7 @@ impl Flow {
                 } else {
                     self.limit.midpoint(wanted)
                 }
-            } else if self.refused == 0 {
+            } else if self.calm(now) {
                 self.limit.saturating_add(self.limit.div_ceil(4))
             } else {
                 self.limit

@@ -52,7 +52,7 @@ fn under_a_standing_excess_the_bound_is_what_is_finished_in_the_wait() {
     while flow.at_work > 0 {
         flow.leave();
     }
-    windows(&mut flow, now, 30, 0, 0);
+    windows(&mut flow, now, 70, 0, 0);
     assert_eq!(flow.limit, BOUNDS.most);
 }
 
@@ -104,6 +104,9 @@ fn an_excess_lasts_for_as_long_as_anybody_is_refused() {
         flow.look(BOUNDS, now);
         assert!(flow.limit <= held, "{flow:?}");
     }
+    // Whoever was refused last may still be on the way back.
+    let now = windows(&mut flow, now, 40, 0, 0);
+    assert!(flow.limit <= held, "{flow:?}");
     windows(&mut flow, now, 30, 0, 0);
     assert_eq!(flow.limit, BOUNDS.most);
 }
