@@ -367,7 +367,7 @@ pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
 
     let (tsa_record, tsa_signer) = keys.active(Role::Tsa)?;
     let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?;
-    let tsa = Arc::new(tsa.bounded(limits.writes()));
+    let tsa = Arc::new(tsa.at_most(limits.writes().most));
 
     let v1_routes = v1::router(Arc::clone(&v1));
     let trusted = trust.clone();

@@ -17,7 +17,7 @@ mod routes;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -60,6 +60,14 @@ struct Authority {
     certificates: Bytes,
 }
 
+/// Nothing waits for a commit here, so there is no batch to fill: under a standing excess, fewer at once than where entries
+/// are written, and each of them sooner.
+const BOUNDS: Bounds = Bounds {
+    wait: Some(Duration::from_millis(4)),
+    least: 32,
+    ..Bounds::WRITES
+};
+
 /// The service: an authority, the bounds on requests, and the clock.
 pub struct Tsa {
     authority: ArcSwap<Authority>,
@@ -76,7 +84,7 @@ impl Tsa {
         Ok(Tsa {
             authority: ArcSwap::from_pointee(authority),
             bodies: Reader::new(MAX_BODY),
-            writes: Gate::new("timestamp", Bounds::WRITES),
+            writes: Gate::new("timestamp", BOUNDS),
             clock,
         })
     }
@@ -92,11 +100,11 @@ impl Tsa {
         Ok(())
     }
 
-    /// With other bounds on the requests at work than [`Bounds::WRITES`].
+    /// With at most so many requests at work in a burst.
     #[must_use]
-    pub fn bounded(self, writes: Bounds) -> Tsa {
+    pub fn at_most(self, requests: usize) -> Tsa {
         Tsa {
-            writes: Gate::new("timestamp", writes),
+            writes: Gate::new("timestamp", BOUNDS.at_most(requests)),
             ..self
         }
     }

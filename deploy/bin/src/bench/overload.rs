@@ -37,8 +37,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const NORMAL: Duration = Duration::from_secs(5);
 /// Requests made beforehand for the warm-up.
 const FIRST: usize = 4_000;
-/// Most requests made beforehand: about 1 GiB.
+/// Most requests made beforehand: at most about 1 GiB. Those for timestamps are a tenth of the others in size.
 const MOST: usize = 1_000_000;
+const MOST_TIMESTAMPS: usize = 4_000_000;
 /// Between two looks at the server's memory, and how long it may settle.
 const LOOK: Duration = Duration::from_millis(200);
 const SETTLE: Duration = Duration::from_secs(2);
@@ -142,7 +143,10 @@ async fn one(
         clippy::cast_sign_loss,
         reason = "a positive number, and the cast saturates"
     )]
-    let enough = (enough as usize).saturating_add(FIRST).min(MOST);
+    let enough = (enough as usize).saturating_add(FIRST).min(match work {
+        Work::Timestamp => MOST_TIMESTAMPS,
+        _ => MOST,
+    });
     requests
         .bodies
         .extend(make(work, enough, &materials, console).await?);
