@@ -187,6 +187,11 @@ impl Drop for Counted {
 }
 
 impl Place {
+    /// Whom the connection counts for; `None` where nobody counts.
+    pub(crate) fn peer(&self) -> Option<Client> {
+        self.counted.peer
+    }
+
     /// A request has come.
     pub(crate) fn busy(&self) -> Busy {
         self.seat.requests.fetch_add(1, Ordering::AcqRel);

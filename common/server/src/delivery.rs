@@ -16,6 +16,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connections::Busy;
+use crate::unsent::Share;
 
 /// What a peer has to take within the time limit: with 30 s, a little over 2 KiB a second.
 const PIECE: usize = 64 * 1024;
@@ -63,12 +64,12 @@ pub(crate) struct Delivery {
     http2: bool,
     number: u64,
     pace: Arc<Pace>,
-    _busy: Busy,
+    _held: (Busy, Option<Share>),
 }
 
 impl Delivery {
-    /// The request counts as open until the answer has been taken.
-    pub(crate) fn new(body: Body, http2: bool, pace: Arc<Pace>, busy: Busy) -> Delivery {
+    /// The request counts as open, and the answer as in memory, until it has been taken.
+    pub(crate) fn new(body: Body, http2: bool, pace: Arc<Pace>, held: (Busy, Option<Share>)) -> Delivery {
         let number = pace.with(|waiting| {
             waiting.answers = waiting.answers.wrapping_add(1);
             waiting.answers
@@ -79,7 +80,7 @@ impl Delivery {
             http2,
             number,
             pace,
-            _busy: busy,
+            _held: held,
         }
     }
 

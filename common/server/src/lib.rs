@@ -25,3 +25,4 @@ pub mod reply;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+mod unsent;

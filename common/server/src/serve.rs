@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -29,6 +29,8 @@ use crate::delivery::{Delivery, Pace};
 use crate::idle::Idle;
 use crate::linger::Lingering;
 use crate::listen::Bound;
+use crate::reply;
+use crate::unsent::Unsent;
 
 /// Silence after which the kernel asks whether the peer is still there, how often, and how many times.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -108,6 +110,7 @@ pub async fn serve(
             limits.spared,
         )),
         limits,
+        unsent: Arc::new(Unsent::new()),
         cut,
     });
     let (stop, stopped) = watch::channel(());
@@ -171,6 +174,11 @@ fn half_open(stream: &TcpStream) {
     let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
 }
 
+/// How long a body is at least; those of our services are in memory as a whole.
+fn length(body: &Body) -> usize {
+    usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX)
+}
+
 /// A connection and the place it takes.
 struct Accepted {
     stream: TcpStream,
@@ -182,6 +190,7 @@ struct Server {
     router: Router,
     connections: Arc<Connections>,
     limits: Limits,
+    unsent: Arc<Unsent>,
     cut: watch::Sender<()>,
 }
 
@@ -244,6 +253,7 @@ impl Server {
                 64 * 1024,
             );
         let pace = Arc::new(Pace::default());
+        let unsent = Arc::clone(&self.unsent);
         let (router, answers, place) = (self.router.clone(), Arc::clone(&pace), Arc::clone(place));
         let service = service_fn(move |request: Request<Incoming>| {
             let http1 = request.version() <= Version::HTTP_11;
@@ -257,9 +267,15 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo(peer));
             let (answer, answers) = (router.clone().oneshot(request), Arc::clone(&answers));
             let busy = place.busy();
+            let (peer, unsent) = (place.peer(), Arc::clone(&unsent));
             async move {
-                let answer = answer.await?;
-                Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, !http1, answers, busy)))
+                let mut answer = answer.await?;
+                let share = unsent.hold(peer, length(answer.body()));
+                if share.is_none() {
+                    answer =
+                        reply::overloaded("too many answers wait to be taken; take them, or retry shortly");
+                }
+                Ok::<_, Infallible>(answer.map(|body| Delivery::new(body, !http1, answers, (busy, share))))
             }
         });
         let connection = builder.serve_connection(stream, service);

@@ -404,6 +404,30 @@ async fn a_slow_reader_gets_its_whole_answer() {
 }
 
 #[tokio::test]
+async fn answers_that_nobody_takes_are_bounded() {
+    let server = start(answers_of(48 << 20), Limits::default()).await;
+    let (mut sender, _ended) = lively_client(server.address).await;
+    let mut ask = async || {
+        let request = Request::get(format!("http://{}/", server.address));
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        sender.send_request(request).await.unwrap()
+    };
+    let (first, _second) = (ask().await, ask().await);
+    assert_eq!(first.status(), 200);
+    let third = ask().await;
+    assert_eq!(third.status(), 503);
+    assert!(third.headers().contains_key("retry-after"));
+    // Who takes what it asked for gets more.
+    drop(first);
+    let again = async {
+        while ask().await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), again).await.unwrap();
+}
+
+#[tokio::test]
 async fn streams_over_the_limit_wait() {
     assert_eq!(Limits::default().streams, 64);
     let stream = TcpStream::connect(start(echo_version(), Limits::default()).await.address)
