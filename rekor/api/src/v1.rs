@@ -9,6 +9,7 @@ mod import;
 mod log;
 pub mod metrics;
 mod negotiate;
+mod packages;
 mod read;
 mod retrieve;
 mod search;

@@ -7,7 +7,6 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use common_engine::{Attachment, Entry, LogKind, Outcome, Receipt};
-use common_server::cpu;
 use common_tlog::leaf_hash;
 use http::header::{ETAG, HeaderName, LOCATION};
 use http::{HeaderValue, StatusCode, Uri};
@@ -18,6 +17,7 @@ use rekor_entry::{Attestation, Canonical, committed};
 use super::entry_id::EntryId;
 use super::error::ApiError;
 use super::negotiate::json_body;
+use super::packages::{self, Here};
 use super::read::extra;
 use super::shards::Shard;
 use super::view::EntryView;
@@ -29,16 +29,18 @@ use crate::terms;
 const NOT_KEPT: HeaderName = HeaderName::from_static("x-attestation-not-kept");
 
 /// Everything that needs the CPU and no log: parsing, the signatures, the canonical form and its hash. Also what is to be
-/// said of an attestation that is not kept.
-fn prepare(body: &[u8], policy: &Policy) -> Result<(Entry, Option<String>), ApiError> {
-    let canonical = ProposedEntry::parse(body)
-        .and_then(|entry| entry.canonicalize(policy))
-        .map_err(ApiError::Entry)?;
+/// said of an attestation that is not kept. `None` when this is no place for a package.
+fn prepare(body: &[u8], policy: &Policy, here: Here) -> Result<Option<(Entry, Option<String>)>, ApiError> {
+    let proposed = ProposedEntry::parse(body).map_err(ApiError::Entry)?;
+    if here == Here::Shared && proposed.kind().is_package() {
+        return Ok(None);
+    }
+    let canonical = proposed.canonicalize(policy).map_err(ApiError::Entry)?;
     let notice = match &canonical.attestation {
         Attestation::TooLarge { size, limit } => Some(format!("{size} bytes, at most {limit} are kept")),
         Attestation::None | Attestation::Keep { .. } => None,
     };
-    Ok((engine_entry(canonical)?, notice))
+    Ok(Some((engine_entry(canonical)?, notice)))
 }
 
 /// What the engine logs of a verified v1 entry.
@@ -82,7 +84,7 @@ pub(super) async fn create(
     // A body that takes its time takes no place.
     let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
-    let (entry, notice) = cpu::run(move || prepare(&body.bytes, &policy)).await??;
+    let (entry, notice) = packages::run(body, move |body, here| prepare(body, &policy, here)).await?;
 
     // Held until it is answered: a shard is not closed while an entry is on its way there.
     let shards = service.shards.enter().await;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use common_server::cpu;
 use common_tlog::{Hash, leaf_hash};
 use http::StatusCode;
 use rekor_entry::v1::ProposedEntry;
@@ -15,6 +14,7 @@ use super::capped::Capped;
 use super::entry_id::{EntryRef, PATTERN};
 use super::error::{ApiError, Place, Rule, Violation};
 use super::negotiate::json_body;
+use super::packages::{self, Here};
 use super::{Service, json_response};
 
 /// Most items of one list, and of all lists together (rekor `pkg/api/entries.go`, maxSearchQueries).
@@ -39,8 +39,9 @@ struct Lookups {
 }
 
 impl Lookups {
-    /// Reads, checks and canonicalises; runs on the CPU pool because a proposed entry is verified in full.
-    fn parse(body: &[u8]) -> Result<Self, ApiError> {
+    /// Reads, checks and canonicalises; runs on the CPU pool because a proposed entry is verified in full. `None` when this is
+    /// no place for a package.
+    fn parse(body: &[u8], here: Here) -> Result<Option<Self>, ApiError> {
         let query: Query<'_> = serde_json::from_slice(body).map_err(ApiError::Malformed)?;
         let proposed = list(query.entries, "entries")?;
         let uuids = list(query.entry_uuids, "entryUUIDs")?;
@@ -63,15 +64,19 @@ impl Lookups {
         }
         let mut leaves = Vec::with_capacity(proposed.len());
         for entry in proposed {
-            let body =
-                ProposedEntry::parse(entry.get().as_bytes()).and_then(|entry| entry.canonicalize_committed());
-            leaves.push(leaf_hash(&body.map_err(ApiError::Lookup)?));
+            let entry = ProposedEntry::parse(entry.get().as_bytes()).map_err(ApiError::Lookup)?;
+            if here == Here::Shared && entry.kind().is_package() {
+                return Ok(None);
+            }
+            leaves.push(leaf_hash(
+                &entry.canonicalize_committed().map_err(ApiError::Lookup)?,
+            ));
         }
-        Ok(Lookups {
+        Ok(Some(Lookups {
             references,
             leaves,
             indexes,
-        })
+        }))
     }
 }
 
@@ -102,7 +107,7 @@ pub(super) async fn retrieve(
     service.expensive_reads.check()?;
     let (_, body) = json_body(request, "entry", &service.bodies).await?;
     let _admitted = service.expensive_reads.enter()?;
-    let lookups = cpu::run(move || Lookups::parse(&body.bytes)).await??;
+    let lookups = packages::run(body, Lookups::parse).await?;
 
     let (full, bare): (Vec<_>, Vec<_>) = lookups
         .references

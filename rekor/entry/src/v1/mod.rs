@@ -78,6 +78,12 @@ impl Kind {
         }
     }
 
+    /// Whether its content is a package, which is read as a whole and may be unpacked for it.
+    #[must_use]
+    pub fn is_package(self) -> bool {
+        matches!(self, Self::Alpine | Self::Helm | Self::Jar | Self::Rpm)
+    }
+
     fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
