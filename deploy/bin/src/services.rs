@@ -464,6 +464,9 @@ pub(crate) fn frozen(engine: &Engine) -> Vec<Arc<LogInfo>> {
     frozen
 }
 
+/// The health of the gateways of fulcio and rekor-tiles, to the byte.
+const SERVING: &str = "{\"status\":\"SERVING\"}\n";
+
 /// `/healthz` says that the process answers, `/readyz` that it may be sent requests.
 fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) -> Router {
     let readiness = async move || -> Response {
@@ -493,7 +496,10 @@ fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) ->
             .into_response()
     };
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
+        .route(
+            "/healthz",
+            get(async || ([(header::CONTENT_TYPE, "application/json")], SERVING)),
+        )
         .route("/readyz", get(readiness))
 }
 

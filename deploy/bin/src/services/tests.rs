@@ -113,6 +113,10 @@ async fn one_origin_serves_every_service_and_each_refuses_in_its_own_words() {
     ] {
         assert_eq!(get(&services.router, path).await.0, 200, "{path}");
     }
+    assert_eq!(
+        get(&services.router, "/healthz").await.1,
+        "{\"status\":\"SERVING\"}\n"
+    );
     for (path, shape) in [
         // go-openapi's words for Rekor v1, the gateway's for v2.
         ("/api/v1/nothing", "path /api/v1/nothing was not found"),
