@@ -33,8 +33,10 @@ pub const MAX_TARGETS: usize = 5_000_000;
 pub const MAX_TARGET: u64 = 32 * 1024 * 1024;
 /// Most root versions one update walks through (TUF §5.3 leaves the bound to clients; 256 is common).
 pub const MAX_ROOT_ROTATIONS: u32 = 256;
-/// Most keys, and most signatures, of one file.
+/// Most keys, most of one role, and most signatures of one file.
 pub const MAX_KEYS: usize = 256;
+/// Most bytes that the signatures of one file hash together: each is over all of it, by another key.
+const MAX_HASHED: usize = 64 * 1024 * 1024;
 
 /// The top-level roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

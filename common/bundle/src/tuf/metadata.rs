@@ -9,7 +9,7 @@ use olpc_cjson::CanonicalFormatter;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{MAX_KEYS, Role, TufError};
+use super::{MAX_HASHED, MAX_KEYS, Role, TufError};
 use crate::trust::Timestamp;
 
 /// What is written: the version of the specification that go-tuf, python-tuf and tuf-js name.
@@ -169,22 +169,24 @@ pub(super) fn in_time<M: Metadata>(role: Role, metadata: &M, now: SystemTime) ->
 }
 
 impl Envelope {
+    /// Parses what has no more bytes than metadata of `role`, and no more signatures than any.
+    pub(super) fn bounded(role: Role, bytes: &[u8]) -> Result<Self, TufError> {
+        check_size(role, bytes)?;
+        let envelope: Self = serde_json::from_slice(bytes).map_err(|cause| TufError::Json { role, cause })?;
+        if envelope.signatures.len() > MAX_KEYS {
+            return Err(TufError::Invalid {
+                role,
+                problem: "more signatures than accepted",
+            });
+        }
+        Ok(envelope)
+    }
+
     /// Parses metadata of a role: bounded, of the role's type, with a version from 1 on.
     pub(super) fn parse<M: Metadata>(role: Role, bytes: &[u8]) -> Result<(Self, M), TufError> {
-        if bytes.len() > role.max_bytes() {
-            return Err(too_large(
-                role.name(),
-                role.max_bytes() as u64,
-                bytes.len() as u64,
-            ));
-        }
-        let json = |cause| TufError::Json { role, cause };
-        let envelope: Self = serde_json::from_slice(bytes).map_err(json)?;
-        let metadata = M::deserialize(&envelope.signed).map_err(json)?;
+        let envelope = Self::bounded(role, bytes)?;
+        let metadata = M::deserialize(&envelope.signed).map_err(|cause| TufError::Json { role, cause })?;
         let invalid = |problem| Err(TufError::Invalid { role, problem });
-        if envelope.signatures.len() > MAX_KEYS {
-            return invalid("more signatures than accepted");
-        }
         let (kind, spec, version, _) = metadata.head();
         if kind != role.name() {
             return invalid("its _type is that of another role");
@@ -216,8 +218,9 @@ impl Envelope {
     /// Identifiers of the role's keys, as `root` lists them, that signed this. Of several identifiers of one key there is
     /// one: keys count, not identifiers (TUF §5.3.4).
     pub(super) fn signers(&self, role: Role, root: &Root) -> Result<BTreeSet<String>, TufError> {
-        let keys = root.role(role)?;
+        let keys: HashSet<&String> = root.role(role)?.keyids.iter().collect();
         let message = canonical(role, &self.signed)?;
+        let mut hashed = 0_usize;
         let mut seen = HashSet::new();
         let mut counted = HashSet::new();
         let mut signers = BTreeSet::new();
@@ -228,7 +231,7 @@ impl Envelope {
                     problem: "two signatures have the same keyid",
                 });
             }
-            if !keys.keyids.contains(&signature.keyid) {
+            if !keys.contains(&signature.keyid) {
                 continue;
             }
             let Some(key) = root.keys.get(&signature.keyid).and_then(Key::public_key) else {
@@ -237,6 +240,13 @@ impl Envelope {
             let Ok(bytes) = hex::decode(&signature.sig) else {
                 continue;
             };
+            hashed = hashed.saturating_add(message.len());
+            if hashed > MAX_HASHED {
+                return Err(TufError::Invalid {
+                    role,
+                    problem: "more signatures than are verified for its size",
+                });
+            }
             if key.verify(key.default_hash(), &message, &bytes).is_ok() && counted.insert(key.fingerprint()) {
                 signers.insert(signature.keyid.clone());
             }
@@ -269,6 +279,9 @@ impl Root {
             let keys = self.role(role)?;
             if keys.threshold == 0 {
                 return invalid("a threshold is at least 1");
+            }
+            if keys.keyids.len() > MAX_KEYS {
+                return invalid("a role lists more keys than accepted");
             }
             let distinct: HashSet<_> = keys.keyids.iter().collect();
             if distinct.len() != keys.keyids.len() {
@@ -348,6 +361,18 @@ pub(super) fn canonical(role: Role, value: &Value) -> Result<Vec<u8>, TufError> 
         .serialize(&mut serializer)
         .map_err(|cause| TufError::Json { role, cause })?;
     Ok(bytes)
+}
+
+/// Whether metadata of `role` may have these bytes.
+pub(super) fn check_size(role: Role, bytes: &[u8]) -> Result<(), TufError> {
+    if bytes.len() > role.max_bytes() {
+        return Err(too_large(
+            role.name(),
+            role.max_bytes() as u64,
+            bytes.len() as u64,
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn too_large(what: &str, limit: u64, got: u64) -> TufError {

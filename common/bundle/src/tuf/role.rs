@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::metadata::{Envelope, Root};
+use super::metadata::{Envelope, Root, check_size};
 use super::{Role, TufError};
 
 /// Metadata that a root's keys have signed.
@@ -31,10 +31,8 @@ pub fn verify_role(root: &[u8], metadata: &[u8]) -> Result<RoleMetadata, TufErro
     let (root, trusted): (_, Root) = Envelope::parse(Role::Root, root)?;
     trusted.check()?;
     root.verify(Role::Root, &trusted)?;
-    let envelope: Envelope = serde_json::from_slice(metadata).map_err(|cause| TufError::Json {
-        role: Role::Targets,
-        cause,
-    })?;
+    // Whose it is stands inside; of the four, targets may be the largest.
+    let envelope = Envelope::bounded(Role::Targets, metadata)?;
     let head = Head::deserialize(&envelope.signed).map_err(|cause| TufError::Json {
         role: Role::Targets,
         cause,
@@ -44,6 +42,7 @@ pub fn verify_role(root: &[u8], metadata: &[u8]) -> Result<RoleMetadata, TufErro
         role: Role::Targets,
         problem: "its _type is none of the four roles",
     })?;
+    check_size(role, metadata)?;
     envelope.verify(role, &trusted)?;
     Ok(RoleMetadata {
         root,
@@ -60,3 +59,6 @@ struct Head {
     kind: String,
     version: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,26 @@ fn ghsa_fphv_a_root_that_wants_no_signature_is_refused() {
         assert!(submit(&entry.to_string()).is_err(), "{place} {value}");
     }
 }
+
+/// Who looks an entry up has it verified like who submits it, so both are bounded alike.
+#[test]
+fn tuf_metadata_with_more_signatures_than_a_role_has_keys_is_refused() {
+    let packages = exchanges("rekor-v1/packages.jsonl");
+    let tuf = |exchange: &&Exchange| exchange.name().starts_with("tuf") && exchange.status() == 201;
+    let Some(recorded) = packages.iter().find(tuf) else {
+        return;
+    };
+    let mut entry: Value = serde_json::from_str(recorded.request()).unwrap();
+    let signatures = entry.pointer_mut("/spec/metadata/content/signatures").unwrap();
+    let list = signatures.as_array_mut().unwrap();
+    list.extend((0..300).map(|at| json!({ "keyid": format!("k{at}"), "sig": "00" })));
+    let text = entry.to_string();
+    let proposed = ProposedEntry::parse(text.as_bytes()).unwrap();
+    for outcome in [
+        submit(&text).map(|canonical| canonical.body),
+        proposed.canonicalize_committed(),
+    ] {
+        let refused = outcome.unwrap_err().to_string();
+        assert!(refused.contains("more signatures than accepted"), "{refused}");
+    }
+}
