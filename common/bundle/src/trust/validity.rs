@@ -66,7 +66,15 @@ impl<'de> Deserialize<'de> for Timestamp {
         let text = String::deserialize(deserializer)?;
         let time = OffsetDateTime::parse(&text, &Rfc3339)
             .map_err(|_| de::Error::custom(format_args!("expected an RFC 3339 time, got {text:?}")))?;
-        Ok(Self(time.to_offset(time::UtcOffset::UTC)))
+        // Four digits of a year and an offset can lead beyond the calendar, and beyond what RFC 3339 writes.
+        time.checked_to_offset(time::UtcOffset::UTC)
+            .filter(|utc| (0..=9999).contains(&utc.year()))
+            .map(Self)
+            .ok_or_else(|| {
+                de::Error::custom(format_args!(
+                    "expected a time in the years 0 to 9999 of UTC, got {text:?}"
+                ))
+            })
     }
 }
 
@@ -99,3 +107,6 @@ impl ValidFor {
             && self.end.is_none_or(|end| time <= end.system_time())
     }
 }
+
+#[cfg(test)]
+mod tests;
