@@ -91,7 +91,9 @@ struct Published {
     predicate: PublishedPredicate,
     subject: Vec<PublishedSubject>,
 }
+#[serde(rename_all = "camelCase")]
 
+    predicate_type: String,
 #[derive(Deserialize)]
 struct PublishedPredicate {
     name: String,
@@ -224,6 +226,12 @@ impl VerifyNpmArgs {
         verify::verify(bundle, artifact, root, &policy).map_err(|error| {
             let refusal = Refusal::from(error);
             refusal.failure(&format!("{FAILED}: the registry's attestation"))
+        if said.predicate_type != PUBLISH {
+            let got: String = said.predicate_type.chars().take(128).collect();
+            return Err(self.refused(format!(
+                "the registry's attestation: expected predicate type {PUBLISH}, got {got:?}"
+            )));
+        }
         })?;
         let Content::Dsse(envelope) = &bundle.content else {
             return Err(self.refused("the registry's attestation is no statement"));

@@ -58,8 +58,13 @@ impl Registry<'_> {
     }
 
     fn published(&self, version: &str) -> Value {
+        self.said(version, PUBLISH)
+    }
+
+    /// The registry's word, of a type.
+    fn said(&self, version: &str, kind: &str) -> Value {
         let predicate = json!({ "name": "@acme/app", "version": version, "registry": "https://npm.example" });
-        self.attest(&self.statement(PURL, PUBLISH, &predicate), None)
+        self.attest(&self.statement(PURL, kind, &predicate), None)
     }
 
     fn verify(&self, provenance: &Value, published: &Value, key: &str, more: &[&str]) -> Ran {
@@ -143,6 +148,13 @@ fn a_package_is_verified_by_both_of_its_attestations() {
         &registry.verify(&provenance, &republished, &public, &tag),
         12,
         "got @acme/app 4.13.2",
+    );
+    // The list says what it is, and what is signed says something else.
+    let other = registry.said("4.13.1", "https://npm.example/deprecated/v1");
+    refused(
+        &registry.verify(&provenance, &other, &public, &tag),
+        10,
+        "expected predicate type",
     );
     std::fs::write(&registry.tarball, "another package").unwrap();
     refused(&verify(&provenance, &tag), 12, "no subject");

@@ -7,6 +7,16 @@ use super::protojson;
 /// Payload type of an in-toto statement (`in-toto/attestation spec/v1/envelope.md`).
 pub const IN_TOTO_PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
+/// `_type` of a statement in such a payload (`in-toto/attestation spec/v1/statement.md`).
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+
+/// Whether this is the `_type` of a statement: of version 1, or of the one before (`spec/v0.1.0/README.md`). What else a
+/// payload says it is has other rules for the same members.
+#[must_use]
+pub fn is_statement_type(kind: &str) -> bool {
+    [STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1"].contains(&kind)
+}
+
 /// An envelope as bundles and Rekor v2 requests carry it: every octet string base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -13,7 +13,9 @@ pub use bundle::{
     Bundle, BundleError, Content, KeyMaterial, MAX_BUNDLE_BYTES, MAX_CERTIFICATES, MAX_TIMESTAMPS,
     MAX_TLOG_ENTRIES, MediaType, MessageDigest,
 };
-pub use dsse::{BareEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, pae};
+pub use dsse::{
+    BareEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, STATEMENT_TYPE, is_statement_type, pae,
+};
 pub use tlog_entry::{
     Checkpoint, InclusionPromise, InclusionProof, KindVersion, LogId, TransparencyLogEntry,
 };

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::format::is_statement_type;
+
 /// Most subjects and dependencies that are read.
 const MAX_LIST: usize = 1024;
 
@@ -15,6 +17,9 @@ pub enum ProvenanceError {
     /// Not JSON of the shape.
     #[error("provenance: {0}")]
     Json(#[from] serde_json::Error),
+    /// No statement of in-toto.
+    #[error("provenance: expected a statement of in-toto, got one of type {0:?}")]
+    StatementType(String),
     /// Another kind of statement.
     #[error("expected a predicate https://slsa.dev/provenance/v0.2 or /v1, got {0:?}")]
     PredicateType(String),
@@ -97,6 +102,8 @@ pub struct Provenance {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Statement {
+    #[serde(rename = "_type", default)]
+    kind: String,
     #[serde(default)]
     subject: Vec<Subject>,
     predicate_type: String,
@@ -168,6 +175,10 @@ impl Provenance {
     /// [`ProvenanceError`].
     pub fn parse(payload: &[u8]) -> Result<Self, ProvenanceError> {
         let statement: Statement = serde_json::from_slice(payload)?;
+        if !is_statement_type(&statement.kind) {
+            let kind = statement.kind.chars().take(128).collect();
+            return Err(ProvenanceError::StatementType(kind));
+        }
         let provenance = match statement.predicate_type.as_str() {
             "https://slsa.dev/provenance/v0.2" => v02(statement.subject, statement.predicate)?,
             "https://slsa.dev/provenance/v1" => v1(statement.subject, statement.predicate)?,

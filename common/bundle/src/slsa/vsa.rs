@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Subject;
-use crate::format::{Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE};
+use crate::format::{Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, STATEMENT_TYPE, is_statement_type};
 
 /// The predicate type.
 pub const PREDICATE_TYPE: &str = "https://slsa.dev/verification_summary/v1";
@@ -45,7 +45,7 @@ pub fn sign(summary: &Summary<'_>, key: &dyn Signer) -> Result<String, SignError
         members.insert("digest".to_owned(), json!({ "sha256": sha256 }));
     }
     let statement = json!({
-        "_type": "https://in-toto.io/Statement/v1",
+        "_type": STATEMENT_TYPE,
         "subject": subjects.collect::<Vec<_>>(),
         "predicateType": PREDICATE_TYPE,
         "predicate": {
@@ -108,6 +108,8 @@ pub enum VsaError {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Statement {
+    #[serde(rename = "_type", default)]
+    kind: String,
     #[serde(default)]
     subject: Vec<Subject>,
     predicate_type: String,
@@ -155,6 +157,9 @@ pub fn check(json: &[u8], key: &PublicKey, asked: &Asked) -> Result<(), VsaError
     };
     is("payload type", IN_TOTO_PAYLOAD_TYPE, &envelope.payload_type)?;
     let statement: Statement = serde_json::from_slice(&envelope.payload)?;
+    if !is_statement_type(&statement.kind) {
+        return is("statement type", STATEMENT_TYPE, &statement.kind);
+    }
     is("predicate type", PREDICATE_TYPE, &statement.predicate_type)?;
     for (algorithm, value) in &asked.digests {
         let has = |digest: &BTreeMap<String, String>| digest.get(algorithm).is_some_and(|got| got == value);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::evidence::Evidence;
 use super::{Artifact, VerifyError, signature};
-use crate::format::{Bundle, Content, Envelope, IN_TOTO_PAYLOAD_TYPE, MessageDigest};
+use crate::format::{Bundle, Content, Envelope, IN_TOTO_PAYLOAD_TYPE, MessageDigest, is_statement_type};
 
 /// Most subjects of a statement, and most digests of one, that are read (`sigstore-go internal/limits`, GHSA-cq38-jh5f-37mq).
 const MAX_SUBJECTS: usize = 1024;
@@ -174,6 +174,8 @@ fn check_subject(
 ) -> Result<(), VerifyError> {
     #[derive(Deserialize)]
     struct Statement {
+        #[serde(rename = "_type", default)]
+        kind: String,
         subject: Vec<Subject>,
     }
     #[derive(Deserialize)]
@@ -189,6 +191,10 @@ fn check_subject(
     }
     let statement: Statement = serde_json::from_slice(&envelope.payload)
         .map_err(|cause| VerifyError::NotStatement(format!("a payload that is not one: {cause}")))?;
+    if !is_statement_type(&statement.kind) {
+        let kind: String = statement.kind.chars().take(64).collect();
+        return Err(VerifyError::NotStatement(format!("a statement of type {kind:?}")));
+    }
     if statement.subject.len() > MAX_SUBJECTS
         || statement
             .subject

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::*;
 use crate::format::{
     Checkpoint, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, InclusionProof, KindVersion, LogId,
-    MediaType, MessageDigest, TransparencyLogEntry, protojson::encode_bytes,
+    MediaType, MessageDigest, STATEMENT_TYPE, TransparencyLogEntry, protojson::encode_bytes,
 };
 use crate::trust::{Role, Timestamp, log_id};
 
@@ -109,7 +109,11 @@ fn signed_artifact(log: &Log, signer: &LocalSigner, origin: &str) -> Bundle {
 }
 
 fn signed_statement(log: &Log, signer: &LocalSigner, as_dsse: bool) -> Bundle {
-    let payload = json!({ "_type": "https://in-toto.io/Statement/v1", "subject": [
+    signed_payload(log, signer, as_dsse, STATEMENT_TYPE)
+}
+
+fn signed_payload(log: &Log, signer: &LocalSigner, as_dsse: bool, kind: &str) -> Bundle {
+    let payload = json!({ "_type": kind, "subject": [
         { "name": "a", "digest": { "sha256": hex::encode(HashAlgorithm::Sha256.digest(b"artifact")) } },
     ]});
     let mut envelope = Envelope {
@@ -168,6 +172,22 @@ fn every_kind_of_key_and_entry_verifies() {
             let read = Bundle::from_json(bundle.to_json().unwrap().as_bytes()).unwrap();
             assert!(check(&read, &log, &key).is_ok());
         }
+    }
+}
+
+/// What an artifact's digest means in another kind of payload is not known.
+#[test]
+fn a_payload_that_says_it_is_no_statement_names_no_artifact() {
+    let (log, key) = (Log::new(KeyAlgorithm::Ed25519), signer(KeyAlgorithm::EcdsaP256));
+    for kind in [STATEMENT_TYPE, "https://in-toto.io/Statement/v0.1"] {
+        check(&signed_payload(&log, &key, true, kind), &log, &key).unwrap();
+    }
+    for kind in ["", "link", "https://in-toto.io/Statement/v2"] {
+        let refused = check(&signed_payload(&log, &key, true, kind), &log, &key);
+        assert!(
+            matches!(refused, Err(VerifyError::NotStatement(_))),
+            "{kind:?}: {refused:?}"
+        );
     }
 }
 
