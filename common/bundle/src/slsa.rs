@@ -14,7 +14,7 @@ pub mod vsa;
 mod workload;
 
 pub use check::{Asked, Found, SlsaError, check, same_repository};
-pub use policy::{BuildType, Builder, Parameter, Policy, PolicyError, SignerRule};
+pub use policy::{BuildType, BuildTypes, Builder, Parameter, Policy, PolicyError, SignerRule};
 pub use provenance::{Git, Provenance, ProvenanceError, Subject};
 pub use workload::{Workload, WorkloadError};
 

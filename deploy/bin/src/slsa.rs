@@ -36,7 +36,7 @@ pub(crate) struct SlsaArgs {
     /// The branch it must be built from.
     #[arg(long, value_name = "BRANCH")]
     source_branch: Option<String>,
-    /// The builder, with or without its version. A builder that is not built in must sign for itself, or be in --policy.
+    /// The builder; without its version, any release of it. One that is not built in must sign for itself, or be in --policy.
     #[arg(long, value_name = "ID")]
     pub(crate) builder_id: Option<String>,
     /// An input that the run must have been started with.
@@ -348,9 +348,10 @@ impl<'a> Session<'a> {
 impl From<SlsaError> for Refusal {
     fn from(error: SlsaError) -> Refusal {
         let (check, exit) = match &error {
-            SlsaError::Untrusted { .. } | SlsaError::Builder { .. } | SlsaError::Delegated(_) => {
-                ("builder", Exit::OtherBuilder)
-            }
+            SlsaError::Untrusted { .. }
+            | SlsaError::Builder { .. }
+            | SlsaError::Unreleased(_)
+            | SlsaError::Delegated(_) => ("builder", Exit::OtherBuilder),
             SlsaError::Source { .. } => ("source", Exit::OtherSource),
             SlsaError::Reference { .. } => ("reference", Exit::OtherReference),
             _ => ("provenance", Exit::OtherProvenance),

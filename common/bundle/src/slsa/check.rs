@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::policy::{BuildType, Builder, Policy};
+use super::policy::{BuildType, BuildTypes, Builder, Policy, released};
 use super::{Git, Provenance, Workload};
 
 /// What the caller expects, in slsa-verifier's terms.
@@ -55,6 +55,11 @@ pub enum SlsaError {
         /// Of the predicate.
         got: String,
     },
+    /// A builder at another reference than a release, which was not named in full.
+    #[error(
+        "builder: {0:?} is at no released version (refs/tags/vX.Y.Z): name it with its reference in --builder-id, or in a policy"
+    )]
+    Unreleased(String),
     /// A delegator, and nobody said whom it may speak for.
     #[error("builder: {0:?} was built through a delegator: say with --builder-id that it is trusted")]
     Delegated(String),
@@ -155,18 +160,23 @@ fn trusted_builder<'p>(
     for builder in policy.builders.iter().filter(speaks) {
         match &builder.id {
             None if *id == workload.signer => return Ok(builder),
-            Some(of) if of.is_empty() => {
-                if asked.builder.is_some() {
-                    return Ok(builder);
-                }
-                delegator = true;
-            }
+            Some(of) if of.is_empty() => match &asked.builder {
+                Some(named) if named == id || released(named).matches(id) => return Ok(builder),
+                Some(_) => return Err(SlsaError::Unreleased(id.clone())),
+                None => delegator = true,
+            },
             Some(of) if names(of, id) => return Ok(builder),
             _ => {}
         }
     }
     if delegator {
         return Err(SlsaError::Delegated(id.clone()));
+    }
+    // One that signs for itself, and was named without its version.
+    let other_version =
+        |named: &String| !named.contains('@') && names(named, id) && !released(named).matches(id);
+    if *id == workload.signer && asked.builder.as_ref().is_some_and(other_version) {
+        return Err(SlsaError::Unreleased(id.clone()));
     }
     Err(SlsaError::Untrusted {
         signer: workload.signer.clone(),
@@ -182,11 +192,11 @@ fn names(expected: &str, id: &str) -> bool {
 }
 
 fn check_build_type(provenance: &Provenance, builder: &Builder) -> Result<(), SlsaError> {
-    if builder.build_types.is_empty() {
+    let BuildTypes::These(build_types) = &builder.build_types else {
         return Ok(());
-    }
+    };
     let known = |build_type: &&BuildType| build_type.uri == provenance.build_type;
-    let Some(build_type) = builder.build_types.iter().find(known) else {
+    let Some(build_type) = build_types.iter().find(known) else {
         return Err(SlsaError::BuildType(provenance.build_type.clone()));
     };
     let Some(parameters) = &build_type.parameters else {
@@ -306,16 +316,31 @@ fn check_reference(provenance: &Provenance, workload: &Workload, asked: &Asked) 
             return wrong("versioned tag", version, reference);
         }
     }
-    if let Some(branch) = &asked.branch {
-        let of_tag = provenance.base.as_deref().unwrap_or_default();
-        let built = reference
-            .strip_prefix("refs/heads/")
-            .unwrap_or_else(|| of_tag.strip_prefix("refs/heads/").unwrap_or(of_tag));
-        if built != branch {
-            return wrong("branch", branch, reference);
-        }
+    if let Some(branch) = &asked.branch
+        && built_from(reference, provenance, workload) != Some(branch.as_str())
+    {
+        return wrong("branch", branch, reference);
     }
     Ok(())
+}
+
+/// The branch that was built. A tag's is the one that the event names, as far as someone else than the build itself says so: a
+/// workflow of the source writes what it likes into its predicate. Any other reference, such as a pull request's, is no branch,
+/// whatever it would be merged into (`slsa-verifier slsaprovenance/common/common.go`, GetBranch).
+fn built_from<'a>(reference: &'a str, provenance: &'a Provenance, workload: &Workload) -> Option<&'a str> {
+    if let Some(branch) = reference.strip_prefix("refs/heads/") {
+        return Some(branch);
+    }
+    let of_source = workload
+        .signer
+        .strip_prefix("https://")
+        .and_then(|signer| signer.strip_prefix(workload.repository.as_str()))
+        .is_some_and(|rest| rest.starts_with('/'));
+    if of_source || !reference.starts_with("refs/tags/") {
+        return None;
+    }
+    let base = provenance.base.as_deref()?;
+    Some(base.strip_prefix("refs/heads/").unwrap_or(base))
 }
 
 /// `v1` and `v1.2` are versions of the tag `v1.2.3`; a build or pre-release part must be the same

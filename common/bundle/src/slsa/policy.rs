@@ -26,6 +26,11 @@ pub enum PolicyError {
     /// An expression that is none.
     #[error("policy: {0}")]
     Pattern(#[from] regex::Error),
+    /// A builder that nobody said the build types of: to judge none is a decision too.
+    #[error(
+        "policy: builder {0:?} needs buildTypes: a list of at least one, or \"any\" for any type with any external parameters"
+    )]
+    BuildTypes(String),
     /// A signer that is nobody or everybody.
     #[error("policy: the signer of builder {0:?} needs exactly one of san and sanRegexp")]
     Signer(String),
@@ -47,8 +52,17 @@ pub struct Builder {
     pub signer: SignerRule,
     /// SLSA Build level that it attains.
     pub level: u8,
-    /// What it builds; empty: anything.
-    pub build_types: Vec<BuildType>,
+    /// What it builds.
+    pub build_types: BuildTypes,
+}
+
+/// What a builder may build.
+#[derive(Clone, Debug)]
+pub enum BuildTypes {
+    /// Anything, with any external parameters.
+    Any,
+    /// One of these.
+    These(Vec<BuildType>),
 }
 
 /// Whose certificate.
@@ -109,8 +123,8 @@ struct WireBuilder {
     signer: WireSigner,
     #[serde(default = "three")]
     level: u8,
-    #[serde(default)]
-    build_types: Vec<WireBuildType>,
+    /// A list of build types, or `any`.
+    build_types: Option<Value>,
 }
 
 fn three() -> u8 {
@@ -219,10 +233,10 @@ impl Policy {
                 name: released(&format!("{base}{file}")),
             },
             level: 3,
-            build_types: vec![BuildType {
+            build_types: BuildTypes::These(vec![BuildType {
                 uri,
                 parameters: None,
-            }],
+            }]),
         });
         Self {
             builders: builders.collect(),
@@ -250,20 +264,22 @@ impl Policy {
             },
             // The job that is built has the runner to itself, and no more is known of it.
             level: 2,
-            build_types: build_types
-                .iter()
-                .map(|uri| BuildType {
-                    uri: (*uri).to_owned(),
-                    parameters: None,
-                })
-                .collect(),
+            build_types: BuildTypes::These(
+                build_types
+                    .iter()
+                    .map(|uri| BuildType {
+                        uri: (*uri).to_owned(),
+                        parameters: None,
+                    })
+                    .collect(),
+            ),
         });
         Self {
             builders: builders.into(),
         }
     }
 
-    /// A builder that signs for itself, by the name that the caller gave.
+    /// A builder that signs for itself, by the name that the caller gave: without a version, any release of it.
     #[must_use]
     pub fn own(id: &str, issuers: &[String]) -> Builder {
         Builder {
@@ -273,17 +289,18 @@ impl Policy {
                 name: if id.contains('@') {
                     Matcher::Exact(id.to_owned())
                 } else {
-                    anchored(&format!("{}@.+", regex::escape(id)))
+                    released(id)
                 },
             },
             level: 3,
-            build_types: Vec::new(),
+            build_types: BuildTypes::Any,
         }
     }
 }
 
-/// A workflow at a released version: a full semantic version without pre-release (`slsa-verifier gha/builder.go`).
-fn released(workflow: &str) -> Matcher {
+/// A workflow at a released version: a full semantic version without pre-release (`slsa-verifier gha/builder.go`,
+/// verifyTrustedBuilderRef). A branch or another tag can be moved.
+pub(super) fn released(workflow: &str) -> Matcher {
     anchored(&format!(
         r"{}@refs/tags/v[0-9]+\.[0-9]+\.[0-9]+",
         regex::escape(workflow)
@@ -301,21 +318,17 @@ fn builder(wire: WireBuilder) -> Result<Builder, PolicyError> {
         (None, Some(pattern)) => Matcher::pattern(&pattern)?,
         _ => return Err(PolicyError::Signer(wire.id)),
     };
-    let build_types = wire.build_types.into_iter().map(|build_type| {
-        let parameters = build_type.external_parameters.into_iter().map(|(name, rule)| {
-            let rule = match rule {
-                WireParameter::Any => Parameter::Any,
-                WireParameter::Equals(value) => Parameter::Equals(value),
-                WireParameter::OneOf(list) => Parameter::OneOf(list),
-                WireParameter::Matches(pattern) => Parameter::Matches(Matcher::pattern(&pattern)?),
-            };
-            Ok((name, rule))
-        });
-        Ok(BuildType {
-            uri: build_type.uri,
-            parameters: Some(parameters.collect::<Result<_, PolicyError>>()?),
-        })
-    });
+    let build_types = match wire.build_types {
+        Some(Value::String(word)) if word == "any" => BuildTypes::Any,
+        Some(list @ Value::Array(_)) => {
+            let list: Vec<WireBuildType> = serde_json::from_value(list)?;
+            BuildTypes::These(list.into_iter().map(build_type).collect::<Result<_, _>>()?)
+        }
+        _ => return Err(PolicyError::BuildTypes(wire.id)),
+    };
+    if matches!(&build_types, BuildTypes::These(list) if list.is_empty()) {
+        return Err(PolicyError::BuildTypes(wire.id));
+    }
     Ok(Builder {
         id: Some(wire.id),
         signer: SignerRule {
@@ -323,7 +336,23 @@ fn builder(wire: WireBuilder) -> Result<Builder, PolicyError> {
             name,
         },
         level: wire.level,
-        build_types: build_types.collect::<Result<_, PolicyError>>()?,
+        build_types,
+    })
+}
+
+fn build_type(wire: WireBuildType) -> Result<BuildType, PolicyError> {
+    let parameters = wire.external_parameters.into_iter().map(|(name, rule)| {
+        let rule = match rule {
+            WireParameter::Any => Parameter::Any,
+            WireParameter::Equals(value) => Parameter::Equals(value),
+            WireParameter::OneOf(list) => Parameter::OneOf(list),
+            WireParameter::Matches(pattern) => Parameter::Matches(Matcher::pattern(&pattern)?),
+        };
+        Ok((name, rule))
+    });
+    Ok(BuildType {
+        uri: wire.uri,
+        parameters: Some(parameters.collect::<Result<_, PolicyError>>()?),
     })
 }
 

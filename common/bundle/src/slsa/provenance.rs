@@ -202,6 +202,7 @@ fn v02(subjects: Vec<Subject>, predicate: Value) -> Result<Provenance, Provenanc
     } = serde_json::from_value(predicate)?;
     let environment = invocation.environment.unwrap_or_default();
     let payload = environment.get("github_event_payload");
+    let event = text(&environment, "github_event_name");
     let config = invocation.config_source.as_ref();
     // A workflow with a name of its own is called by that, and elsewhere the entry point is a job.
     let workflow = |path: &&String| path.starts_with(".github/workflows/");
@@ -217,8 +218,8 @@ fn v02(subjects: Vec<Subject>, predicate: Value) -> Result<Provenance, Provenanc
             .filter(workflow)
             .cloned(),
         config_commit: config.and_then(commit),
-        base: base(&environment, "github_base_ref", payload),
-        event: text(&environment, "github_event_name"),
+        base: base(text(&environment, "github_base_ref"), event.as_deref(), payload),
+        event,
         inputs: inputs(payload),
         external: invocation.parameters.unwrap_or_default(),
     })
@@ -247,7 +248,7 @@ fn v1(subjects: Vec<Subject>, predicate: Value) -> Result<Provenance, Provenance
         trigger: trigger(&external, &internal),
         config: config(&external, &internal),
         config_commit: text(&internal, "GITHUB_WORKFLOW_SHA"),
-        base: base(&internal, "GITHUB_BASE_REF", payload),
+        base: base(text(&internal, "GITHUB_BASE_REF"), event.as_deref(), payload),
         event,
         inputs: inputs(payload),
         external,
@@ -306,16 +307,16 @@ fn text(map: &Map<String, Value>, name: &str) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-/// The branch of a tag: of the run itself, of the push, or of the release
-/// (`slsa-verifier slsaprovenance/common`, getBranchForTag).
-fn base(values: &Map<String, Value>, name: &str, payload: Option<&Value>) -> Option<String> {
-    text(values, name).or_else(|| {
-        let payload = payload?;
-        payload
-            .get("base_ref")
-            .and_then(Value::as_str)
-            .or_else(|| payload.get("release")?.get("target_commitish")?.as_str())
-            .map(ToOwned::to_owned)
+/// The branch of a tag: of the run itself, of the push, or of the release. The payload of another event has members of the
+/// same names that say something else (`slsa-verifier slsaprovenance/common/common.go`, getBranchForTag).
+fn base(of_run: Option<String>, event: Option<&str>, payload: Option<&Value>) -> Option<String> {
+    of_run.or_else(|| {
+        let branch = match event? {
+            "push" => payload?.get("base_ref")?,
+            "release" => payload?.get("release")?.get("target_commitish")?,
+            _ => return None,
+        };
+        branch.as_str().map(ToOwned::to_owned)
     })
 }
 

@@ -13,7 +13,7 @@ use common_pki::key::{KeyAlgorithm, LocalSigner, PublicKey, Signer as _};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::format::{Bundle, Content};
+use crate::format::{Bundle, Content, Envelope};
 use crate::trust::TrustedRoot;
 use crate::verify::{Artifact, Matcher, Policy as Evidence, verify};
 
@@ -285,6 +285,181 @@ fn a_delegator_speaks_only_for_whom_was_named() {
     assert!(check(&provenance, &workload, &asked, &Policy::default()).is_ok());
 }
 
+/// What a pull request would be merged into is not what was built, and whose workflow signs for itself says what it likes.
+#[test]
+fn a_branch_is_what_was_built_and_not_what_the_build_says() {
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let on_main = Asked {
+        source: PACKAGE.to_owned(),
+        branch: Some("main".to_owned()),
+        ..Asked::default()
+    };
+    let of = |reference: &str, base: &str, signer: Option<&str>| {
+        let (mut provenance, mut workload) = (provenance.clone(), workload.clone());
+        provenance.base = Some(base.to_owned());
+        for git in [&mut provenance.source, &mut provenance.trigger]
+            .into_iter()
+            .flatten()
+        {
+            git.reference = Some(reference.to_owned());
+        }
+        workload.reference = Some(reference.to_owned());
+        let mut policy = Policy::default();
+        if let Some(signer) = signer {
+            signer.clone_into(&mut workload.signer);
+            signer.clone_into(&mut provenance.builder_id);
+            policy
+                .builders
+                .push(Policy::own(signer, &[GITHUB_ISSUER.to_owned()]));
+        }
+        check(&provenance, &workload, &on_main, &policy)
+    };
+    of("refs/tags/v1", "refs/heads/main", None).unwrap();
+    of("refs/tags/v1", "main", None).unwrap();
+    of("refs/heads/main", "dev", None).unwrap();
+    let own = format!("https://{PACKAGE}/.github/workflows/release.yml@refs/tags/v1.0.0");
+    of("refs/heads/main", "", Some(&own)).unwrap();
+    for (reference, base, signer) in [
+        ("refs/tags/v1", "refs/heads/dev", None),
+        ("refs/heads/dev", "refs/heads/main", None),
+        ("refs/pull/7/merge", "main", None),
+        ("refs/pull/7/merge", "refs/heads/main", None),
+        ("refs/merge-requests/7/head", "main", None),
+        ("", "main", None),
+        ("refs/tags/v1", "refs/heads/main", Some(own.as_str())),
+    ] {
+        let outcome = of(reference, base, signer);
+        assert!(
+            matches!(outcome, Err(SlsaError::Reference { what: "branch", .. })),
+            "{reference} {base} {signer:?}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn provenance_is_a_statement() {
+    let of = |kind: &str| {
+        let text = json!({ "_type": kind, "predicateType": "https://slsa.dev/provenance/v0.2",
+            "predicate": { "builder": { "id": "b" }, "buildType": "t" } });
+        Provenance::parse(text.to_string().as_bytes())
+    };
+    of("https://in-toto.io/Statement/v0.1").unwrap();
+    of("https://in-toto.io/Statement/v1").unwrap();
+    for kind in ["", "link", "https://in-toto.io/Statement/v2"] {
+        assert!(
+            matches!(of(kind), Err(ProvenanceError::StatementType(_))),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn only_the_event_that_has_a_branch_says_it() {
+    let base = |event: &str| {
+        let payload =
+            json!({ "base_ref": "refs/heads/pushed", "release": { "target_commitish": "released" } });
+        let old = json!({ "predicateType": "https://slsa.dev/provenance/v0.2", "_type": "https://in-toto.io/Statement/v0.1",
+            "predicate": { "builder": { "id": "b" }, "buildType": "t", "invocation": { "environment": {
+                "github_event_name": event, "github_event_payload": payload } } } });
+        let new = json!({ "predicateType": "https://slsa.dev/provenance/v1", "_type": "https://in-toto.io/Statement/v1",
+            "predicate": { "runDetails": { "builder": { "id": "b" } }, "buildDefinition": { "buildType": "t",
+                "internalParameters": { "GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PAYLOAD": payload } } } });
+        let [old, new] = [old, new].map(|it| Provenance::parse(it.to_string().as_bytes()).unwrap().base);
+        assert_eq!(old, new);
+        old
+    };
+    assert_eq!(base("push").as_deref(), Some("refs/heads/pushed"));
+    assert_eq!(base("release").as_deref(), Some("released"));
+    assert_eq!(base("pull_request"), None);
+    assert_eq!(base("workflow_dispatch"), None);
+}
+
+#[test]
+fn a_builder_without_version_is_any_release_of_it_and_no_branch() {
+    const BUILDER: &str = "https://github.com/acme/ci/.github/workflows/build.yml";
+    let Some((provenance, workload)) = container() else {
+        return;
+    };
+    let of = |at: &str, named: &str| {
+        let (mut provenance, mut workload) = (provenance.clone(), workload.clone());
+        workload.signer = format!("{BUILDER}@{at}");
+        provenance.builder_id.clone_from(&workload.signer);
+        let mut asked = asked(PACKAGE, "v13.0.30");
+        asked.builder = Some(named.to_owned());
+        let mut policy = Policy::default();
+        policy
+            .builders
+            .push(Policy::own(named, &[GITHUB_ISSUER.to_owned()]));
+        check(&provenance, &workload, &asked, &policy)
+    };
+    of("refs/tags/v1.2.3", BUILDER).unwrap();
+    for at in [
+        "refs/heads/main",
+        "refs/heads/v1.2.3",
+        "refs/tags/v1",
+        "refs/tags/v1.2.3-rc.1",
+        "refs/tags/latest",
+        "refs/pull/7/merge",
+    ] {
+        let outcome = of(at, BUILDER);
+        assert!(
+            matches!(outcome, Err(SlsaError::Unreleased(_))),
+            "{at}: {outcome:?}"
+        );
+        of(at, &format!("{BUILDER}@{at}")).unwrap();
+    }
+}
+
+#[test]
+fn a_delegator_speaks_for_a_release_of_whom_was_named() {
+    let name = "gha_delegator/v1.10.0/binary-linux-amd64-push-v14";
+    let Some((mut provenance, workload)) = published(name, &format!("{name}.build.slsa")) else {
+        return;
+    };
+    let (builder, _) = provenance.builder_id.split_once('@').unwrap();
+    let mut asked = asked(PACKAGE, "v14");
+    asked.builder = Some(builder.to_owned());
+    check(&provenance, &workload, &asked, &Policy::default()).unwrap();
+    provenance.builder_id = format!("{builder}@refs/heads/main");
+    let refused = check(&provenance, &workload, &asked, &Policy::default());
+    assert!(matches!(refused, Err(SlsaError::Unreleased(_))), "{refused:?}");
+    asked.builder = Some(provenance.builder_id.clone());
+    check(&provenance, &workload, &asked, &Policy::default()).unwrap();
+}
+
+/// To judge nothing has to be said in words.
+#[test]
+fn a_policy_says_what_a_builder_builds() {
+    let policy = |types: Option<Value>| {
+        let mut builder = json!({ "id": "https://git.example/ci/build.yml", "signer": { "issuer": GITHUB_ISSUER, "san": "x" } });
+        if let Some(types) = types {
+            builder["buildTypes"] = types;
+        }
+        Policy::parse(
+            json!({ "version": 1, "builders": [builder] })
+                .to_string()
+                .as_bytes(),
+        )
+    };
+    let any = policy(Some(json!("any"))).unwrap();
+    assert!(matches!(any.builders[0].build_types, BuildTypes::Any));
+    let some = policy(Some(json!([{ "uri": "https://git.example/build/v1" }]))).unwrap();
+    assert!(matches!(&some.builders[0].build_types, BuildTypes::These(list) if list.len() == 1));
+    for nothing in [None, Some(json!([])), Some(json!("all")), Some(Value::Null)] {
+        let refused = policy(nothing.clone());
+        assert!(
+            matches!(refused, Err(PolicyError::BuildTypes(_))),
+            "{nothing:?}: {refused:?}"
+        );
+    }
+    assert!(matches!(
+        policy(Some(json!([{ "url": "x" }]))),
+        Err(PolicyError::Json(_))
+    ));
+}
+
 #[test]
 fn the_wrong_signer_of_the_registry_is_refused() {
     let bcr = Asked {
@@ -401,6 +576,16 @@ fn a_summary_of_ours_passes_the_same_checks() {
         levels: vec!["SLSA_BUILD_LEVEL_3".to_owned()],
     };
     vsa::check(json.as_bytes(), key.public_key(), &asked).unwrap();
+    let mut envelope: Envelope = serde_json::from_str(&json).unwrap();
+    let payload = String::from_utf8(envelope.payload).unwrap();
+    envelope.payload = payload.replacen("Statement/v1", "Statement/v2", 1).into_bytes();
+    envelope.signatures[0].sig = key.sign(&envelope.pae()).unwrap();
+    let other = vsa::check(
+        serde_json::to_string(&envelope).unwrap().as_bytes(),
+        key.public_key(),
+        &asked,
+    );
+    assert!(other.unwrap_err().to_string().starts_with("statement type"));
     let cut = json.replacen("payload\":\"", "payload\":\"AA", 1);
     assert!(vsa::check(cut.as_bytes(), key.public_key(), &asked).is_err());
 }
