@@ -26,6 +26,10 @@ use crate::verify::report::{Refusal, print};
 const PUBLISH: &str = "https://github.com/npm/attestation/tree/main/specs/publish/v0.1";
 /// How provenance begins.
 const PROVENANCE: &str = "https://slsa.dev/provenance/";
+/// A runner of GitHub Actions, as npm names the builder.
+const RUNNER: &str = "https://github.com/actions/runner";
+/// What the certificate calls one of GitHub's own.
+const HOSTED: &str = "github-hosted";
 /// Most attestations of one package, and most keys of a registry.
 const MAX_LIST: usize = 64;
 
@@ -87,13 +91,13 @@ struct Key {
 
 /// What the registry says it published.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Published {
+    predicate_type: String,
     predicate: PublishedPredicate,
     subject: Vec<PublishedSubject>,
 }
-#[serde(rename_all = "camelCase")]
 
-    predicate_type: String,
 #[derive(Deserialize)]
 struct PublishedPredicate {
     name: String,
@@ -179,18 +183,8 @@ impl VerifyNpmArgs {
             let why = format!("package: expected {purl}, got {got}");
             return Err(Refusal::new("package", Exit::OtherArtifact, why));
         }
-        let id = &passed.found.builder;
-        match (
-            id.strip_prefix("https://github.com/actions/runner/"),
-            &passed.workload.runner,
-        ) {
-            (Some(said), Some(certified)) if said != certified => Err(Refusal::new(
-                "builder",
-                Exit::OtherBuilder,
-                format!("builder: expected a runner that is {certified}, as the certificate says, got {id}"),
-            )),
-            _ => Ok(()),
-        }
+        let named = self.slsa.builder_id.is_some() || self.slsa.policy.is_some();
+        check_runner(&passed.found.builder, passed.workload.runner.as_deref(), named)
     }
 
     /// The registry's own attestation: by a key of it, of this package.
@@ -226,18 +220,18 @@ impl VerifyNpmArgs {
         verify::verify(bundle, artifact, root, &policy).map_err(|error| {
             let refusal = Refusal::from(error);
             refusal.failure(&format!("{FAILED}: the registry's attestation"))
-        if said.predicate_type != PUBLISH {
-            let got: String = said.predicate_type.chars().take(128).collect();
-            return Err(self.refused(format!(
-                "the registry's attestation: expected predicate type {PUBLISH}, got {got:?}"
-            )));
-        }
         })?;
         let Content::Dsse(envelope) = &bundle.content else {
             return Err(self.refused("the registry's attestation is no statement"));
         };
         let said: Published =
             serde_json::from_slice(&envelope.payload).map_err(|error| self.refused(error))?;
+        if said.predicate_type != PUBLISH {
+            let got: String = said.predicate_type.chars().take(128).collect();
+            return Err(self.refused(format!(
+                "the registry's attestation: expected predicate type {PUBLISH}, got {got:?}"
+            )));
+        }
         let PublishedPredicate { name, version } = said.predicate;
         let same = name == self.package_name && version == self.package_version;
         if !same || said.subject.iter().any(|subject| subject.name != self.purl()) {
@@ -260,7 +254,59 @@ impl VerifyNpmArgs {
     }
 }
 
+/// The builder is a runner, of the kind that the certificate says. A name without a kind is a runner of GitHub's
+/// (slsa-verifier `verifiers/internal/gha/npm.go`); one of somebody's own counts where a builder was named.
+fn check_runner(id: &str, certified: Option<&str>, named: bool) -> Result<(), Refusal> {
+    let Some(kind) = id.strip_prefix(RUNNER) else {
+        // Of a policy, which says who may speak for it.
+        return Ok(());
+    };
+    let said = match kind {
+        "" => HOSTED,
+        kind => kind.trim_start_matches('/'),
+    };
+    let refused = |why: String| Err(Refusal::new("builder", Exit::OtherBuilder, why));
+    match certified {
+        None => refused("builder: the certificate does not say what kind of runner it was".to_owned()),
+        Some(certified) if said != certified => refused(format!(
+            "builder: expected a runner that is {certified}, as the certificate says, got {id}"
+        )),
+        Some(_) if said != HOSTED && !named => refused(format!(
+            "builder: {id} is none of GitHub's runners: say with --builder-id that it is trusted"
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
 fn document<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
     serde_json::from_slice(&read(file)?)
         .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_runner_is_of_the_kind_that_the_certificate_says() {
+        let own = format!("{RUNNER}/self-hosted");
+        let hosted = format!("{RUNNER}/{HOSTED}");
+        for id in [RUNNER, &hosted] {
+            check_runner(id, Some(HOSTED), false).unwrap();
+            check_runner(id, Some("self-hosted"), true).unwrap_err();
+            check_runner(id, None, true).unwrap_err();
+        }
+        check_runner(&own, Some("self-hosted"), true).unwrap();
+        check_runner(&own, Some(HOSTED), true).unwrap_err();
+        let unnamed = check_runner(&own, Some("self-hosted"), false).unwrap_err();
+        assert!(unnamed.reason().contains("--builder-id"), "{}", unnamed.reason());
+        for other in [
+            "https://github.com/actions/runner-images",
+            "https://github.com/actions/runner@refs/heads/main",
+        ] {
+            check_runner(other, Some(HOSTED), true).unwrap_err();
+        }
+    }
 }
