@@ -1,6 +1,7 @@
 //! `verify`: does this bundle say that this signer signed this artifact? Each check is named with its evidence.
 
 pub(crate) mod options;
+mod python;
 pub(crate) mod report;
 mod scorecard;
 
@@ -64,7 +65,9 @@ pub(crate) async fn run(args: VerifyArgs, console: Console) -> Result<(), Failur
     let trusted = args.trust.resolve().await?;
     let mut report = Report::new(&args.artifact, &path, &trusted);
     // A Python index keeps its attestations in words of its own.
-    let parsed = Bundle::from_attestation_object(&text).unwrap_or_else(|| Bundle::from_json(&text));
+    let object = Bundle::from_attestation_object(&text);
+    let of_index = object.is_some();
+    let parsed = object.unwrap_or_else(|| Bundle::from_json(&text));
     let outcome = match parsed {
         Err(error) => Err(Refusal::new("bundle", Exit::Unverified, error)),
         Ok(bundle) => {
@@ -77,6 +80,10 @@ pub(crate) async fn run(args: VerifyArgs, console: Console) -> Result<(), Failur
                 .map(|(times, _)| report.times = times)
                 .map_err(Refusal::from)
                 .and_then(|()| predicate_type(&bundle, args.predicate_type.as_deref()))
+                .and_then(|()| match of_index {
+                    true => python::check(&bundle, &args.artifact),
+                    false => Ok(()),
+                })
                 .and_then(|()| args.scorecard.check(&bundle, &held))
         }
     };
