@@ -341,4 +341,19 @@ fn bundles_pass_too_and_a_summary_is_written_for_those_who_trust_the_verifier() 
         vsa(&digest, "https://verifier.example", "SLSA_BUILD_LEVEL_4"),
         Some(17)
     );
+
+    // What can be read only once is named by what was read then.
+    let mut once = ci.asks("verify-artifact", SOURCE);
+    once.args(["/dev/stdin", "--vsa-verifier-id", "https://verifier.example"]);
+    once.args(["--vsa-resource-uri", "pkg:generic/app", "--vsa-out"]);
+    once.arg(&summary).arg("--vsa-key").arg(&key);
+    once.arg("--provenance-path").arg(&bundle);
+    let mut piped = Command::new("sh");
+    piped.args(["-c", r#"cat "$0" | "$@""#]).arg(&artifact);
+    let ran = run(piped.arg(once.get_program()).args(once.get_args()));
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    assert_eq!(
+        vsa(&digest, "https://verifier.example", "SLSA_BUILD_LEVEL_3"),
+        Some(0)
+    );
 }

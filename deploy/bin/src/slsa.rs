@@ -9,6 +9,7 @@ use clap::Args;
 use common_bundle::format::{BareEnvelope, Bundle, Content, KeyMaterial, TransparencyLogEntry};
 use common_bundle::slsa::{Asked, Found, GITHUB_ISSUER, Policy, Provenance, SlsaError, Workload, check};
 use common_bundle::verify::{self, Evidence, Matcher};
+use common_pki::key::sha256;
 use common_tlog::leaf_hash;
 
 use crate::console::Console;
@@ -110,18 +111,20 @@ impl SlsaArgs {
         Ok(issuers)
     }
 
-    /// Which builders count.
-    pub(crate) async fn policy(&self, trusted: &Trusted) -> Result<Policy, Failure> {
+    /// Which builders count, and the SHA-256 of the file that says so.
+    pub(crate) async fn policy(&self, trusted: &Trusted) -> Result<(Policy, Option<[u8; 32]>), Failure> {
         if let Some(file) = &self.policy {
-            let policy = Policy::parse(&read(file)?);
-            return policy.map_err(|error| Failure::failed(format!("{}: {error}", file.display())));
+            let text = read(file)?;
+            let policy = Policy::parse(&text)
+                .map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
+            return Ok((policy, Some(sha256(&text))));
         }
         let issuers = self.issuers(trusted).await?;
         let mut policy = Policy::built_in(&issuers);
         if let Some(id) = &self.builder_id {
             policy.builders.push(Policy::own(id, &issuers));
         }
-        Ok(policy)
+        Ok((policy, None))
     }
 
     /// Everything the file holds. An envelope by itself is looked up in the log.
@@ -206,6 +209,8 @@ pub(crate) struct Session<'a> {
     args: &'a SlsaArgs,
     trusted: Trusted,
     policy: Policy,
+    /// SHA-256 of the file that the policy is of.
+    pub(crate) policy_digest: Option<[u8; 32]>,
     console: Console,
     /// The builder of all, once there is one.
     builder: Option<String>,
@@ -215,8 +220,10 @@ impl<'a> Session<'a> {
     /// Trust as the options say, and the builders of the policy.
     pub(crate) async fn new(args: &'a SlsaArgs, console: Console) -> Result<Self, Failure> {
         let trusted = args.trust.resolve().await?;
-        let policy = args.policy(&trusted).await?;
-        Ok(Self::with(args, trusted, policy, console))
+        let (policy, digest) = args.policy(&trusted).await?;
+        let mut session = Self::with(args, trusted, policy, console);
+        session.policy_digest = digest;
+        Ok(session)
     }
 
     /// The same with other builders.
@@ -225,6 +232,7 @@ impl<'a> Session<'a> {
             args,
             trusted,
             policy,
+            policy_digest: None,
             console,
             builder: None,
         }

@@ -5,6 +5,7 @@ mod summary;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use common_pki::key::HashAlgorithm;
 
 use crate::console::Console;
 use crate::exit::Failure;
@@ -47,7 +48,7 @@ pub(crate) async fn run(args: VerifyArtifactArgs, console: Console) -> Result<()
     let text = read(&args.provenance_path)?;
     let mut session = Session::new(&args.slsa, console).await?;
     let attestations = args.slsa.attestations(&text, &args.provenance_path).await?;
-    let mut all: Vec<(String, Passed)> = Vec::new();
+    let mut all: Vec<Verified> = Vec::new();
     for artifact in &args.artifacts {
         let held = Held::new(artifact)?;
         let passed = session.judge(
@@ -58,16 +59,29 @@ pub(crate) async fn run(args: VerifyArtifactArgs, console: Console) -> Result<()
             &args.provenance_path,
             |_| Ok(()),
         )?;
-        all.push((artifact.clone(), passed));
+        all.push(Verified {
+            name: name(artifact),
+            sha256: held.digest(HashAlgorithm::Sha256),
+            passed,
+        });
     }
-    if let Some((_, first)) = all.first() {
-        if args.slsa.print_provenance {
-            print(&String::from_utf8_lossy(&first.payload))?;
-        }
-        args.write_summary(&all, &text, first.found.level)?;
+    if let Some(Verified { passed, .. }) = all.first()
+        && args.slsa.print_provenance
+    {
+        print(&String::from_utf8_lossy(&passed.payload))?;
     }
+    args.write_summary(&all, &text, session.policy_digest)?;
     session.passed();
     Ok(())
+}
+
+/// An artifact that passed, as it was read then: the file may be another since.
+struct Verified {
+    /// Without its folders.
+    name: String,
+    /// Where it can be had.
+    sha256: Option<Vec<u8>>,
+    passed: Passed,
 }
 
 /// A file's name without its folders.

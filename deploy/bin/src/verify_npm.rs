@@ -138,7 +138,7 @@ pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Fai
         console.line("Verified the registry's attestation of the publication");
     }
     let policy = match &args.slsa.policy {
-        Some(_) => args.slsa.policy(&trusted).await?,
+        Some(_) => args.slsa.policy(&trusted).await?.0,
         None => Policy::npm(&args.slsa.source_uri, &args.slsa.issuers(&trusted).await?),
     };
     let mut session = Session::with(&args.slsa, trusted, policy, console);

@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use common_bundle::slsa::vsa;
 use common_bundle::trust::Timestamp;
-use common_pki::key::{HashAlgorithm, sha256};
+use common_pki::key::sha256;
 
-use super::{VerifyArtifactArgs, name};
+use super::{Verified, VerifyArtifactArgs, name};
 use crate::clock;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::signing::key::private_key;
-use crate::slsa::Passed;
 use crate::trust_source::read;
-use crate::verify::Held;
 use crate::verify::options::public_key;
 
 /// Options about the summary.
@@ -36,12 +34,13 @@ pub(crate) struct SummaryArgs {
 }
 
 impl VerifyArtifactArgs {
-    /// Writes the summary, where one was asked for.
+    /// Writes the summary of what was verified, where one was asked for: the digests are of the octets that were judged, the
+    /// policy is the one that judged them, and the level is what every one of them attains.
     pub(super) fn write_summary(
         &self,
-        all: &[(String, Passed)],
+        all: &[Verified],
         attestation: &[u8],
-        level: u8,
+        policy: Option<[u8; 32]>,
     ) -> Result<(), Failure> {
         let SummaryArgs {
             vsa_out: Some(out),
@@ -57,16 +56,14 @@ impl VerifyArtifactArgs {
         };
         let signer = private_key(key)?;
         let mut subjects = Vec::new();
-        for (artifact, _) in all {
-            let digest = Held::new(artifact)?
-                .digest(HashAlgorithm::Sha256)
-                .ok_or_else(|| {
-                    Failure::usage("a summary names SHA-256 digests: give the file or sha256:HEX")
-                })?;
-            subjects.push((name(artifact), hex::encode(digest)));
+        for Verified { name, sha256, .. } in all {
+            let digest = sha256.as_ref().ok_or_else(|| {
+                Failure::usage("a summary names SHA-256 digests: give the file or sha256:HEX")
+            })?;
+            subjects.push((name.clone(), hex::encode(digest)));
         }
-        let policy = self.slsa.policy.as_ref().map(|file| read(file)).transpose()?;
-        let policy = policy.map(|text| hex::encode(sha256(&text)));
+        let policy = policy.map(hex::encode);
+        let level = all.iter().map(|one| one.passed.found.level).min().unwrap_or(0);
         let uri = self.slsa.policy.as_ref().map_or_else(
             || "https://slsa.dev/spec/v1.2/verifying-artifacts".to_owned(),
             |file| name(&file.to_string_lossy()),
