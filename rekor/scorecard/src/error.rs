@@ -48,8 +48,8 @@ pub(crate) enum Refusal {
     #[error("issuer: expected one of {expected}, got {got:?}")]
     Issuer { expected: String, got: String },
     #[error(
-        "the evidence is from {got} (Unix seconds), and results signed at {newest} are published already: an older result \
-         never replaces a newer one"
+        "the certificate is from {got} (Unix seconds), and results under one from {newest} are published already: an older \
+         result never replaces a newer one"
     )]
     Replayed { newest: u64, got: u64 },
     #[error("no results are published for {0}")]

@@ -53,13 +53,8 @@ pub(crate) async fn publish(
     // One at a time: between look and put another could publish something newer.
     let _turn = scorecard.turn.lock().await;
     let store = &scorecard.config.store;
-    if let Some(newest) = store.get(&project, None).await?
-        && publication.signed_at < newest.signed_at
-    {
-        return Err(Refusal::Replayed {
-            newest: newest.signed_at,
-            got: publication.signed_at,
-        });
+    if let Some(newest) = store.get(&project, None).await? {
+        publication.replaces(&newest)?;
     }
     store.put(&project, &publication).await?;
     let said = format!("published {project} at commit {}", publication.commit);

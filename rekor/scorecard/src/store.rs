@@ -1,9 +1,11 @@
 //! What is kept of a publication, and where.
 
 use async_trait::async_trait;
-use common_bundle::format::Bundle;
+use common_bundle::format::{Bundle, KeyMaterial};
+use common_pki::cert::Certificate;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Refusal;
 use crate::project::Project;
 
 /// One accepted publication. Everything else about it follows from the bundle, which nobody who only asks makes us parse.
@@ -33,6 +35,30 @@ impl Publication {
     /// The evidence, parsed.
     pub(crate) fn evidence(&self) -> Option<Bundle> {
         Bundle::from_json(self.bundle.as_bytes()).ok()
+    }
+
+    /// Whether this may be shown instead of `newest`: its certificate is not older. That is the authority's word, while who
+    /// submits chooses which proofs of the signature's time come along, and anybody can have a signature timestamped again.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`].
+    pub(crate) fn replaces(&self, newest: &Publication) -> Result<(), Refusal> {
+        match (newest.certified_at(), self.certified_at()) {
+            (Some(newest), got) if got.is_none_or(|got| got < newest) => Err(Refusal::Replayed {
+                newest,
+                got: got.unwrap_or_default(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Unix seconds from which the signer's certificate is valid.
+    fn certified_at(&self) -> Option<u64> {
+        let KeyMaterial::Certificates(chain) = self.evidence()?.key_material else {
+            return None;
+        };
+        let leaf = Certificate::from_der(chain.first()?).ok()?;
+        Some(leaf.not_before())
     }
 }
 

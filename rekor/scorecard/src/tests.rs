@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::error::Refusal;
 
 fn vectors() -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
@@ -330,6 +331,29 @@ async fn malformed_requests_are_told_why() {
     ] {
         assert_eq!(get(&router, path).await.0, StatusCode::BAD_REQUEST, "{path}");
     }
+}
+
+/// Who submits old results again can have them timestamped anew, and cannot have their certificate anew.
+#[test]
+fn results_are_ordered_by_what_who_submits_them_cannot_move() {
+    let Some(all) = vectors() else { return };
+    let of = |bundle: &str, signed_at: u64| Publication {
+        project: "github.com/acme/app".to_owned(),
+        commit: COMMIT.to_owned(),
+        branch: "main".to_owned(),
+        signed_at,
+        log_index: None,
+        media_type: "application/json".to_owned(),
+        signed: String::new(),
+        bundle: std::fs::read_to_string(all.join("slsa").join(bundle)).unwrap(),
+    };
+    // Certified in March 2024 and in February 2025.
+    let old = "gha_delegator/v1.10.0/binary-linux-amd64-push-v14.build.slsa";
+    let new = "gha_container-based/v2.1.0/binary-linux-amd64-push-v13.0.30.intoto.build.slsa";
+    let refused = of(old, u64::MAX).replaces(&of(new, 0)).unwrap_err();
+    assert!(matches!(refused, Refusal::Replayed { .. }), "{refused}");
+    of(new, 0).replaces(&of(old, u64::MAX)).unwrap();
+    of(new, 0).replaces(&of(new, 1)).unwrap();
 }
 
 #[tokio::test]
