@@ -174,7 +174,7 @@ pub fn examine_text(
     signed.envelope_text = text;
 
     let by_logs = log::verify(&bundle.tlog_entries, &signed, root, policy, evidence)?;
-    let mut times = by_logs.times;
+    let mut times = by_logs.times.clone();
     let still = policy.times.saturating_sub(by_logs.logs);
     times.extend(timestamp::verify(
         &bundle.timestamps,
@@ -183,6 +183,7 @@ pub fn examine_text(
         still.max(policy.timestamps),
         evidence,
     )?);
+    by_logs.check_windows(&times)?;
 
     match &policy.signer {
         Signer::Identity { subject, issuer } => {

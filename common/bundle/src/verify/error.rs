@@ -121,7 +121,7 @@ pub enum VerifyError {
         index: u64,
     },
     /// A time at which the log was not trusted.
-    #[error("log entry {index} was integrated at {at}, when the log's key was not trusted")]
+    #[error("log entry {index} is of {at}, when the log's key was not trusted")]
     LogWindow {
         /// Index of the entry.
         index: u64,

@@ -11,12 +11,30 @@ use super::evidence::{Evidence, ProvenTime, TimeSource};
 use super::timestamp::in_window;
 use super::{Policy, VerifyError, Witnesses};
 use crate::format::{InclusionPromise, InclusionProof, TransparencyLogEntry, protojson};
-use crate::trust::{TransparencyLog, TrustedRoot};
+use crate::trust::{TransparencyLog, TrustedRoot, ValidFor};
 
 /// The times that logs signed, and how many logs they are of.
 pub(super) struct LogTimes {
     pub(super) times: Vec<ProvenTime>,
     pub(super) logs: usize,
+    /// Index and window of each entry whose log signed no time.
+    untimed: Vec<(u64, ValidFor)>,
+}
+
+impl LogTimes {
+    /// A log that signs no time was one to trust when others say that the signature was made. Where nobody does, as may be for
+    /// a signature by a key, there is nothing to compare.
+    pub(super) fn check_windows(&self, times: &[ProvenTime]) -> Result<(), VerifyError> {
+        for (index, window) in &self.untimed {
+            if let Some(time) = times.iter().find(|time| !in_window(*window, time.unix)) {
+                return Err(VerifyError::LogWindow {
+                    index: *index,
+                    at: time.unix,
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Verifies every entry of a known log. Entries of unknown logs count for nothing.
@@ -30,6 +48,7 @@ pub(super) fn verify(
     let mut times: Vec<ProvenTime> = Vec::new();
     let mut timed_logs: Vec<&[u8]> = Vec::new();
     let mut logs: Vec<&[u8]> = Vec::new();
+    let mut untimed = Vec::new();
     let mut unknown = 0usize;
     for (position, entry) in entries.iter().enumerate() {
         let same =
@@ -52,6 +71,9 @@ pub(super) fn verify(
         if !logs.contains(&id) {
             logs.push(id);
         }
+        if time.is_none() {
+            untimed.push((entry.log_index, log.public_key.valid_for));
+        }
         if let Some(unix) = time {
             times.push(ProvenTime {
                 source: TimeSource::Log,
@@ -72,6 +94,7 @@ pub(super) fn verify(
     Ok(LogTimes {
         times,
         logs: timed_logs.len(),
+        untimed,
     })
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::super::*;
 use super::{ISSUER, SUBJECT, vectors};
+use crate::trust::Timestamp;
 
 struct Case {
     name: String,
@@ -377,4 +378,29 @@ fn a_root_certificate_in_the_bundle_is_refused() {
     let authority = &case.root.certificate_authorities[0].cert_chain.certificates;
     chain.push(authority.last().unwrap().raw_bytes.clone());
     assert!(matches!(case.verify(&bundle), Err(VerifyError::RootInBundle(_))));
+}
+
+/// A log that was taken over after its end has a key that still signs, and no time of its own.
+#[test]
+fn a_log_that_signs_no_time_counts_in_its_window_alone() {
+    let Some(all) = vectors() else { return };
+    let mut case = Case::conformance(&all, "rekor2-happy-path");
+    let bundle = case.bundle();
+    let proven = i64::try_from(case.verify(&bundle).unwrap().times[0].unix).unwrap();
+    let at = |later: i64| Timestamp::from_unix(proven + later);
+    for (start, end, holds) in [(-1, 1, true), (0, 0, true), (-9, -1, false), (1, 9, false)] {
+        for log in &mut case.root.tlogs {
+            log.public_key.valid_for = ValidFor {
+                start: at(start),
+                end: at(end),
+            };
+        }
+        match case.verify(&bundle) {
+            Ok(_) => assert!(holds, "{start} {end}"),
+            Err(error) => assert!(
+                !holds && matches!(error, VerifyError::LogWindow { .. }),
+                "{start} {end}: {error}"
+            ),
+        }
+    }
 }
