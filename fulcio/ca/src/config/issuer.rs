@@ -211,6 +211,14 @@ impl Reader<'_> {
             },
         };
         keys.private_addresses = fields.flag("allow-private-addresses")?.unwrap_or_default();
+        // The proxy looks the host up, and it may reach what this machine must not be sent to by a token.
+        if keys.proxy != Proxy::Direct && !keys.private_addresses && origin(url).contains('*') {
+            return Err(fields.wrong(
+                "proxy",
+                "none where tokens choose the host, unless allow-private-addresses says that any may be asked",
+                "a proxy",
+            ));
+        }
         if let Some(path) = fields.text("jwks-file")? {
             keys.jwks = Some(self.file(fields, "jwks-file", &path)?);
             keys.check(url)?;

@@ -312,6 +312,33 @@ oidc-issuers:
     assert_eq!(parsed.files, [PathBuf::from("keys.json")]);
 }
 
+/// Behind a proxy nobody here sees what address a host has.
+#[test]
+fn a_host_that_a_token_chooses_is_not_asked_through_a_proxy() {
+    let pattern = |more: &str| {
+        format!(
+            "meta-issuers: {{'https://*.clusters.example/id': {{type: kubernetes, client-id: sigstore{more}}}}}"
+        )
+    };
+    for proxy in ["environment", "'http://proxy.example:3128'"] {
+        refused(
+            &pattern(&format!(", proxy: {proxy}")),
+            &["proxy: expected none where tokens choose the host"],
+        );
+        parse(&pattern(&format!(
+            ", proxy: {proxy}, allow-private-addresses: true"
+        )))
+        .unwrap();
+        // Below a host that is written out, a token chooses a path.
+        let below = format!(
+            "meta-issuers: {{'https://clusters.example/id/*': {{type: kubernetes, client-id: sigstore, proxy: {proxy}}}}}"
+        );
+        parse(&below).unwrap();
+    }
+    parse(&pattern(", proxy: none")).unwrap();
+    parse(&pattern("")).unwrap();
+}
+
 #[test]
 fn policies() {
     let text = |policy: &str| format!("oidc-issuers: {{github: {{preset: github, policy: {policy}}}}}");
