@@ -15,7 +15,7 @@ mod targets;
 mod writer;
 
 pub use ceremony::{Progress, Proposal};
-pub use client::{Request, Update, VerifiedTargets, verify};
+pub use client::{Request, Seen, Update, VerifiedTargets, verify};
 pub use metadata::{Envelope, Key, Meta, RoleKeys, Root, Signature, TargetFile, Targets, Timestamped};
 pub use role::{RoleMetadata, verify_role};
 pub use targets::{Target, published_targets};
@@ -138,6 +138,16 @@ pub enum TufError {
         /// The version announced.
         expected: u64,
         /// The version read.
+        got: u64,
+    },
+    /// Metadata older than what was seen before: somebody shows an earlier state of the repository.
+    #[error("{role} metadata has version {got}, and version {seen} was seen before")]
+    Older {
+        /// Which role's.
+        role: Role,
+        /// The version seen.
+        seen: u64,
+        /// The version read, or announced.
         got: u64,
     },
     /// Metadata whose time is over.

@@ -52,6 +52,7 @@ mod token;
 mod trust_source;
 mod tuf;
 mod tuf_fetch;
+mod tuf_seen;
 mod up;
 mod verify;
 mod verify_artifact;

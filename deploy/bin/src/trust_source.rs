@@ -15,6 +15,7 @@ use crate::clock;
 use crate::exit::Failure;
 use crate::http::Client;
 use crate::tuf_fetch::{FetchError, Repository};
+use crate::tuf_seen::{self, Kept};
 
 /// Options of every command that verifies.
 #[derive(Debug, Clone, Default, Args)]
@@ -29,6 +30,10 @@ pub(crate) struct TrustArgs {
     /// The root.json that trust in the repository begins with; of --tuf, or of the instance's.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["trusted_root", "public_good"])]
     pub(crate) root: Option<PathBuf>,
+    /// Where to remember what was seen of a repository that trust began in with --root, so that an older state of it is refused
+    /// [default: $XDG_DATA_HOME/sigbox/tuf, else ~/.local/share/sigbox/tuf; nowhere without a home].
+    #[arg(long, value_name = "DIR", env = "SIGBOX_TUF_SEEN")]
+    pub(crate) tuf_seen: Option<PathBuf>,
     /// Trust the public instance of sigstore.dev, as it was when this program was built. Needs no network.
     #[arg(long, group = "trust")]
     pub(crate) public_good: bool,
@@ -92,9 +97,14 @@ impl TrustArgs {
                 (self.instance_repository(), root.to_vec(), source)
             }
         };
+        // A root.json that comes with each run is no beginning to hold later ones against.
+        let kept = match (&self.root, self.tuf_seen.clone().or_else(tuf_seen::folder)) {
+            (Some(_), Some(folder)) => Some(Kept::new(&folder, &tuf, &root)),
+            _ => None,
+        };
         let client = Client::new(&tuf).map_err(Failure::failed)?;
         let untrusted = |error: FetchError| Failure::failed(format!("{source}: {error}"));
-        let repository = Repository::update(client, &root, clock::system()())
+        let repository = Repository::update(client, &root, kept.as_ref(), clock::system()())
             .await
             .map_err(untrusted)?;
         let text = repository.target("trusted_root.json").await.map_err(untrusted)?;

@@ -6,6 +6,7 @@ use common_bundle::tuf::{TufError, Update, VerifiedTargets};
 use http::StatusCode;
 
 use crate::http::{Client, HttpError};
+use crate::tuf_seen::{Kept, SeenError};
 
 /// Why there is no verified repository, or no target of it.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,9 @@ pub(crate) enum FetchError {
     /// Metadata or a target that is not trusted.
     #[error(transparent)]
     Tuf(#[from] TufError),
+    /// What was seen before cannot be read or written.
+    #[error(transparent)]
+    Seen(#[from] SeenError),
     /// Listed, and not served.
     #[error("the target {0} is listed and not there")]
     NotThere(String),
@@ -28,20 +32,28 @@ pub(crate) struct Repository {
 }
 
 impl Repository {
-    /// Updates the repository that `client` talks to, from root metadata that is trusted already.
+    /// Updates the repository that `client` talks to, from root metadata that is trusted already, or from what `kept` has of
+    /// an earlier update from that root.
     ///
     /// # Errors
     /// [`FetchError`].
     pub(crate) async fn update(
         client: Client,
         root: &[u8],
+        kept: Option<&Kept>,
         now: SystemTime,
     ) -> Result<Repository, FetchError> {
-        let mut update = Update::new(root, now)?;
-        while let Some(request) = update.request() {
-            let file = file(&client, &request.path).await?;
-            update.give(file.as_deref())?;
+        let seen = kept.map(Kept::read).transpose()?.flatten();
+        let mut update = match seen {
+            Some(seen) => Update::resume(seen, now)?,
+            None => Update::new(root, now)?,
+        };
+        let walked = walk(&client, &mut update).await;
+        // Also where it failed: each step that held is not to be gone back behind (TUF §5.3.8, §5.4.5).
+        if let Some(kept) = kept {
+            kept.keep(update.seen())?;
         }
+        walked?;
         Ok(Repository {
             client,
             targets: update.finish()?,
@@ -64,6 +76,14 @@ impl Repository {
         self.targets.check(name, &content)?;
         Ok(content)
     }
+}
+
+async fn walk(client: &Client, update: &mut Update) -> Result<(), FetchError> {
+    while let Some(request) = update.request() {
+        let file = file(client, &request.path).await?;
+        update.give(file.as_deref())?;
+    }
+    Ok(())
 }
 
 /// A file of the repository; 404 means that there is none.

@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use common_tlog::sha256;
+use serde::{Deserialize, Serialize};
 
 use super::{
     MAX_ROOT_ROTATIONS, MAX_TARGET, Role, TufError,
@@ -23,6 +24,21 @@ pub struct Request {
     pub limit: usize,
 }
 
+/// What a client remembers of a repository, so that nobody can show it an older one (TUF §5.3.8, §5.4.3, §5.5.5).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    /// Version of the newest root.
+    pub version: u64,
+    /// Version of the newest timestamp metadata, 0 for none; that of snapshot and targets metadata that it leads to.
+    pub timestamp: u64,
+    /// Of snapshot metadata.
+    pub snapshot: u64,
+    /// Of targets metadata.
+    pub targets: u64,
+    /// The newest root itself.
+    pub root: String,
+}
+
 /// An update under way.
 ///
 /// Ask [`Update::request`] for the next file, hand what the server gave to [`Update::give`] (`None` for
@@ -31,6 +47,8 @@ pub struct Request {
 pub struct Update {
     now: SystemTime,
     root: Root,
+    /// Versions that were verified, now or before; what comes must not be older.
+    seen: Seen,
     rotations: u32,
     state: State,
 }
@@ -52,10 +70,36 @@ impl Update {
         envelope.verify(Role::Root, &root)?;
         Ok(Self {
             now,
+            seen: Seen {
+                version: root.version,
+                timestamp: 0,
+                snapshot: 0,
+                targets: 0,
+                root: text(trusted_root),
+            },
             root,
             rotations: 0,
             state: State::Root,
         })
+    }
+
+    /// Starts from what an earlier update has seen.
+    ///
+    /// # Errors
+    /// What was seen is no root metadata.
+    pub fn resume(seen: Seen, now: SystemTime) -> Result<Self, TufError> {
+        let mut update = Self::new(seen.root.as_bytes(), now)?;
+        update.seen = Seen {
+            version: update.root.version,
+            ..seen
+        };
+        Ok(update)
+    }
+
+    /// What to resume from: all that was verified so far, also where the update failed later.
+    #[must_use]
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The file needed next, or none at the end.
@@ -106,13 +150,20 @@ impl Update {
             }
             State::Timestamp => {
                 let timestamp: Timestamped = self.verified(Role::Timestamp, file)?;
-                State::Snapshot(listed(Role::Timestamp, &timestamp, "snapshot.json")?.clone())
+                let meta = listed(Role::Timestamp, &timestamp, "snapshot.json")?;
+                check_newer(Role::Timestamp, self.seen.timestamp, timestamp.version)?;
+                check_newer(Role::Snapshot, self.seen.snapshot, meta.version)?;
+                self.seen.timestamp = timestamp.version;
+                State::Snapshot(meta.clone())
             }
             State::Snapshot(meta) => {
                 check_meta(Role::Snapshot, meta, file)?;
                 let snapshot: Timestamped = self.verified(Role::Snapshot, file)?;
                 check_version(Role::Snapshot, meta.version, snapshot.version)?;
-                State::Targets(listed(Role::Snapshot, &snapshot, "targets.json")?.clone())
+                let meta = listed(Role::Snapshot, &snapshot, "targets.json")?;
+                check_newer(Role::Targets, self.seen.targets, meta.version)?;
+                self.seen.snapshot = snapshot.version;
+                State::Targets(meta.clone())
             }
             State::Targets(meta) => {
                 check_meta(Role::Targets, meta, file)?;
@@ -122,6 +173,7 @@ impl Update {
                     .targets
                     .keys()
                     .try_for_each(|name| check_target_name(name))?;
+                self.seen.targets = targets.version;
                 State::Done(targets)
             }
             State::Done(_) => return Err(TufError::Incomplete),
@@ -151,6 +203,13 @@ impl Update {
         envelope.verify(Role::Root, &self.root)?;
         envelope.verify(Role::Root, &next)?;
         check_version(Role::Root, self.root.version.saturating_add(1), next.version)?;
+        // TUF §5.3.11: other keys start anew, or whoever had the old ones could have used up the versions.
+        for role in [Role::Timestamp, Role::Snapshot] {
+            if self.root.role(role)? != next.role(role)? {
+                (self.seen.timestamp, self.seen.snapshot, self.seen.targets) = (0, 0, 0);
+            }
+        }
+        (self.seen.version, self.seen.root) = (next.version, text(file));
         self.root = next;
         self.rotations = self.rotations.saturating_add(1);
         Ok(())
@@ -271,6 +330,19 @@ fn check_meta(role: Role, meta: &Meta, file: &[u8]) -> Result<(), TufError> {
         return mismatch("sha256");
     }
     Ok(())
+}
+
+/// Metadata that parsed is JSON, and so UTF-8.
+fn text(json: &[u8]) -> String {
+    String::from_utf8_lossy(json).into_owned()
+}
+
+fn check_newer(role: Role, seen: u64, got: u64) -> Result<(), TufError> {
+    if got >= seen {
+        Ok(())
+    } else {
+        Err(TufError::Older { role, seen, got })
+    }
 }
 
 fn check_version(role: Role, expected: u64, got: u64) -> Result<(), TufError> {

@@ -28,7 +28,7 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
         .await
         .and_then(|answer| answer.expect(StatusCode::OK));
     let root = root.map_err(|error| broken(error, ADVICE))?;
-    let repository = Repository::update(client.below("/tuf"), &root, now)
+    let repository = Repository::update(client.below("/tuf"), &root, None, now)
         .await
         .map_err(|error| broken(error, ADVICE))?;
     let mut count = 0_usize;

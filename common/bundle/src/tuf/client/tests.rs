@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     trust::{SigningConfig, TrustedRoot, testkit::vector},
     tuf::{
-        Lifetimes, Signers,
+        KeySet, Lifetimes, RootKeys, Signers,
         testkit::{Keys, Server, day, target},
     },
 };
@@ -403,4 +403,110 @@ fn steps_out_of_order_are_answered() {
     }
     assert!(matches!(update.give(None), Err(TufError::Incomplete)));
     assert_eq!(update.finish().unwrap().names().count(), 1);
+}
+
+/// Runs an update from what was seen before; what was seen after it, whatever came of it.
+fn resumed(server: &Server, seen: &Seen) -> (Result<(), TufError>, Seen) {
+    let mut update = Update::resume(seen.clone(), day(1)).unwrap();
+    while let Some(request) = update.request() {
+        if let Err(error) = update.give(server.read(&request.path).as_deref()) {
+            return (Err(error), update.seen().clone());
+        }
+    }
+    (Ok(()), update.seen().clone())
+}
+
+#[test]
+fn an_earlier_state_of_the_repository_is_refused() {
+    let keys = Keys::new();
+    let (mut repository, first) = Server::create(&keys, &[target("a", "1")]);
+    let start = Update::new(&first.0["1.root.json"], day(1)).unwrap();
+    let (outcome, before) = resumed(&first, start.seen());
+    outcome.unwrap();
+    assert_eq!((before.version, before.timestamp, before.targets), (1, 1, 1));
+
+    let mut later = first.clone();
+    let files = keys
+        .with(|signers| repository.set_targets(&[target("a", "2")], Lifetimes::default(), day(1), signers))
+        .unwrap();
+    later.publish(files);
+    let (outcome, after) = resumed(&later, &before);
+    outcome.unwrap();
+    assert!(after > before);
+    resumed(&later, &after).0.unwrap();
+    let (outcome, kept) = resumed(&first, &after);
+    assert!(
+        matches!(
+            outcome,
+            Err(TufError::Older {
+                role: Role::Timestamp,
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(kept, after);
+
+    // A new timestamp that leads to the old snapshot is signed by the online key alone.
+    let mixed = forge(&first, &keys, "timestamp.json", Role::Timestamp, |signed| {
+        signed["version"] = json!(9);
+    });
+    let (outcome, _) = resumed(&mixed, &after);
+    assert!(
+        matches!(
+            outcome,
+            Err(TufError::Older {
+                role: Role::Snapshot,
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
+}
+
+/// The next root is not there: whoever holds it back does not bring the old one's keys back.
+#[test]
+fn a_root_that_was_seen_is_where_the_next_update_begins() {
+    use common_pki::key::Signer;
+    let (keys, others) = (Keys::new(), Keys::new());
+    let (mut repository, first) = Server::create(&keys, &[target("a", "1")]);
+    let start = Update::new(&first.0["1.root.json"], day(1)).unwrap();
+    let mut moved = first.clone();
+    let next = RootKeys {
+        timestamp: KeySet::single(others.online.public_key()),
+        ..keys.keys()
+    };
+    let root: [&dyn Signer; 1] = [&keys.root];
+    let (online, snapshot): ([&dyn Signer; 1], [&dyn Signer; 1]) = ([&others.online], [&keys.online]);
+    let signers = Signers {
+        root: &root,
+        targets: &root,
+        snapshot: &snapshot,
+        timestamp: &online,
+    };
+    moved.publish(
+        repository
+            .rotate_root(&next, Lifetimes::default(), day(1), signers)
+            .unwrap(),
+    );
+    let mut seen = start.seen().clone();
+    seen.timestamp = 100;
+    // Another key counts its versions anew (TUF §5.3.11).
+    let (outcome, after) = resumed(&moved, &seen);
+    outcome.unwrap();
+    assert_eq!(after.version, 2);
+    assert!(after.timestamp < 100);
+    let (outcome, kept) = resumed(&first, &after);
+    assert!(
+        matches!(
+            outcome,
+            Err(TufError::Threshold {
+                role: Role::Timestamp,
+                root: 2,
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(kept.version, 2);
 }
