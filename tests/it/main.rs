@@ -42,6 +42,7 @@ mod rekor_v2;
 mod rotation;
 mod scorecard;
 mod search;
+mod separate;
 mod serve;
 mod setup;
 mod signing;

@@ -141,7 +141,12 @@ async fn say(write: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
 async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> Answer {
     let outcome = match ask {
         Ask::Explain { token } => {
-            let explained = keeper.authority().explain(Asker::Operator, token.0).await;
+            let Some(authority) = keeper.authority() else {
+                return Answer::Failed(
+                    "no certificate authority runs here: ask the process that does".to_owned(),
+                );
+            };
+            let explained = authority.explain(Asker::Operator, token.0).await;
             return match explained.map(|explanation| serde_json::to_string(&explanation)) {
                 Ok(Ok(said)) => Answer::Done(said),
                 Ok(Err(error)) => Answer::Failed(error.to_string()),
@@ -173,8 +178,13 @@ async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> A
                 }
             }
             Ok(begun) => Ok(format!(
-                "{} is published, and takes over {}; until then `--cancel` gives it up",
+                "{} is {}, and takes over {}; until then `--cancel` gives it up",
                 begun.id,
+                if begun.due.is_some() {
+                    "published"
+                } else {
+                    "registered"
+                },
                 begun.when()
             )),
             Err(error) => Err(error),

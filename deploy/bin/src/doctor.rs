@@ -13,21 +13,26 @@ mod trust;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common_bundle::format::{Bundle, Content, KeyMaterial, MediaType, MessageDigest, TransparencyLogEntry};
+use common_bundle::trust::{Role, TrustedRoot, ValidFor};
 use common_bundle::verify::{Artifact, Policy, verify};
 use common_engine::{LogInfo, LogKind};
 use common_pki::cert::Certificate;
-use common_pki::key::{HashAlgorithm, KeyAlgorithm, LocalSigner, Signer};
+use common_pki::key::{HashAlgorithm, KeyAlgorithm, LocalSigner, PublicKey, Signer as _};
 use common_pki::tsp::{self, TimestampTrust};
 
 use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::console::Console;
+use crate::doctor::identity::Signer;
 use crate::doctor::report::{Broken, Link, Report, broken};
 use crate::doctor::trust::Trust;
 use crate::exit::Failure;
 use crate::http::Client;
-use crate::signing;
+use crate::signing::{self, entry::Verifier};
+use crate::site::Roles;
 
 /// Whom the canary is signed by: RFC 2606 §2 keeps `.invalid` from ever being anybody's.
 pub(crate) const CANARY: &str = "canary@sigbox.invalid";
@@ -45,7 +50,7 @@ pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<(), Failur
         console.heading(&format!("A canary through every service of {}", client.base()));
         let (now, began) = (clock::system()(), Instant::now());
         let frozen = frozen_logs(&client).await;
-        let report = examine(&client, now, &frozen, given).await;
+        let report = examine(&client, now, &frozen, given, &Scope::everything()).await;
         report.print(console);
         if let Some(file) = &args.metrics {
             metrics::write(file, &report, now, began.elapsed()).map_err(Failure::failed)?;
@@ -81,7 +86,7 @@ fn verdict(report: &Report, client: &Client, frozen: bool) -> Result<&'static st
 /// The first broken link with what was found there.
 pub(crate) async fn canary(url: &str, frozen: &[LogKind]) -> Result<(), String> {
     let client = Client::new(url).map_err(|error| error.to_string())?;
-    passed(&examine(&client, clock::system()(), frozen, None).await)
+    passed(&examine(&client, clock::system()(), frozen, None, &Scope::everything()).await)
 }
 
 /// Whether the canary passed; else the first broken link with what was found there.
@@ -110,6 +115,38 @@ async fn frozen_logs(client: &Client) -> Vec<LogKind> {
     kinds.filter_map(LogKind::from_name).collect()
 }
 
+/// Who has signed the canary, to logs and to who verifies.
+struct Holder<'a> {
+    verifier: Verifier<'a>,
+    policy: Policy,
+}
+
+impl<'a> Holder<'a> {
+    fn certified(signer: &Signer, leaf: &'a Certificate) -> Holder<'a> {
+        Holder {
+            verifier: Verifier::Certificate(leaf),
+            policy: signer.policy(leaf),
+        }
+    }
+
+    /// Nobody but the key: where no authority certifies it.
+    fn key(key: &'a PublicKey) -> Holder<'a> {
+        Holder {
+            verifier: Verifier::Key(key),
+            policy: Policy::key(key.clone(), ValidFor::default()),
+        }
+    }
+
+    fn key_material(&self) -> KeyMaterial {
+        match &self.verifier {
+            Verifier::Certificate(leaf) => KeyMaterial::Certificates(vec![leaf.to_der().to_vec()]),
+            Verifier::Key(key) => KeyMaterial::PublicKey {
+                hint: STANDARD.encode(key.fingerprint()),
+            },
+        }
+    }
+}
+
 /// What is signed. The key and the time make every canary another entry.
 struct Canary {
     artifact: Vec<u8>,
@@ -122,17 +159,46 @@ impl Canary {
     }
 }
 
-/// Goes through all links; one that needs a broken one is skipped. The canary is signed as whom the token certifies that is
-/// `given`, or as its own self.
+/// Which links there are.
+pub(crate) struct Scope {
+    /// The services.
+    roles: Roles,
+    /// What to trust, where no trust repository is among them.
+    trusted: Option<TrustedRoot>,
+}
+
+impl Scope {
+    fn everything() -> Scope {
+        Scope::of(Roles::all(), None)
+    }
+
+    /// The services of `roles`, judged by what is `trusted`, or else by the trust repository among them.
+    pub(crate) fn of(roles: Roles, trusted: Option<TrustedRoot>) -> Scope {
+        Scope { roles, trusted }
+    }
+}
+
+/// Goes through all links in `scope`; one that needs a broken one is skipped. The canary is signed as whom the token certifies
+/// that is `given`, or as its own self.
 pub(crate) async fn examine(
     client: &Client,
     now: SystemTime,
     frozen: &[LogKind],
     given: Option<&str>,
+    scope: &Scope,
 ) -> Report {
     let mut report = Report::default();
-    let trust = report.record(Link::Tuf, trust::fetch(client, now).await);
+    let has = |role| scope.roles.has(role);
+    let trust = match scope.trusted.clone() {
+        Some(root) => Some(Trust {
+            root,
+            issuer: String::new(),
+        }),
+        None => report.record(Link::Tuf, trust::fetch(client, now).await),
+    };
+    let certified = has(Role::FulcioCa);
     let signer = match (&trust, given) {
+        _ if !certified => None,
         (Some(_), Some(given)) => report.record(Link::Oidc, identity::given(given)),
         (Some(trust), None) => report.record(Link::Oidc, identity::development(client, trust).await),
         (None, _) => report.skip(Link::Oidc, Link::Tuf),
@@ -141,6 +207,7 @@ pub(crate) async fn examine(
     // A certificate is nothing without its place in the certificate log.
     let no_certificates = frozen.contains(&LogKind::Ct);
     let issued = match (&trust, &signer, &signed) {
+        _ if !certified => None,
         _ if no_certificates => report.frozen(Link::Fulcio),
         (Some(trust), Some(signer), Some((key, _))) => report.record(
             Link::Fulcio,
@@ -150,6 +217,7 @@ pub(crate) async fn examine(
         _ => report.skip(Link::Fulcio, Link::Oidc),
     };
     match (&trust, &issued) {
+        _ if !certified => {}
         _ if no_certificates => {
             report.frozen::<()>(Link::Ct);
         }
@@ -161,26 +229,38 @@ pub(crate) async fn examine(
         }
     }
     let timestamp = match (&trust, &signed) {
+        _ if !has(Role::Tsa) => None,
         (Some(trust), Some((_, canary))) => {
             report.record(Link::Tsa, timestamp(client, trust, &canary.signature).await)
         }
         _ => report.skip(Link::Tsa, Link::Tuf),
     };
-    for (link, kind, needs_time) in [
-        (Link::RekorV1, LogKind::RekorV1, false),
-        (Link::RekorV2, LogKind::RekorV2, true),
+    for (link, role, kind) in [
+        (Link::RekorV1, Role::RekorV1, LogKind::RekorV1),
+        (Link::RekorV2, Role::RekorV2, LogKind::RekorV2),
     ] {
+        if !has(role) {
+            continue;
+        }
         if frozen.contains(&kind) {
             report.frozen::<()>(link);
             continue;
         }
-        let (Some(trust), Some(signer), Some(issued), Some((_, canary))) =
-            (&trust, &signer, &issued, &signed)
-        else {
-            report.skip::<()>(link, Link::Fulcio);
+        // A Rekor v2 log signs no time: without an authority of this process that does, a certificate is valid at none.
+        let timed = role == Role::RekorV1 || has(Role::Tsa);
+        let (Some(trust), Some((key, canary))) = (&trust, &signed) else {
+            report.skip::<()>(link, Link::Tuf);
             continue;
         };
-        let timestamps = match (needs_time, &timestamp) {
+        let holder = match (&signer, &issued) {
+            _ if !(certified && timed) => Holder::key(key.public_key()),
+            (Some(signer), Some(issued)) => Holder::certified(signer, &issued.leaf),
+            _ => {
+                report.skip::<()>(link, Link::Fulcio);
+                continue;
+            }
+        };
+        let timestamps = match (role == Role::RekorV2 && has(Role::Tsa), &timestamp) {
             (true, None) => {
                 report.skip::<()>(link, Link::Tsa);
                 continue;
@@ -188,11 +268,9 @@ pub(crate) async fn examine(
             (true, Some(timestamp)) => vec![timestamp.clone()],
             (false, _) => Vec::new(),
         };
-        let version = if link == Link::RekorV1 { 1 } else { 2 };
-        let entry = rekor::log(client, version, canary, &issued.leaf).await;
-        let policy = signer.policy(&issued.leaf);
-        let outcome =
-            entry.and_then(|entry| verified(entry, timestamps, canary, &issued.leaf, trust, &policy));
+        let version = if role == Role::RekorV1 { 1 } else { 2 };
+        let entry = rekor::log(client, version, canary, &holder.verifier).await;
+        let outcome = entry.and_then(|entry| verified(entry, timestamps, canary, &holder, trust));
         report.record(link, outcome.map(|evidence| ((), evidence)));
     }
     report
@@ -253,9 +331,8 @@ fn verified(
     entry: TransparencyLogEntry,
     timestamps: Vec<Vec<u8>>,
     canary: &Canary,
-    leaf: &Certificate,
+    holder: &Holder<'_>,
     trust: &Trust,
-    policy: &Policy,
 ) -> Result<String, Broken> {
     let (index, size) = (
         entry.log_index,
@@ -263,7 +340,7 @@ fn verified(
     );
     let bundle = Bundle {
         media_type: MediaType::V03,
-        key_material: KeyMaterial::Certificates(vec![leaf.to_der().to_vec()]),
+        key_material: holder.key_material(),
         tlog_entries: vec![entry],
         timestamps,
         content: Content::Message {
@@ -274,13 +351,18 @@ fn verified(
             signature: canary.signature.clone(),
         },
     };
-    let verified =
-        verify(&bundle, Artifact::Bytes(&canary.artifact), &trust.root, policy).map_err(|error| {
-            broken(
-                error,
-                "the entry was logged but clients refuse its bundle: check host, keys and clock",
-            )
-        })?;
+    let verified = verify(
+        &bundle,
+        Artifact::Bytes(&canary.artifact),
+        &trust.root,
+        &holder.policy,
+    )
+    .map_err(|error| {
+        broken(
+            error,
+            "the entry was logged but clients refuse its bundle: check host, keys and clock",
+        )
+    })?;
     Ok(format!(
         "entry {index} in a tree of {size}; the bundle verifies by {} checks",
         verified.evidence.len()

@@ -7,6 +7,7 @@
 mod tiled;
 mod v1;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,6 +33,7 @@ use crate::progress::Progress;
 use crate::public_url::{BadPublicUrl, PublicUrl};
 use crate::repository::{Repository, RepositoryError};
 use crate::services::{REKOR_V1, REKOR_V2, logs};
+use crate::site::{Roles, Site};
 use crate::up;
 
 /// Leaves of one transaction.
@@ -203,7 +205,14 @@ async fn prepare(
             url.ok_or(KeysError::NoKey(Role::RekorV1))?.parse()?
         }
     };
-    let keys = Keys::open(layout, &url, &Places::default(), now)?;
+    // What another process runs is not made here.
+    let listed = Keys::listed(layout)?;
+    let roles = match listed.is_empty() {
+        true => Roles::all(),
+        false => listed.into_iter().collect(),
+    };
+    let site = Site::new(url, BTreeMap::new(), roles);
+    let keys = Keys::open(layout, &site, &Places::default(), now)?;
     if storage.logs().await?.is_empty() {
         Repository::open(layout.clone(), &keys, false, now)?;
     }

@@ -6,12 +6,13 @@
 
 pub(crate) mod command;
 mod create;
+pub(crate) mod others;
 mod permissions;
 pub(crate) mod places;
 mod retired;
 mod succession;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -27,7 +28,7 @@ pub(crate) use crate::keys::places::Places;
 use crate::keys::retired::Retired;
 pub(crate) use crate::keys::succession::Wanted;
 use crate::layout::Layout;
-use crate::public_url::PublicUrl;
+use crate::site::{Roles, Site};
 
 /// Where the development issuer's key is made: in the `keys` folder.
 const FILES: &str = "file:";
@@ -80,6 +81,17 @@ pub(crate) enum KeysError {
         /// The signer's URI.
         uri: String,
     },
+    /// What another process exported is not there.
+    #[error("{path} is missing: expected what `sigbox keys export` writes for the other process")]
+    NotExported {
+        /// Where it should be.
+        path: String,
+    },
+    /// What another process exported lacks a key that was published.
+    #[error(
+        "key {0:?} of another process was published and is not in its file any more: what it signed would verify no longer"
+    )]
+    Gone(String),
     /// No key of a role is in use.
     #[error("the registry has no key in use for {0}")]
     NoKey(Role),
@@ -120,47 +132,56 @@ pub(crate) enum KeysError {
 #[derive(Clone)]
 pub(crate) struct Keys {
     registry: Registry,
+    /// Of the roles that the process has, and of no others: what another process signs with may be out of reach here.
     signers: HashMap<String, Arc<dyn Signer>>,
+    roles: Roles,
+    /// Of other processes, see [`others`].
+    others: Vec<KeyRecord>,
 }
 
 impl Keys {
-    /// Whether the folder has a registry, so that [`Keys::open`] would load and not create.
+    /// The roles that the folder's registry has keys for, so that [`Keys::open`] would load and not create them.
     ///
     /// # Errors
-    /// [`KeysError::File`].
-    pub(crate) fn exist(layout: &Layout) -> Result<bool, KeysError> {
-        Ok(disk::read(&layout.registry())?.is_some())
+    /// [`KeysError`] if there is a registry that cannot be read.
+    pub(crate) fn listed(layout: &Layout) -> Result<BTreeSet<Role>, KeysError> {
+        let registry = read_registry(layout)?;
+        let keys = registry.into_iter().flat_map(|registry| registry.keys);
+        Ok(keys.map(|key| key.role).collect())
     }
 
-    /// Loads the keys of the folder, or creates them at their `places`. The URLs of the registry follow `url`.
+    /// Loads the keys that `site` has roles for, and creates at their `places` those of roles that never had any. The URLs of
+    /// the registry follow `site`.
     ///
     /// # Errors
     /// [`KeysError`]; nothing that existed has been replaced then.
     pub(crate) fn open(
         layout: &Layout,
-        url: &PublicUrl,
+        site: &Site,
         places: &Places,
         now: SystemTime,
     ) -> Result<Keys, KeysError> {
         disk::create_folder(&layout.keys())?;
-        let registry = match read_registry(layout)? {
+        let mut registry = match read_registry(layout)? {
             Some(mut registry) => {
-                move_to(&mut registry, url)?;
+                move_to(&mut registry, site)?;
                 registry
             }
-            None => create::create(layout, url, places, now)?,
+            None => Registry::new(site.url().host(), site.url().issuer()),
         };
+        create::complete(&mut registry, layout, site, places, now)?;
         disk::write_if_changed(&layout.registry(), registry.to_json()?.as_bytes())?;
-        Keys::load(layout, registry)
+        Keys::load(layout, registry, site.roles().clone())
     }
 
-    /// Loads the private keys that `registry` lists as in use or about to be: each must be there, and be the one that is listed.
+    /// Loads the private keys that `registry` lists for `roles` as in use or about to be: each must be there, and be the one
+    /// that is listed.
     ///
     /// # Errors
     /// [`KeysError`].
-    pub(crate) fn load(layout: &Layout, registry: Registry) -> Result<Keys, KeysError> {
+    pub(crate) fn load(layout: &Layout, registry: Registry, roles: Roles) -> Result<Keys, KeysError> {
         let mut signers = HashMap::new();
-        for record in registry.keys.iter().filter(|record| record.valid_to.is_none()) {
+        for record in registry.keys.iter().filter(|record| signs(record, &roles)) {
             match load(&keyring(layout), record) {
                 Ok(signer) => {
                     signers.insert(record.id.clone(), signer);
@@ -170,7 +191,17 @@ impl Keys {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Keys { registry, signers })
+        Ok(Keys {
+            registry,
+            signers,
+            roles,
+            others: Vec::new(),
+        })
+    }
+
+    /// What the process signs for.
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.roles
     }
 
     /// What clients trust.
@@ -187,7 +218,8 @@ impl Keys {
         Ok((record, self.signer(record)?))
     }
 
-    /// What signs with the key of `record`. A key that has ended signs nothing, wherever its private half may be.
+    /// What signs with the key of `record`. A key that has ended, or is another process', signs nothing, wherever its private
+    /// half may be.
     ///
     /// # Errors
     /// [`KeysError::Record`] if the public key does not parse.
@@ -226,8 +258,14 @@ fn read_registry(layout: &Layout) -> Result<Option<Registry>, KeysError> {
     Ok(Some(registry))
 }
 
+/// Whether the private half of a key is used: in use or about to be, and for one of `roles`.
+fn signs(record: &KeyRecord, roles: &Roles) -> bool {
+    record.valid_to.is_none() && roles.has(record.role)
+}
+
 /// Lets the registry follow another port or scheme; a host of another name is another instance.
-fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
+fn move_to(registry: &mut Registry, site: &Site) -> Result<(), KeysError> {
+    let url = site.url();
     if registry.operator != url.host() {
         return Err(KeysError::Host {
             stored: registry.operator.clone(),
@@ -240,21 +278,23 @@ fn move_to(registry: &mut Registry, url: &PublicUrl) -> Result<(), KeysError> {
         .iter_mut()
         .filter(|record| record.valid_to.is_none())
     {
-        place(record, url);
+        place(record, site);
     }
     Ok(())
 }
 
 /// Says where the service of a key answers. A Rekor v2 shard is named by a host of its own and written to at the
 /// instance's URL; a later certificate log has a place under `/shards`.
-fn place(record: &mut KeyRecord, url: &PublicUrl) {
+fn place(record: &mut KeyRecord, site: &Site) {
+    let url = site.url_behind(record.role);
+    record.service_url.clear();
     record.url = match record.role {
         Role::RekorV2 if record.origin != url.host() => {
             url.as_str().clone_into(&mut record.service_url);
             url.with_host(&record.origin)
         }
         Role::CtLog if record.id != FIRST_CT_LOG => url.join(&shard_path(&record.id)),
-        role => service_url(role, url),
+        role => service_url(role, site),
     };
 }
 
@@ -264,7 +304,8 @@ pub(crate) fn shard_path(id: &str) -> String {
 }
 
 /// Where the service behind a role answers.
-fn service_url(role: Role, url: &PublicUrl) -> String {
+fn service_url(role: Role, site: &Site) -> String {
+    let url = site.url_behind(role);
     match role {
         Role::FulcioCa | Role::RekorV1 | Role::RekorV2 => url.as_str().to_owned(),
         Role::CtLog => url.join("/ct"),

@@ -69,6 +69,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::paste::Elsewhere;
 
     #[test]
     fn text_from_outside_is_escaped() {
@@ -78,6 +79,7 @@ mod tests {
             root_sha256: "00".repeat(32),
             sigbox: "sigbox".to_owned(),
             issuer: None,
+            elsewhere: Elsewhere::default(),
         };
         let page = page(&instance);
         assert!(
@@ -97,6 +99,7 @@ mod tests {
             root_sha256: "00".repeat(32),
             sigbox: "/home/somebody/build/sigbox".to_owned(),
             issuer: None,
+            elsewhere: Elsewhere::default(),
         });
         assert!(
             !page.contains("somebody") && page.contains("$(sigbox token)"),

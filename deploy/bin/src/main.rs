@@ -47,6 +47,7 @@ mod serve;
 mod services;
 mod sign;
 mod signing;
+mod site;
 mod slsa;
 mod token;
 mod trust_source;

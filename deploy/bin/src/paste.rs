@@ -8,6 +8,7 @@ mod platforms;
 use std::path::Path;
 
 use clap::ValueEnum as _;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::{Client, DEFAULT_EMAIL, DEFAULT_URL};
 
@@ -36,9 +37,34 @@ pub(crate) struct Instance {
     pub(crate) sigbox: String,
     /// Whose tokens are taken; none where the development issuer gives them.
     pub(crate) issuer: Option<String>,
+    /// Where services are that are not at `url`.
+    pub(crate) elsewhere: Elsewhere,
+}
+
+/// Base URLs of services, without trailing slash, where they are not that of the instance.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Elsewhere {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fulcio: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rekor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tsa: Option<String>,
 }
 
 impl Instance {
+    fn fulcio(&self) -> &str {
+        self.elsewhere.fulcio.as_deref().unwrap_or(&self.url)
+    }
+
+    fn rekor(&self) -> &str {
+        self.elsewhere.rekor.as_deref().unwrap_or(&self.url)
+    }
+
+    fn tsa(&self) -> &str {
+        self.elsewhere.tsa.as_deref().unwrap_or(&self.url)
+    }
+
     /// Who certifies the signer.
     fn issuer(&self) -> String {
         self.issuer

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use common_bundle::trust::{Registry, RekorVersions, Role, TrustError};
+use common_bundle::trust::{Registry, Role, TrustError};
 use common_bundle::tuf::{
     self, Files, KeySet, Lifetimes, RootKeys, Signers, Target, TufError, published_targets,
 };
@@ -102,7 +102,7 @@ impl Repository {
     ) -> Result<Repository, RepositoryError> {
         let root_key = root_key(keys)?;
         let (_, online_key) = keys.active(Role::TufOnline)?;
-        let targets = published_targets(keys.registry())?;
+        let targets = published_targets(&keys.published())?;
         let folder = layout.tuf();
         disk::create_folder(&folder.join(TARGETS))?;
         // Without a timestamp nothing has ever been served from here: the first start was cut short.
@@ -137,7 +137,7 @@ impl Repository {
         repository.take_up_root(now)?;
         repository.set_targets(&targets, now)?;
         repository.refresh(now)?;
-        repository.export(keys.registry())?;
+        repository.export(&keys.published())?;
         repository.publish()?;
         Ok(repository)
     }
@@ -302,31 +302,22 @@ impl Repository {
 
     /// Writes what people and tools take from the `trust` folder, and serves the same.
     fn export(&self, registry: &Registry) -> Result<(), RepositoryError> {
-        let all = [
+        let mut all = vec![
             ("root.json", self.stored_root()?),
             (
                 "trusted_root.json",
                 registry.trusted_root()?.to_json()?.into_bytes(),
             ),
-            (
-                "signing_config.v0.2.json",
-                registry
-                    .signing_config(RekorVersions::V1Only)?
-                    .to_json()?
-                    .into_bytes(),
-            ),
-            (
-                "signing_config_rekor_v2.v0.2.json",
-                registry
-                    .signing_config(RekorVersions::V2Only)?
-                    .to_json()?
-                    .into_bytes(),
-            ),
-            (
-                "client_trust_config.json",
-                registry.client_trust_config()?.to_json()?.into_bytes(),
-            ),
         ];
+        for (name, config) in registry.signing_configs()? {
+            all.push((name, config.to_json()?.into_bytes()));
+        }
+        match registry.client_trust_config() {
+            Ok(config) => all.push(("client_trust_config.json", config.to_json()?.into_bytes())),
+            // As long as a service of another process is not known.
+            Err(TrustError::MissingRole(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         disk::create_folder(&self.layout.trust())?;
         let mut files = BTreeMap::new();
         for (name, content) in all {

@@ -14,6 +14,7 @@
 //! is served ([`resume`]).
 
 pub(crate) mod command;
+mod elsewhere;
 mod preview;
 mod resume;
 
@@ -22,19 +23,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use common_bundle::trust::{Role, Succession, Timestamp, TrustError};
+use common_bundle::trust::{Role, Succession, Timestamp, TrustError, TrustedRoot};
 use common_engine::StorageError;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::Clock;
 use crate::disk;
+use crate::keys::others::Others;
 use crate::keys::places::Place;
 use crate::keys::{Keys, KeysError, Places, Wanted};
 use crate::layout::Layout;
-use crate::public_url::PublicUrl;
 use crate::repository::{Repository, RepositoryError, ceremony};
 use crate::services::ServicesError;
 use crate::services::handover::Running;
+use crate::site::{Part, Site};
 
 pub(crate) use self::resume::resume;
 
@@ -66,6 +68,20 @@ pub(crate) enum RotateError {
     /// Too late.
     #[error("{0} has begun to take over: it is in use, and the way back is to rotate once more")]
     TooLate(String),
+    /// Another process has the role.
+    #[error("no {0} key is used here: ask the process that runs the service")]
+    Elsewhere(Role),
+    /// Another process publishes trust, and it cannot be seen what.
+    #[error(
+        "clients must know a key before it signs, and another process publishes what they trust: {url} (urls.trust says where): \
+         {problem}"
+    )]
+    Unseen {
+        /// The trusted root's.
+        url: String,
+        /// Why it cannot be read.
+        problem: String,
+    },
     /// The root is in the hands of others.
     #[error(
         "the TUF root is signed by its holders, not by this server: they change its keys with `sigbox tuf propose --holder`"
@@ -100,19 +116,22 @@ pub(crate) enum RotateError {
 /// Has the keys, and what is published of them. There is one, and it does one thing at a time.
 pub(crate) struct Keeper {
     layout: Layout,
-    url: PublicUrl,
+    site: Site,
     clock: Clock,
     running: Running,
     /// The instance as its clients see it, for a preview.
     router: Router,
     state: Mutex<State>,
+    /// What other processes exported.
+    others: Others,
     /// Something may be due earlier than was thought.
     wake: Notify,
 }
 
 struct State {
     keys: Keys,
-    repository: Repository,
+    /// Absent where another process has it.
+    repository: Option<Repository>,
 }
 
 /// What is on its way.
@@ -135,7 +154,10 @@ impl UnderWay {
                 "once the holders of the root have signed one that lists it: sigbox tuf propose --online {}",
                 public.display()
             ),
-            (None, None) => "once it is published".to_owned(),
+            (None, None) => {
+                "once it is published; the process that serves trust learns of it by `sigbox keys export`"
+                    .to_owned()
+            }
         }
     }
 }
@@ -149,29 +171,31 @@ fn text(time: Timestamp) -> String {
 }
 
 impl Keeper {
-    /// For a running instance whose keys are published as they are.
+    /// For a running process whose keys are published as they are, by itself with those of others, or by another one.
     pub(crate) fn new(
         layout: Layout,
-        url: PublicUrl,
+        site: Site,
         clock: Clock,
         running: Running,
         router: Router,
         keys: Keys,
-        repository: Repository,
+        publishing: Option<(Repository, Others)>,
     ) -> Arc<Keeper> {
+        let (repository, others) = publishing.unzip();
         Arc::new(Keeper {
             layout,
-            url,
+            site,
             clock,
             running,
             router,
             state: Mutex::new(State { keys, repository }),
+            others: others.unwrap_or_default(),
             wake: Notify::new(),
         })
     }
 
     /// The certificate authority, whatever it issues under.
-    pub(crate) fn authority(&self) -> &Arc<fulcio_ca::Ca> {
+    pub(crate) fn authority(&self) -> Option<&Arc<fulcio_ca::Ca>> {
         self.running.authority()
     }
 
@@ -192,6 +216,7 @@ impl Keeper {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
                 () = ceremony::proposed(&self.layout) => self.freshen().await,
+                () = self.others.changed() => self.follow_others().await,
                 _ = fresh.tick() => self.freshen().await,
             }
         }
@@ -199,8 +224,35 @@ impl Keeper {
 
     async fn freshen(&self) {
         let mut state = self.state.lock().await;
-        let repository = state.repository.clone();
-        state.repository = repository.round(&self.clock).await;
+        if let Some(repository) = state.repository.clone() {
+            state.repository = Some(repository.round(&self.clock).await);
+        }
+    }
+
+    /// Publishes the keys of other processes as they are now. Files that cannot be used change nothing.
+    async fn follow_others(&self) {
+        let mut state = self.state.lock().await;
+        let read = self.others.read().await;
+        match read.and_then(|keys| state.keys.clone().with_others(keys)) {
+            Ok(keys) => {
+                state.keys = keys;
+                match state.follow(&self.clock).await {
+                    Ok(()) => {
+                        tracing::warn!("keys of other processes read again; they are published from now on")
+                    }
+                    Err(error) => tracing::error!(%error, "keys of other processes are not published"),
+                }
+            }
+            Err(error) => tracing::error!(%error, "keys of other processes: those that are published stay"),
+        }
+    }
+
+    /// What clients trust, as the process itself knows it.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub(crate) async fn trusted_root(&self) -> Result<TrustedRoot, TrustError> {
+        self.state.lock().await.keys.published().trusted_root()
     }
 
     /// Makes a successor and publishes it; it takes over by itself. Its id, and when.
@@ -234,13 +286,21 @@ impl Keeper {
                 when,
             });
         }
-        if role == Role::TufRoot && !state.repository.signs_roots() {
-            return Err(RotateError::Holders);
+        if !self.site.roles().has(role) {
+            return Err(RotateError::Elsewhere(role));
         }
-        let (keys, layout, url, now) = (
+        match &state.repository {
+            Some(repository) if role == Role::TufRoot && !repository.signs_roots() => {
+                return Err(RotateError::Holders);
+            }
+            Some(_) => {}
+            // Before anything is made.
+            None => drop(elsewhere::trusted_root(self.site.url_of(Part::Trust)).await?),
+        }
+        let (keys, layout, site, now) = (
             state.keys.clone(),
             self.layout.clone(),
-            self.url.clone(),
+            self.site.clone(),
             (self.clock)(),
         );
         let succession = Succession {
@@ -257,7 +317,7 @@ impl Keeper {
                 places: &places,
                 succession,
             };
-            keys.with_successor(&layout, &url, &wanted, now)
+            keys.with_successor(&layout, &site, &wanted, now)
         });
         state.keys = made.await??;
         self.publish(&mut state).await?;
@@ -275,10 +335,15 @@ impl Keeper {
     async fn publish(&self, state: &mut State) -> Result<(), RotateError> {
         self.running.accept_roots(&state.keys)?;
         state.follow(&self.clock).await?;
+        let theirs = match &state.repository {
+            Some(_) => None,
+            None => Some(elsewhere::trusted_root(self.site.url_of(Part::Trust)).await?),
+        };
         let now = Timestamp::from_system_time((self.clock)()).ok_or(RotateError::Clock)?;
         let mut registry = state.keys.registry().clone();
         for key in &mut registry.keys {
-            if let Some(succession) = &mut key.successor {
+            let listed = theirs.as_ref().is_none_or(|root| elsewhere::lists(root, key));
+            if let Some(succession) = key.successor.as_mut().filter(|_| listed) {
                 succession.published.get_or_insert(now);
             }
         }
@@ -344,7 +409,7 @@ impl Keeper {
         }
         preview::preview(
             &keys,
-            &self.url,
+            &self.site,
             role,
             propagation,
             host,
@@ -355,10 +420,12 @@ impl Keeper {
     }
 
     fn under_way(&self, state: &State, role: Role) -> Option<UnderWay> {
-        let (key, succession) = state.keys.registry().successor(role)?;
+        let known = state.keys.registry().successor(role);
+        let (key, succession) = known.filter(|_| self.site.roles().has(role))?;
         // A root in other hands lists a new online key when these have signed that, and then the key takes over.
-        let repository = &state.repository;
-        let waits = role == Role::TufOnline && !repository.signs_roots() && !repository.lists(role, key);
+        let repository = state.repository.as_ref();
+        let unlisted = |repository: &Repository| !repository.signs_roots() && !repository.lists(role, key);
+        let waits = role == Role::TufOnline && repository.is_some_and(unlisted);
         Some(UnderWay {
             id: key.id.clone(),
             due: succession.due().filter(|_| !waits),
@@ -374,13 +441,16 @@ impl Keeper {
 
     async fn try_hand_over(&self) -> Result<Option<Duration>, RotateError> {
         let mut state = self.state.lock().await;
-        if state.keys.registry().keys.iter().any(|key| {
-            key.successor
-                .is_some_and(|succession| succession.published.is_none())
-        }) {
+        let unpublished = |state: &State| {
+            let keys = state.keys.registry().keys.iter();
+            let mut successors = keys.filter_map(|key| key.successor);
+            successors.any(|succession| succession.published.is_none())
+        };
+        if unpublished(&state) {
             self.publish(&mut state).await?;
         }
-        let mut next: Option<Duration> = None;
+        // By another process, later.
+        let mut next = unpublished(&state).then_some(elsewhere::LOOK_EVERY);
         for role in ROLES {
             let Some(due) = self.under_way(&state, role).and_then(|under_way| under_way.due) else {
                 continue;
@@ -399,9 +469,11 @@ impl Keeper {
         };
         let next = next.clone();
         self.running.hand_over(role, &state.keys, &next).await?;
-        if matches!(role, Role::TufRoot | Role::TufOnline) {
-            let repository = state.repository.clone();
-            state.repository = repository.hand_over(role, &state.keys, &self.clock).await?;
+        if matches!(role, Role::TufRoot | Role::TufOnline)
+            && let Some(repository) = state.repository.clone()
+        {
+            let changed = repository.hand_over(role, &state.keys, &self.clock).await?;
+            state.repository = Some(changed);
         }
         let mut registry = state.keys.registry().clone();
         registry.take_over(role, end_of(role, &self.clock)?);
@@ -414,8 +486,11 @@ impl Keeper {
 impl State {
     /// Publishes what the registry lists.
     async fn follow(&mut self, clock: &Clock) -> Result<(), RotateError> {
-        let (repository, outcome) = self.repository.clone().follow(&self.keys, clock).await;
-        self.repository = repository;
+        let Some(repository) = self.repository.clone() else {
+            return Ok(());
+        };
+        let (repository, outcome) = repository.follow(&self.keys, clock).await;
+        self.repository = Some(repository);
         Ok(outcome?)
     }
 }

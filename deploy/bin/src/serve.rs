@@ -3,6 +3,7 @@
 
 mod canary;
 pub(crate) mod config;
+mod instance;
 mod parts;
 pub(crate) mod store;
 mod tls;
@@ -12,34 +13,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use common_backend::anchor::FileAnchor;
 use common_backend::folder::DataFolder;
 use common_server::listen::Bound;
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
-use deploy_issuer::Exposure;
 use rekor_api::v1;
 use serde::Serialize;
 
-use crate::client_setup::{self, Origins, Served};
-use crate::clock::{self, Clock};
+use crate::client_setup::{self, Origins};
+use crate::clock;
 use crate::console::{self, Console};
 use crate::control;
 use crate::exit::Failure;
 use crate::http::Client;
 use crate::identities::IssuersFile;
-use crate::keys::{Keys, KeysError};
-use crate::landing;
+use crate::keys::Keys;
+use crate::keys::places::NAMES;
 use crate::layout::Layout;
 use crate::records::{Kept, Place};
-use crate::repository::Repository;
-use crate::rotate::{self, Keeper};
+use crate::rotate::Keeper;
 use crate::serve::canary::{Canary, CanaryIssuer};
 use crate::serve::config::{Config, Listen, Storage};
+use crate::serve::instance::Instance;
 use crate::serve::store::Store;
-use crate::services::{self, Parts, Services};
+use crate::site::Part;
 use crate::up::signal::Stop;
-use crate::webhook::{self, Deliveries};
 
 /// The longest an answer may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(60);
@@ -66,8 +64,14 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure> {
     let began = Instant::now();
     let config = Config::read(&args.config, std::env::vars()).map_err(Failure::cannot_start)?;
-    let issuers = IssuersFile::new(config.fulcio_config.clone());
-    let configuration = issuers.read().map_err(Failure::cannot_start)?;
+    let roles = config.site.roles();
+    let read = |file: PathBuf| {
+        let file = IssuersFile::new(file);
+        let configuration = file.read().map_err(Failure::cannot_start)?;
+        Ok::<_, Failure>((file, configuration))
+    };
+    let (issuers, configuration) = config.fulcio_config.clone().map(read).transpose()?.unzip();
+    let configuration = configuration.unwrap_or_default();
     for warning in &configuration.warnings {
         console.warning(warning);
     }
@@ -83,14 +87,19 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let folder = DataFolder::open(config.data.clone()).map_err(Failure::cannot_start)?;
     let folder = Arc::new(folder);
     let layout = Layout::new(config.data.clone());
-    let store = Store::open(&config.storage, &folder)
-        .await
-        .map_err(Failure::cannot_start)?;
+    let store = match roles.have_logs() {
+        true => Some(
+            Store::open(&config.storage, &folder)
+                .await
+                .map_err(Failure::cannot_start)?,
+        ),
+        false => None,
+    };
     let kept = Kept::new(match &config.storage {
         Storage::Sqlite => Place::Folder(config.data.clone()),
         Storage::Postgres(postgres) => Place::Postgres(postgres.clone()),
     });
-    let issuer = first_issuer(&configuration.issuers);
+    let issuer = instance::first_issuer(&configuration.issuers);
     let canary_issuer = CanaryIssuer::new()?;
     let own = vec![canary_issuer.config().map_err(Failure::cannot_start)?];
     let all = own.iter().cloned().chain(configuration.issuers).collect();
@@ -98,31 +107,41 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         services,
         keys,
         repository,
+        others,
         deliveries,
-    } = assemble(&config, &layout, &store, &kept, all, &issuer, &clock).await?;
-    let canary = Canary {
-        issuer: canary_issuer,
-        client: Client::within(services.router.clone(), config.url.as_str()),
-        engine: services.engine.clone(),
-        clock: Arc::clone(&clock),
-    };
-    let origins = Origins::Operator { issuer };
-    let setup = client_setup::routes(
-        config.url.as_str(),
-        config.url.as_str(),
-        origins,
-        repository.tuf(),
-    );
-    let router = services.router.clone().merge(setup);
+    } = instance::assemble(&config, &layout, store.as_ref(), &kept, all, &issuer, &clock).await?;
+    let mut router = services.router.clone();
+    if let Some(repository) = &repository {
+        let (url, origins) = (
+            config.site.url_of(Part::Trust).as_str(),
+            Origins::Operator { issuer },
+        );
+        router = router.merge(client_setup::routes(
+            url,
+            url,
+            origins,
+            repository.tuf(),
+            repository.trust(),
+        ));
+    }
+    let publishes = repository.is_some();
     let keeper = Keeper::new(
         layout.clone(),
-        config.url.clone(),
+        config.site.clone(),
         Arc::clone(&clock),
         services.running,
         services.router.clone(),
         keys,
-        repository,
+        repository.map(|repository| (repository, others)),
     );
+    let canary = Canary {
+        issuer: canary_issuer,
+        client: Client::within(services.router.clone(), config.site.url().as_str()),
+        engine: services.engine.clone(),
+        roles: roles.clone(),
+        keeper: Arc::clone(&keeper),
+        clock: Arc::clone(&clock),
+    };
 
     let limits = share(&config, bound.len());
     let mut serving = Vec::new();
@@ -162,15 +181,22 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         tokio::spawn(telemetry::upkeep(metrics)),
         tokio::spawn(Arc::clone(&keeper).keep()),
         control::listen(&layout, keeper).map_err(Failure::cannot_start)?,
-        tokio::spawn(issuers.follow(Arc::clone(&services.ca), own, configuration.files)),
         tokio::spawn(tls::follow(certificates)),
     ];
+    if let (Some(ca), Some(file)) = (&services.ca, issuers) {
+        background.push(tokio::spawn(file.follow(
+            Arc::clone(ca),
+            own,
+            configuration.files,
+        )));
+    }
     let ready = Ready {
-        url: config.url.as_str().to_owned(),
+        url: config.site.url().as_str().to_owned(),
         listen: urls,
         metrics_url,
         data_dir: layout.root().display().to_string(),
-        trust_dir: layout.trust().display().to_string(),
+        trust_dir: publishes.then(|| layout.trust().display().to_string()),
+        tuf_url: publishes.then(|| config.site.url_of(Part::Trust).join("/tuf")),
         pid: std::process::id(),
     };
     tokio::select! {
@@ -198,13 +224,17 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         task.abort();
         let _ = task.await;
     }
-    services.engine.shutdown().await;
+    if let Some(engine) = &services.engine {
+        engine.shutdown().await;
+    }
     drop((services.engine, services.ca, services.router, router));
     if let Some(deliveries) = deliveries {
         deliveries.finish().await;
     }
     kept.close().await;
-    store.close().await;
+    if let Some(store) = store {
+        store.close().await;
+    }
     Ok(())
 }
 
@@ -226,90 +256,6 @@ async fn bind(config: &Config) -> Result<(Vec<Bound>, Bound), Failure> {
     Ok((bound, metrics))
 }
 
-/// What `serve` runs.
-struct Instance {
-    services: Services,
-    keys: Keys,
-    repository: Repository,
-    deliveries: Option<Deliveries>,
-}
-
-/// Keys, logs, services and trust repository: created where missing, else continued.
-async fn assemble(
-    config: &Config,
-    layout: &Layout,
-    store: &Store,
-    kept: &Kept,
-    issuers: Vec<fulcio_ca::IssuerConfig>,
-    issuer: &str,
-    clock: &Clock,
-) -> Result<Instance, Failure> {
-    let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
-    let logs_exist = services::has_logs(&*store.storage(), known)
-        .await
-        .map_err(Failure::cannot_start)?;
-    let opened = {
-        let (layout, url, places, now) = (layout.clone(), config.url.clone(), config.places.clone(), clock());
-        // Tokens and key services are waited for.
-        tokio::task::spawn_blocking(move || Keys::open(&layout, &url, &places, now)).await
-    };
-    let opened: Result<Keys, KeysError> =
-        opened.map_err(|error| Failure::cannot_start(format!("opening keys was interrupted: {error}")))?;
-    let keys = opened.map_err(Failure::cannot_start)?;
-    let keys = rotate::resume(keys, layout, &*store.storage(), clock)
-        .await
-        .map_err(Failure::cannot_start)?;
-    let repository = {
-        let (layout, keys, now) = (layout.clone(), keys.clone(), clock());
-        tokio::task::spawn_blocking(move || Repository::open(layout, &keys, logs_exist, now)).await
-    };
-    let repository = repository
-        .map_err(|error| {
-            Failure::cannot_start(format!("signing the trust repository was interrupted: {error}"))
-        })?
-        .map_err(Failure::cannot_start)?;
-    let served = Served::new(config.url.as_str(), config.url.as_str(), &repository.root())
-        .with_issuer(Some(issuer.to_owned()));
-    let (v1_events, deliveries) = config.rekor.rekor_webhook.clone().map(webhook::start).unzip();
-    let parts = Parts {
-        keys: &keys,
-        issuer_key: None,
-        url: &config.url,
-        exposure: Exposure::LoopbackOnly,
-        issuers,
-        intake: config.intake.clone(),
-        limits: &config.limits,
-        v1_policy: config.rekor.policy(),
-        v1_events,
-        kept: Some(kept),
-        storage: store.storage(),
-        anchor: Arc::new(FileAnchor::new(layout.published())),
-        clock: Arc::clone(clock),
-        tuf: repository.tuf(),
-        validity: repository.validity(),
-        trust: repository.trust(),
-        scorecard: layout.scorecard(),
-        scorecard_issuers: config.scorecard_issuers.clone(),
-        landing: landing::page(&served.instance()),
-    };
-    let services = services::start(parts).await.map_err(Failure::cannot_start)?;
-    Ok(Instance {
-        services,
-        keys,
-        repository,
-        deliveries,
-    })
-}
-
-/// Whose tokens the lines for clients speak of: those of the first issuer that has one URL.
-fn first_issuer(issuers: &[fulcio_ca::IssuerConfig]) -> String {
-    let first = issuers.iter().find(|issuer| !issuer.is_meta());
-    first.map_or_else(
-        || "https://issuer.example".to_owned(),
-        |issuer| issuer.issuer_url().to_owned(),
-    )
-}
-
 /// Limits of each of `listeners`, so that all together stay within what the process may open.
 fn share(config: &Config, listeners: usize) -> Limits {
     let limits = config.limits.connections();
@@ -326,17 +272,22 @@ fn url(listen: &Listen, bound: &Bound) -> String {
 
 /// What would run, on standard output.
 fn check(config: &Config, issuers: usize) -> Result<(), Failure> {
+    let roles = config.site.roles();
     let mut lines = vec![
-        format!("url       {}", config.url.as_str()),
+        format!("url       {}", config.site.url().as_str()),
         format!("data      {}", config.data.display()),
         format!(
             "storage   {}",
             match config.storage {
+                _ if !roles.have_logs() => "none is opened: no log is served",
                 Storage::Sqlite => "SQLite, in the data folder",
                 Storage::Postgres(_) => "PostgreSQL",
             }
         ),
-        format!("issuers   {issuers}, of {}", config.fulcio_config.display()),
+        match &config.fulcio_config {
+            Some(file) => format!("issuers   {issuers}, of {}", file.display()),
+            None => "issuers   none: no certificate is issued".to_owned(),
+        },
         format!(
             "metrics   {}:{}",
             config.metrics.url_host(),
@@ -354,14 +305,25 @@ fn check(config: &Config, issuers: usize) -> Result<(), Failure> {
         let (host, port) = (listen.address.url_host(), listen.address.port());
         lines.push(format!("listen    {scheme}://{host}:{port}: {shown}"));
     }
+    for part in Part::ALL {
+        let url = config.site.url_of(part);
+        if url != config.site.url() {
+            lines.push(format!("url       {} for {}", url.as_str(), part.name()));
+        }
+    }
     let layout = Layout::new(config.data.clone());
-    if Keys::exist(&layout).map_err(Failure::cannot_start)? {
+    let listed = Keys::listed(&layout).map_err(Failure::cannot_start)?;
+    if !listed.is_empty() {
         lines.push(format!("keys      those of {}", layout.registry().display()));
-    } else {
-        for name in crate::keys::places::NAMES {
+    }
+    for (name, role) in NAMES {
+        if roles.has(role) && !listed.contains(&role) {
             let place = config.places.of(&format!("{name}-1"));
             lines.push(format!("keys      {name} is made at {place}"));
         }
+    }
+    for file in &config.others {
+        lines.push(format!("trust     keys of {} as well", file.display()));
     }
     console::result(&lines.join("\n")).map_err(|error| Failure::failed(format!("cannot write: {error}")))
 }
@@ -373,7 +335,10 @@ struct Ready {
     listen: Vec<String>,
     metrics_url: String,
     data_dir: String,
-    trust_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trust_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuf_url: Option<String>,
     pid: u32,
 }
 
@@ -393,10 +358,9 @@ impl Ready {
             console.line(&format!("  at {listen}"));
         }
         console.line(&format!("  metrics at {}", self.metrics_url));
-        console.remark(&format!(
-            "Clients start from {}/root.json and {}/tuf.",
-            self.trust_dir, self.url
-        ));
+        if let (Some(folder), Some(tuf)) = (&self.trust_dir, &self.tuf_url) {
+            console.remark(&format!("Clients start from {folder}/root.json and {tuf}."));
+        }
         Ok(())
     }
 }

@@ -1,41 +1,40 @@
 //! The composition: all logs in one engine, and every service on one origin.
 
+mod certificates;
 pub(crate) mod handover;
+mod health;
 pub(crate) mod logs;
 mod places;
+mod rekor;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Html;
 use axum::routing::get;
-use common_bundle::trust::{Role, TrustedRoot};
-use common_engine::{Anchor, Engine, LogId, LogInfo, LogState, Options, Storage};
+use common_bundle::trust::Role;
+use common_engine::{Anchor, Engine, LogId, LogKind, Options, Storage};
 use common_pki::key::Signer;
-use common_server::admission::Bounds;
 use common_server::reply;
-use deploy_issuer::{Exposure, Issuer};
-use fulcio_ca::{Ca, CaChain, CaConfig, HttpFetcher, IdentityType, IssuerConfig};
+use deploy_issuer::Exposure;
+use fulcio_ca::{Ca, IdentityType, IssuerConfig};
 use http::{StatusCode, header};
 use rekor_api::{search, v1, v2};
-use rekor_scorecard::Scorecard;
 
 use crate::clock::{Clock, unix_millis};
-use crate::doctor::frozen_line;
 use crate::files::FileSet;
-use crate::identities::fetch_for;
-use crate::in_process::{OwnCtLog, OwnIssuer};
 use crate::keys::Keys;
 use crate::public_url::PublicUrl;
 use crate::records::Kept;
 use crate::repository::Validity;
-use crate::scorecard;
 use crate::services::handover::{Intake, Running};
-use crate::services::logs::{Kind, Shards};
+pub(crate) use crate::services::health::{Readiness, frozen};
+use crate::services::logs::{Shard, Shards};
 use crate::services::places::Places;
+use crate::site::{Roles, Site};
 use crate::up::limits::LimitArgs;
 
 /// Numbers of the logs in the store, never used for another.
@@ -70,8 +69,8 @@ pub(crate) enum ServicesError {
     Engine(#[from] common_engine::OpenError),
     /// The store holds logs, and their keys are gone.
     #[error(
-        "the store holds logs ({0}) but keys/registry.json is missing: restore the keys folder from your backup; \
-         a log never continues with another key"
+        "the store holds logs ({0}) but keys/registry.json is missing or lists no key of theirs: restore the keys folder from \
+         your backup; a log never continues with another key"
     )]
     LogsWithoutKeys(String),
     /// The log of a key is not in the store.
@@ -121,17 +120,32 @@ pub(crate) enum ServicesError {
     System(&'static str),
 }
 
-/// Whether the store holds logs. One whose keys are lost is refused, before new keys are made for it.
+/// Whether the store holds logs of `roles`. One whose keys are lost, because they are not among those `listed`, is refused
+/// before new keys are made for it. Logs of other processes may be in the same database.
 ///
 /// # Errors
 /// [`ServicesError::LogsWithoutKeys`].
-pub(crate) async fn has_logs(storage: &dyn Storage, keys_exist: bool) -> Result<bool, ServicesError> {
-    let logs = storage.logs().await?;
-    if keys_exist || logs.is_empty() {
-        return Ok(!logs.is_empty());
+pub(crate) async fn has_logs(
+    storage: &dyn Storage,
+    roles: &Roles,
+    listed: &BTreeSet<Role>,
+) -> Result<bool, ServicesError> {
+    let logs = storage.logs().await?.into_iter().map(|log| {
+        let role = match log.info.spec.kind {
+            LogKind::Ct => Role::CtLog,
+            LogKind::RekorV1 => Role::RekorV1,
+            LogKind::RekorV2 => Role::RekorV2,
+        };
+        (role, log.info.spec.origin)
+    });
+    let ours: Vec<_> = logs.filter(|(role, _)| roles.has(*role)).collect();
+    let orphans = ours.iter().filter(|(role, _)| !listed.contains(role));
+    let names: Vec<_> = orphans.map(|(_, origin)| origin.as_str()).collect();
+    if names.is_empty() {
+        Ok(!ours.is_empty())
+    } else {
+        Err(ServicesError::LogsWithoutKeys(names.join(", ")))
     }
-    let names: Vec<_> = logs.into_iter().map(|log| log.info.spec.origin).collect();
-    Err(ServicesError::LogsWithoutKeys(names.join(", ")))
 }
 
 /// The development issuer at `url`: its configuration can be checked before there is a key for it.
@@ -163,8 +177,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) keys: &'a Keys,
     /// The development issuer's key; without it there is no development issuer.
     pub(crate) issuer_key: Option<Arc<dyn Signer>>,
-    /// Where clients reach the instance.
-    pub(crate) url: &'a PublicUrl,
+    /// Which services there are, and where clients reach them.
+    pub(crate) site: &'a Site,
     /// Who may talk to the development issuer.
     pub(crate) exposure: Exposure,
     /// Issuers whose tokens are taken beside those of the development issuer.
@@ -179,32 +193,38 @@ pub(crate) struct Parts<'a> {
     pub(crate) v1_events: Option<v1::events::Events>,
     /// Where refusals and pseudonyms are kept, if they are.
     pub(crate) kept: Option<&'a Kept>,
-    /// The store of the logs.
-    pub(crate) storage: Arc<dyn Storage>,
+    /// The store of the logs, where there are logs.
+    pub(crate) storage: Option<Arc<dyn Storage>>,
     /// The record of what was published.
     pub(crate) anchor: Arc<dyn Anchor>,
     /// The time.
     pub(crate) clock: Clock,
-    /// The TUF repository.
-    pub(crate) tuf: FileSet,
-    /// Until when clients accept it.
-    pub(crate) validity: Validity,
-    /// The exported trust files.
-    pub(crate) trust: FileSet,
+    /// The trust repository, where there is one.
+    pub(crate) trust: Option<TrustFiles>,
     /// Folder of published Scorecard results.
     pub(crate) scorecard: PathBuf,
     /// Identity providers that may publish them; with none, all.
     pub(crate) scorecard_issuers: Vec<String>,
+}
+
+/// What clients start from.
+pub(crate) struct TrustFiles {
+    /// The TUF repository.
+    pub(crate) tuf: FileSet,
+    /// Until when clients accept it.
+    pub(crate) validity: Validity,
+    /// The exported files.
+    pub(crate) exported: FileSet,
     /// The page at `/`.
     pub(crate) landing: String,
 }
 
 /// The running services.
 pub(crate) struct Services {
-    /// The logs.
-    pub(crate) engine: Engine,
-    /// The certificate authority.
-    pub(crate) ca: Arc<Ca>,
+    /// The logs, where there are any.
+    pub(crate) engine: Option<Engine>,
+    /// The certificate authority, where there is one.
+    pub(crate) ca: Option<Arc<Ca>>,
     /// Every route.
     pub(crate) router: Router,
     /// What `/readyz` says.
@@ -213,216 +233,152 @@ pub(crate) struct Services {
     pub(crate) running: Running,
 }
 
-/// Whether the instance has proved that it works, and is not stopping.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// Says from now on that requests are welcome, or not.
-    pub(crate) fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Release);
-    }
-
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
+/// The logs of a process, open.
+struct Logs {
+    engine: Engine,
+    storage: Arc<dyn Storage>,
+    ct: Vec<Shard>,
+    v1: Vec<Shard>,
+    v2: Vec<Shard>,
 }
 
-/// Opens the logs and builds every service over them.
+/// Opens the logs of the process' roles.
+///
+/// # Errors
+/// [`ServicesError`].
+async fn open_logs(parts: &Parts<'_>, storage: Arc<dyn Storage>) -> Result<Logs, ServicesError> {
+    let keys = parts.keys;
+    let stored = storage.logs().await?;
+    let mut shards = Shards::new(keys, &stored, unix_millis((parts.clock)()));
+    let mut waits = false;
+    let mut of = |role| -> Result<Vec<Shard>, ServicesError> {
+        if !keys.roles().has(role) {
+            return Ok(Vec::new());
+        }
+        waits |= keys.active(role)?.1.waits();
+        shards.of(role, None)
+    };
+    let (ct, v1, v2) = (of(Role::CtLog)?, of(Role::RekorV1)?, of(Role::RekorV2)?);
+    let all = ct.iter().chain(&v1).chain(&v2);
+    let engine = Engine::open(
+        Arc::clone(&storage),
+        all.map(|shard| shard.config.clone()).collect(),
+        Arc::clone(&parts.anchor),
+        Arc::clone(&parts.clock).into(),
+        engine_options(waits),
+    )
+    .await?;
+    Ok(Logs {
+        engine,
+        storage,
+        ct,
+        v1,
+        v2,
+    })
+}
+
+/// Opens the logs and builds every service over them that the process has a role for.
 ///
 /// # Errors
 /// [`ServicesError`] names the service.
 pub(crate) async fn start(parts: Parts<'_>) -> Result<Services, ServicesError> {
-    let Parts {
-        keys,
-        issuer_key,
-        url,
-        exposure,
-        issuers,
-        intake,
-        limits,
-        v1_policy,
-        v1_events,
-        kept,
-        storage,
-        anchor,
-        clock,
-        tuf,
-        validity,
-        trust,
-        scorecard,
-        scorecard_issuers,
-        landing,
-    } = parts;
+    let (keys, clock) = (parts.keys, Arc::clone(&parts.clock));
     let now = clock()
         .duration_since(UNIX_EPOCH)
         .map_err(|_| ServicesError::System("the clock is before 1970"))?;
-    let created = unix_millis(clock());
-
-    let stored = storage.logs().await?;
-    let mut shards = Shards::new(keys, &stored, created);
-    let ct_shards = shards.of(Role::CtLog, None)?;
-    let v1_shards = shards.of(Role::RekorV1, None)?;
-    let v2_shards = shards.of(Role::RekorV2, None)?;
-    let all = ct_shards.iter().chain(&v1_shards).chain(&v2_shards);
-    let configs = all.map(|shard| shard.config.clone()).collect();
-    let mut waits = false;
-    for role in [Role::CtLog, Role::RekorV1, Role::RekorV2] {
-        waits |= keys.active(role)?.1.waits();
-    }
-    let engine = Engine::open(
-        Arc::clone(&storage),
-        configs,
-        anchor,
-        Arc::clone(&clock).into(),
-        engine_options(waits),
-    )
-    .await?;
-
-    let places = Places::default();
-    let mut ct_logs = Vec::new();
-    for shard in &ct_shards {
-        if let Kind::Ct(personality) = &shard.kind {
-            let personality = Arc::clone(personality);
-            let log = intake.log(&engine, shard.config.id, personality, keys)?;
-            ct_logs.push((shard.name.clone(), log));
-        }
-    }
-    let no_ct = || crate::keys::KeysError::NoKey(Role::CtLog);
-    let is_first = |name: &str| logs::first_number(name).is_some();
-    let first_ct = ct_logs.iter().find(|(name, _)| is_first(name));
-    let (_, first_ct) = first_ct.cloned().ok_or_else(no_ct)?;
-    for (name, log) in ct_logs.iter().filter(|(name, _)| !is_first(name)) {
-        places.add(name, fulcio_ct::router(Arc::clone(log)));
-    }
-    let ct = Arc::new(OwnCtLog::new(ct_logs.into_iter().map(|(_, log)| log).collect()).ok_or_else(no_ct)?);
-
-    let (ca_record, ca_signer) = keys.active(Role::FulcioCa)?;
-    let ca_certificates = Keys::chain(ca_record)?;
-    let development = match issuer_key {
-        Some(key) => {
-            let issuer = Issuer::new(issuer_config(url, exposure), key, Arc::clone(&clock))?;
-            Some(deploy_issuer::router(Arc::new(issuer)))
-        }
+    let logs = match parts.storage.clone() {
+        Some(storage) => Some(open_logs(&parts, storage).await?),
         None => None,
     };
-    let (own, fetch) = match &development {
-        Some(routes) => {
-            let fetch = OwnIssuer {
-                url: url.issuer(),
-                routes: routes.clone(),
-            };
-            (own_issuers(url)?, fetch_for(url.issuer(), Arc::new(fetch)))
+    let places = Places::default();
+    let mut router = Router::new();
+
+    let has = |role| keys.roles().has(role);
+    let (mut ct, mut ca, mut v1, mut v2, mut finder, mut tsa) = (None, None, None, None, None, None);
+    if let Some(logs) = logs.as_ref().filter(|logs| !logs.ct.is_empty()) {
+        let own = certificates::ct_logs(&parts, &logs.engine, &logs.ct, &places)?;
+        router = router.nest("/ct", fulcio_ct::router(Arc::clone(&own.first)));
+        if has(Role::FulcioCa) {
+            let development = certificates::development_issuer(&parts)?;
+            let authority = certificates::authority(&parts, &own, development.as_ref(), now.as_secs())?;
+            router = router.merge(fulcio_ca::router(Arc::clone(&authority)));
+            if let Some(routes) = development {
+                router = router.nest("/oidc", routes);
+            }
+            ca = Some(authority);
         }
-        None => (Vec::new(), HttpFetcher::for_each()),
-    };
-    let mut ca = CaConfig::new(
-        Arc::new(CaChain::new(ca_certificates, ca_signer, now.as_secs())?),
-        Arc::clone(&ct) as Arc<dyn fulcio_ca::CtLog>,
-        [own, issuers].concat(),
-        fetch,
-        Arc::clone(&clock),
-    );
-    ca.former = handover::former_chains(keys)?;
-    ca.writes = limits.writes();
-    ca.quota = limits.per_identity();
-    ca.audit = kept.map(Kept::audit);
-    ca.pseudonyms = kept.map(Kept::pseudonyms);
-    let ca = Arc::new(Ca::new(ca)?);
-
-    let searched = logs::searched(v1_shards.iter().chain(&v2_shards));
-    let finder = search::Service::new(engine.clone(), searched, Bounds::EXPENSIVE_READS);
-    let finder = Arc::new(finder);
-    let mut v1 = v1::Service::new(
-        engine.clone(),
-        logs::v1(&v1_shards),
-        v1_policy,
-        v1::Limits {
-            writes: limits.writes(),
-            ..v1::Limits::default()
-        },
-    )?;
-    if let Some(events) = v1_events {
-        v1 = v1.announcing(events);
+        ct = Some(own.all);
     }
-    let v1 = Arc::new(v1);
-    let no_v2 = || crate::keys::KeysError::NoKey(Role::RekorV2);
-    let (v2_record, v2_signer) = keys.active(Role::RekorV2)?;
-    let v2 = Arc::new(v2::Service::new(
-        engine.clone(),
-        v2_shards.last().ok_or_else(no_v2)?.config.id,
-        &v2_record.origin,
-        v2_signer.public_key(),
-        v2::Policy::default(),
-        v2::Limits {
-            writes: limits.writes(),
-            ..v2::Limits::default()
-        },
-    )?);
-    let first_v2 = v2_shards.iter().find(|shard| is_first(&shard.name));
-    let first_v2 = first_v2.ok_or_else(no_v2)?.config.id;
-    for shard in v2_shards.iter().filter(|shard| !is_first(&shard.name)) {
-        places.add(&shard.name, v2::router(Arc::clone(&v2), shard.config.id));
+    if let Some(logs) = logs.as_ref().filter(|logs| !logs.v1.is_empty()) {
+        let service = rekor::v1(&parts, &logs.engine, &logs.v1)?;
+        let routes = v1::router(Arc::clone(&service));
+        if let Some(trust) = &parts.trust {
+            router = router.merge(rekor::scorecard(&parts, routes.clone(), trust.exported.clone()));
+        }
+        router = router.merge(routes);
+        v1 = Some(service);
+    }
+    if let Some(logs) = logs.as_ref().filter(|logs| !logs.v2.is_empty()) {
+        let (service, first) = rekor::v2(&parts, &logs.engine, &logs.v2, &places)?;
+        router = router
+            .merge(v2::router(Arc::clone(&service), first))
+            .merge(v2::grpc::router(Arc::clone(&service)));
+        v2 = Some(service);
+    }
+    if let Some(logs) = logs
+        .as_ref()
+        .filter(|logs| !(logs.v1.is_empty() && logs.v2.is_empty()))
+    {
+        let service = rekor::finder(&logs.engine, logs.v1.iter().chain(&logs.v2));
+        router = router
+            .merge(search::router(Arc::clone(&service)))
+            .merge(rekor_web::router(Arc::clone(&service)));
+        finder = Some(service);
+    }
+    if has(Role::Tsa) {
+        let (record, signer) = keys.active(Role::Tsa)?;
+        let authority = rekor_tsa::Tsa::new(Keys::chain(record)?, signer, Arc::clone(&clock))?;
+        let authority = Arc::new(authority.at_most(parts.limits.writes().most));
+        router = router.merge(rekor_tsa::router(Arc::clone(&authority)));
+        tsa = Some(authority);
     }
 
-    let (tsa_record, tsa_signer) = keys.active(Role::Tsa)?;
-    let tsa = rekor_tsa::Tsa::new(Keys::chain(tsa_record)?, tsa_signer, Arc::clone(&clock))?;
-    let tsa = Arc::new(tsa.at_most(limits.writes().most));
-
-    let v1_routes = v1::router(Arc::clone(&v1));
-    let trusted = trust.clone();
-    let scorecard = Scorecard::new(rekor_scorecard::Config {
-        store: Arc::new(scorecard::Folder(scorecard)),
-        log: Arc::new(scorecard::OwnLog(v1_routes.clone())),
-        // As it is published at this moment.
-        trust: Arc::new(move || TrustedRoot::parse(&trusted.get("trusted_root.json")?.content).ok()),
-        issuers: scorecard_issuers,
-        url: url.as_str().to_owned(),
-    });
-
+    let engine = logs.as_ref().map(|logs| logs.engine.clone());
     let ready = Readiness::default();
-    let router = Router::new()
-        .merge(fulcio_ca::router(Arc::clone(&ca)))
-        .merge(v1_routes)
-        .merge(rekor_scorecard::router(Arc::new(scorecard)))
-        .merge(v2::router(Arc::clone(&v2), first_v2))
-        .merge(v2::grpc::router(Arc::clone(&v2)))
-        .merge(search::router(Arc::clone(&finder)))
-        .merge(rekor_web::router(Arc::clone(&finder)))
-        .merge(rekor_tsa::router(Arc::clone(&tsa)))
-        .merge(places.clone().router())
-        .nest("/ct", fulcio_ct::router(first_ct))
-        .merge(development.map_or_else(Router::new, |routes| Router::new().nest("/oidc", routes)))
-        .nest("/tuf", tuf.router())
-        .nest("/trust", trust.router())
-        .merge(health(
-            engine.clone(),
-            ready.clone(),
-            validity,
-            Arc::clone(&clock),
-        ))
-        .route(
-            "/",
-            get(async move || ([(header::CACHE_CONTROL, "no-cache")], Html(landing.clone()))),
+    let validity = parts.trust.as_ref().map(|trust| trust.validity.clone());
+    router = router.merge(places.clone().router()).merge(health::health(
+        engine.clone(),
+        ready.clone(),
+        validity,
+        Arc::clone(&clock),
+    ));
+    if let Some(trust) = parts.trust {
+        let landing = trust.landing;
+        router = router
+            .nest("/tuf", trust.tuf.router())
+            .nest("/trust", trust.exported.router())
+            .route(
+                "/",
+                get(async move || ([(header::CACHE_CONTROL, "no-cache")], Html(landing.clone()))),
+            );
+    }
+    let router = router.fallback(async || {
+        reply::error(
+            StatusCode::NOT_FOUND,
+            "there is no such path; / lists the services",
         )
-        .fallback(async || {
-            reply::error(
-                StatusCode::NOT_FOUND,
-                "there is no such path; / lists the services",
-            )
-        });
+    });
     let running = Running {
-        engine: engine.clone(),
-        storage,
+        logs: logs.map(|logs| (logs.engine, logs.storage)),
         clock,
-        ca: Arc::clone(&ca),
+        ca: ca.clone(),
         ct,
         v1,
         v2,
         finder,
         tsa,
         places,
-        intake,
+        intake: parts.intake,
     };
     Ok(Services {
         engine,
@@ -444,63 +400,6 @@ fn engine_options(waits: bool) -> Options {
         },
         ..options
     }
-}
-
-/// The newest log of each kind that takes no entries for good. A shard that has handed over is none of them.
-pub(crate) fn frozen(engine: &Engine) -> Vec<Arc<LogInfo>> {
-    let logs = engine.logs();
-    let mut frozen: Vec<Arc<LogInfo>> = Vec::new();
-    for log in &logs {
-        let of_kind = |other: &&Arc<LogInfo>| other.spec.kind == log.spec.kind;
-        if logs
-            .iter()
-            .filter(of_kind)
-            .all(|other| other.state == LogState::Frozen)
-        {
-            frozen.retain(|other| other.spec.kind != log.spec.kind);
-            frozen.push(Arc::clone(log));
-        }
-    }
-    frozen
-}
-
-/// The health of the gateways of fulcio and rekor-tiles, to the byte.
-const SERVING: &str = "{\"status\":\"SERVING\"}\n";
-
-/// `/healthz` says that the process answers, `/readyz` that it may be sent requests.
-fn health(engine: Engine, ready: Readiness, validity: Validity, clock: Clock) -> Router {
-    let readiness = async move || -> Response {
-        if !ready.get() {
-            return reply::unavailable(
-                1,
-                "not ready: the first canary has not passed yet, or the server is stopping",
-            );
-        }
-        if !engine.is_writable() {
-            return reply::unavailable(
-                5,
-                "not ready: the last write to the log store failed; see the server's log",
-            );
-        }
-        if !validity.includes(clock()) {
-            return reply::unavailable(
-                60,
-                "not ready: the trust repository has expired and clients refuse it; see the server's log",
-            );
-        }
-        // A frozen log is as it should be: whoever asks is told, and sent requests all the same.
-        let lines = frozen(&engine).into_iter().map(|log| frozen_line(&log));
-        std::iter::once("ready\n".to_owned())
-            .chain(lines)
-            .collect::<String>()
-            .into_response()
-    };
-    Router::new()
-        .route(
-            "/healthz",
-            get(async || ([(header::CONTENT_TYPE, "application/json")], SERVING)),
-        )
-        .route("/readyz", get(readiness))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
 use crate::identities::IssuersFile;
+use crate::keys::others::Others;
 use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
 use crate::layout::Layout;
@@ -39,7 +40,8 @@ use crate::public_url::PublicUrl;
 use crate::records::{Kept, Place};
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
-use crate::services::{self, Parts, Services};
+use crate::services::{self, Parts, Services, TrustFiles};
+use crate::site::Roles;
 use crate::up::folder::Folder;
 use crate::up::ready::Ready;
 use crate::up::signal::Stop;
@@ -127,7 +129,13 @@ async fn serve_on(
     let tls_authority =
         std::fs::read_to_string(folder.layout().tls_authority()).map_err(Failure::cannot_start)?;
     let origins = Origins::Development { tls_authority };
-    let setup = client_setup::routes(url.as_str(), &sockets.tls_url(), origins, repository.tuf());
+    let setup = client_setup::routes(
+        url.as_str(),
+        &sockets.tls_url(),
+        origins,
+        repository.tuf(),
+        repository.trust(),
+    );
     let lines = Served::new(url.as_str(), &sockets.tls_url(), &root).instance();
 
     let (local, ready) = (sockets.local_url(), Ready::new(url, &sockets, folder.layout()));
@@ -150,29 +158,29 @@ async fn serve_on(
     let upkeep = tokio::spawn(telemetry::upkeep(metrics));
     let keeper = Keeper::new(
         folder.layout().clone(),
-        url.clone(),
+        url.clone().into(),
         clock,
         services.running,
         router_for_previews,
         keys,
-        repository,
+        Some((repository, Others::default())),
     );
     let keeping = tokio::spawn(Arc::clone(&keeper).keep());
     let control = control::listen(folder.layout(), keeper).map_err(Failure::cannot_start)?;
 
-    let follow = match issuers {
-        None => None,
-        Some((file, configuration)) => {
+    let follow = match (issuers, &services.ca) {
+        (Some((file, configuration)), Some(ca)) => {
             let own = services::own_issuers(url).map_err(Failure::cannot_start)?;
             Some(tokio::spawn(file.follow(
-                Arc::clone(&services.ca),
+                Arc::clone(ca),
                 own,
                 configuration.files,
             )))
         }
+        _ => None,
     };
 
-    let frozen = frozen_logs(&services.engine, console);
+    let frozen = frozen_logs(services.engine.as_ref(), console);
     let outcome = tokio::select! {
         passed = doctor::canary(&local, &frozen) => match passed {
             Ok(()) => {
@@ -205,15 +213,16 @@ async fn serve_on(
     }
     drop(services.ca);
     kept.close().await;
-    services.engine.shutdown().await;
-    drop(services.engine);
+    if let Some(engine) = services.engine {
+        engine.shutdown().await;
+    }
     close(storage).await;
     outcome
 }
 
 /// The kinds of logs that are served for reading alone: they take no canary.
-fn frozen_logs(engine: &Engine, console: Console) -> Vec<LogKind> {
-    let kinds = services::frozen(engine).into_iter().map(|log| {
+fn frozen_logs(engine: Option<&Engine>, console: Console) -> Vec<LogKind> {
+    let kinds = engine.into_iter().flat_map(services::frozen).map(|log| {
         console.warning(&format!(
             "log {} is frozen: it is read and never written again",
             log.spec.origin
@@ -267,14 +276,13 @@ pub(crate) async fn assemble(
             .await
             .map_err(Failure::cannot_start)?,
     );
-    let known = Keys::exist(layout).map_err(Failure::cannot_start)?;
-    let logs_exist = services::has_logs(storage.as_ref(), known)
+    let listed = Keys::listed(layout).map_err(Failure::cannot_start)?;
+    let logs_exist = services::has_logs(storage.as_ref(), &Roles::all(), &listed)
         .await
         .map_err(Failure::cannot_start)?;
     let (keys, issuer_key) = open_keys(layout.clone(), url.clone(), clock()).await?;
-    let keys = rotate::resume(keys, layout, storage.as_ref(), clock)
-        .await
-        .map_err(Failure::cannot_start)?;
+    let stored = storage.logs().await.map_err(Failure::cannot_start)?;
+    let keys = rotate::resume(keys, layout, &stored, clock).map_err(Failure::cannot_start)?;
     let repository =
         Repository::open(layout.clone(), &keys, logs_exist, clock()).map_err(Failure::cannot_start)?;
     let root = repository.root();
@@ -289,7 +297,7 @@ pub(crate) async fn assemble(
     let parts = Parts {
         keys: &keys,
         issuer_key: Some(issuer_key),
-        url,
+        site: &url.clone().into(),
         exposure: exposure(args),
         issuers,
         intake: services::handover::Intake::default(),
@@ -297,16 +305,18 @@ pub(crate) async fn assemble(
         v1_policy: args.rekor.policy(),
         v1_events,
         kept: Some(&kept),
-        storage: Arc::clone(&storage) as Arc<dyn Storage>,
+        storage: Some(Arc::clone(&storage) as Arc<dyn Storage>),
         anchor,
         clock: Arc::clone(clock),
-        tuf: repository.tuf(),
-        validity: repository.validity(),
-        trust: repository.trust(),
+        trust: Some(TrustFiles {
+            tuf: repository.tuf(),
+            validity: repository.validity(),
+            exported: repository.trust(),
+            // It shows no client that needs TLS.
+            landing: landing::page(&Served::new(url.as_str(), url.as_str(), &root).instance()),
+        }),
         scorecard: layout.scorecard(),
         scorecard_issuers: args.scorecard_issuers.clone(),
-        // It shows no client that needs TLS.
-        landing: landing::page(&Served::new(url.as_str(), url.as_str(), &root).instance()),
     };
     let services = services::start(parts).await.map_err(Failure::cannot_start)?;
     Ok(Instance {
@@ -347,7 +357,7 @@ async fn open_keys(
 ) -> Result<(Keys, Arc<dyn Signer>), Failure> {
     let open = move || {
         Ok((
-            Keys::open(&layout, &url, &Places::default(), now)?,
+            Keys::open(&layout, &url.into(), &Places::default(), now)?,
             keys::development_issuer(&layout)?,
         ))
     };

@@ -101,6 +101,28 @@ impl Registry {
         })
     }
 
+    /// The signing configurations by the names of their files; none while the registry lacks a service that signing needs,
+    /// because it is another process' and not known yet. Clients look for the first one, which lists version 1 where there is
+    /// one.
+    pub fn signing_configs(&self) -> Result<Vec<(&'static str, SigningConfig)>, TrustError> {
+        let first = match self.by_role(Role::RekorV1).is_empty() {
+            true => RekorVersions::V2Only,
+            false => RekorVersions::V1Only,
+        };
+        let mut configs = Vec::new();
+        for (name, rekor) in [
+            ("signing_config.v0.2.json", first),
+            ("signing_config_rekor_v2.v0.2.json", RekorVersions::V2Only),
+        ] {
+            match self.signing_config(rekor) {
+                Ok(config) => configs.push((name, config)),
+                Err(TrustError::MissingRole(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(configs)
+    }
+
     /// Both in one; lists both Rekor versions.
     pub fn client_trust_config(&self) -> Result<ClientTrustConfig, TrustError> {
         Ok(ClientTrustConfig {

@@ -35,6 +35,17 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every one, in the order in which an instance makes its keys.
+    pub const ALL: [Self; 7] = [
+        Self::FulcioCa,
+        Self::CtLog,
+        Self::RekorV1,
+        Self::RekorV2,
+        Self::Tsa,
+        Self::TufRoot,
+        Self::TufOnline,
+    ];
+
     /// As JSON writes it.
     #[must_use]
     pub const fn name(self) -> &'static str {

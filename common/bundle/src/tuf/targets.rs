@@ -3,7 +3,7 @@
 use common_pki::cert::Certificate;
 use serde_json::{Value, json};
 
-use crate::trust::{KeyRecord, Registry, RekorVersions, Role, TrustError};
+use crate::trust::{KeyRecord, Registry, Role, TrustError};
 
 /// A file to distribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,18 +26,8 @@ pub fn published_targets(registry: &Registry) -> Result<Vec<Target>, TrustError>
         custom: None,
     };
     let mut targets = vec![file("trusted_root.json", registry.trusted_root()?.to_json()?)];
-    let versions = [
-        (Role::RekorV1, RekorVersions::V1Only, "signing_config.v0.2.json"),
-        (
-            Role::RekorV2,
-            RekorVersions::V2Only,
-            "signing_config_rekor_v2.v0.2.json",
-        ),
-    ];
-    for (role, versions, name) in versions {
-        if !registry.by_role(role).is_empty() {
-            targets.push(file(name, registry.signing_config(versions)?.to_json()?));
-        }
+    for (name, config) in registry.signing_configs()? {
+        targets.push(file(name, config.to_json()?));
     }
     for record in registry.by_role(Role::FulcioCa) {
         certificates(

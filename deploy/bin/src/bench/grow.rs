@@ -120,7 +120,8 @@ pub(crate) async fn run(args: GrowArgs, console: Console) -> Result<(), Failure>
     let Instance {
         storage, services, ..
     } = up::assemble(&up, &clock, &args.public_url, &folder, Vec::new()).await?;
-    let engine = services.engine.clone();
+    let none = || Failure::cannot_start("the instance has no logs");
+    let engine = services.engine.clone().ok_or_else(none)?;
     let before = (size(&engine, args.log.id()), bytes_in(folder.layout().root()));
     let filled = fill(&args, &engine, maker, making, &stop, console).await;
     let after = size(&engine, args.log.id());

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use clap::ValueEnum;
+use common_bundle::trust::{Service, SigningConfig};
 use common_server::reply;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::remark;
 use crate::cli::Client;
 use crate::files::FileSet;
-use crate::paste::Instance;
+use crate::paste::{Elsewhere, Instance};
 
 /// Where an instance says what the lines depend on.
 pub(crate) const INSTANCE: &str = "/setup/instance.json";
@@ -29,6 +30,9 @@ pub(crate) struct Served {
     /// Whose tokens are taken, where there is no development issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
+    /// Services that are at other URLs.
+    #[serde(default)]
+    elsewhere: Elsewhere,
 }
 
 impl Served {
@@ -39,6 +43,7 @@ impl Served {
             tls_url: tls_url.to_owned(),
             root_sha256: hex::encode(digest::digest(&digest::SHA256, root)),
             issuer: None,
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -55,6 +60,7 @@ impl Served {
             root_sha256: self.root_sha256,
             sigbox: "sigbox".to_owned(),
             issuer: self.issuer,
+            elsewhere: self.elsewhere,
         }
     }
 }
@@ -78,10 +84,11 @@ struct Setup {
     tls_url: String,
     origins: Origins,
     tuf: FileSet,
+    trust: FileSet,
 }
 
 impl Setup {
-    /// With the root of this moment: it may be another after a rotation.
+    /// With the root and the services of this moment: they may be others after a rotation.
     fn served(&self) -> Served {
         let root = self
             .tuf
@@ -92,17 +99,39 @@ impl Setup {
             Origins::Development { .. } => None,
             Origins::Operator { issuer } => Some(issuer.clone()),
         };
-        Served::new(&self.url, &self.tls_url, &root).with_issuer(issuer)
+        Served {
+            elsewhere: self.elsewhere(),
+            ..Served::new(&self.url, &self.tls_url, &root).with_issuer(issuer)
+        }
+    }
+
+    /// As the published signing configuration has it.
+    fn elsewhere(&self) -> Elsewhere {
+        let config = self.trust.get("signing_config.v0.2.json");
+        let Some(config) = config.and_then(|file| SigningConfig::parse(&file.content).ok()) else {
+            return Elsewhere::default();
+        };
+        let other = |services: &[Service], path: &str| {
+            let url = services.first()?.url.as_str();
+            let base = url.strip_suffix(path).unwrap_or(url);
+            (base != self.url).then(|| base.to_owned())
+        };
+        Elsewhere {
+            fulcio: other(&config.ca_urls, ""),
+            rekor: other(&config.rekor_tlog_urls, ""),
+            tsa: other(&config.tsa_urls, "/api/v1/timestamp"),
+        }
     }
 }
 
 /// The routes.
-pub(crate) fn routes(url: &str, tls_url: &str, origins: Origins, tuf: FileSet) -> Router {
+pub(crate) fn routes(url: &str, tls_url: &str, origins: Origins, tuf: FileSet, trust: FileSet) -> Router {
     let setup = Setup {
         url: url.to_owned(),
         tls_url: tls_url.to_owned(),
         origins,
         tuf,
+        trust,
     };
     Router::new()
         .route("/setup", get(index))

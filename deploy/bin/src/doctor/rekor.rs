@@ -1,7 +1,6 @@
 //! The canary in the two signature logs, as entries of a bundle.
 
 use common_bundle::format::TransparencyLogEntry;
-use common_pki::cert::Certificate;
 use common_pki::key::HashAlgorithm;
 
 use crate::doctor::Canary;
@@ -17,14 +16,14 @@ pub(crate) async fn log(
     client: &Client,
     version: u32,
     canary: &Canary,
-    leaf: &Certificate,
+    verifier: &Verifier<'_>,
 ) -> Result<TransparencyLogEntry, Broken> {
     let proposal = Proposal::Digest {
         hash: HashAlgorithm::Sha256,
         digest: canary.digest(),
         signature: &canary.signature,
     };
-    entry::log(client, version, &proposal, &Verifier::Certificate(leaf))
+    entry::log(client, version, &proposal, verifier)
         .await
         .map_err(|error| broken(error, ADVICE))
 }

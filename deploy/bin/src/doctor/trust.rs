@@ -13,6 +13,8 @@ use crate::tuf_fetch::Repository;
 const ADVICE: &str = "clients cannot start from this repository: see the server's log, compare the clocks, and if the \
                       tuf folder was changed by hand restore it";
 
+const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
+
 /// What the repository says to trust.
 pub(crate) struct Trust {
     /// Keys and certificates.
@@ -39,8 +41,14 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
     }
     let trusted_root = target(&repository, "trusted_root.json").await?;
     let root = TrustedRoot::parse(&trusted_root).map_err(|error| broken(error, ADVICE))?;
-    let config = target(&repository, "signing_config.v0.2.json").await?;
-    let config = SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?;
+    // It is not there while services of other processes are not known.
+    let config = match repository.targets().names().any(|name| name == SIGNING_CONFIG) {
+        true => {
+            let config = target(&repository, SIGNING_CONFIG).await?;
+            Some(SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?)
+        }
+        false => None,
+    };
     let exported = client
         .get("/trust/trusted_root.json")
         .await
@@ -51,10 +59,10 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
             ADVICE,
         ));
     }
-    let issuer = config
-        .oidc_urls
-        .first()
+    let issuers = config.iter().flat_map(|config| &config.oidc_urls);
+    let issuer = issuers
         .map(|service| service.url.clone())
+        .next()
         .unwrap_or_default();
     let evidence = format!(
         "root {} leads to {count} targets, all there",

@@ -9,6 +9,7 @@ use common_backend::folder::DataFolder;
 use common_bundle::trust::{KeyRecord, Registry};
 use common_pki::key::Signer;
 
+use super::others::exported;
 use super::places::{Place, Places};
 use super::{Keys, KeysError, keyring, load, read_registry};
 use crate::clock;
@@ -49,6 +50,8 @@ enum KeysCommand {
         #[arg(long = "signer", value_name = "[NAME=]URI")]
         signers: Vec<Place>,
     },
+    /// Print the public halves of a process' keys, for the process that publishes trust (`trust.keys` of its configuration).
+    Export(Folder),
     /// Have a key used from another place, where the same key has been imported. The server must not run.
     Move {
         /// The key's id.
@@ -82,6 +85,7 @@ pub(crate) async fn run(args: KeysArgs, console: Console) -> Result<(), Failure>
     let work = move || match args.command {
         KeysCommand::List(folder) => list(&folder.layout()),
         KeysCommand::Show { id, folder } => show(&folder.layout(), &id, console),
+        KeysCommand::Export(folder) => export(&folder.layout()),
         KeysCommand::Init {
             folder,
             public_url,
@@ -140,6 +144,11 @@ fn list(layout: &Layout) -> Result<(), Failure> {
     Ok(())
 }
 
+fn export(layout: &Layout) -> Result<(), Failure> {
+    let json = exported(&registry(layout)?).to_json().map_err(Failure::failed)?;
+    print(json.trim_end())
+}
+
 fn show(layout: &Layout, id: &str, console: Console) -> Result<(), Failure> {
     let registry = registry(layout)?;
     let record = record(&registry, id)?;
@@ -189,13 +198,13 @@ fn init(
 ) -> Result<(), Failure> {
     let places = Places::new(places).map_err(Failure::failed)?;
     let _lock = Arc::new(DataFolder::open(layout.root().to_owned()).map_err(Failure::failed)?);
-    if Keys::exist(layout).map_err(Failure::failed)? {
+    if !Keys::listed(layout).map_err(Failure::failed)?.is_empty() {
         return Err(Failure::failed(format!(
             "{} is there already: this folder has its keys",
             layout.registry().display()
         )));
     }
-    let keys = Keys::open(layout, url, &places, now).map_err(Failure::failed)?;
+    let keys = Keys::open(layout, &url.clone().into(), &places, now).map_err(Failure::failed)?;
     for record in &keys.registry().keys {
         console.line(&format!("{:<16} {}", record.id, record.signer));
     }

@@ -14,52 +14,35 @@ use common_pki::oid;
 
 use super::{KeysError, Places, keyring, make_key, place, service_url};
 use crate::layout::Layout;
-use crate::public_url::PublicUrl;
+use crate::site::Site;
 
 /// Everything is valid from a little before its making, for clients whose clocks are behind.
 const BACKDATE: i64 = 300;
 const YEAR: i64 = 365 * 24 * 3600;
 
-/// Makes every key and writes it, and gives the registry that lists them. The registry itself is the caller's to write,
-/// last.
-pub(super) fn create(
+/// Makes and writes a key for each role of `site` that `registry` has none of, and lists it. The registry itself is the
+/// caller's to write, last.
+pub(super) fn complete(
+    registry: &mut Registry,
     layout: &Layout,
-    url: &PublicUrl,
+    site: &Site,
     places: &Places,
     now: SystemTime,
-) -> Result<Registry, KeysError> {
-    let maker = Maker::new(layout, url, places, now)?;
-    let mut registry = Registry::new(url.host(), url.issuer());
-    registry.add(maker.certificate_authority(1)?)?;
-    registry.add(maker.log(
-        Role::CtLog,
-        "ct-log-1",
-        &fulcio_ct::origin_of(&service_url(Role::CtLog, url))?,
-        KeyAlgorithm::EcdsaP256,
-    )?)?;
-    // sigstore-go checks signed entry timestamps with ECDSA only (`pkg/tlog/entry.go`, VerifySET).
-    registry.add(maker.log(Role::RekorV1, "rekor-v1-1", url.host(), KeyAlgorithm::EcdsaP256)?)?;
-    registry.add(maker.log(Role::RekorV2, "rekor-v2-1", url.host(), KeyAlgorithm::Ed25519)?)?;
-    registry.add(maker.timestamp_authority(1)?)?;
-    // P-256 is the one curve every TUF client verifies (sigstore-java refuses P-384).
-    registry.add(
-        maker
-            .key(Role::TufRoot, "tuf-root-1", "", KeyAlgorithm::EcdsaP256)?
-            .0,
-    )?;
-    registry.add(
-        maker
-            .key(Role::TufOnline, "tuf-online-1", "", KeyAlgorithm::EcdsaP256)?
-            .0,
-    )?;
-    Ok(registry)
+) -> Result<(), KeysError> {
+    let maker = Maker::new(layout, site, places, now)?;
+    for role in Role::ALL.into_iter().filter(|role| site.roles().has(*role)) {
+        if registry.by_role(role).is_empty() {
+            registry.add(maker.first(role)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes keys and the records of them.
 pub(super) struct Maker<'a> {
     keyring: Keyring,
     places: &'a Places,
-    url: &'a PublicUrl,
+    site: &'a Site,
     start: Timestamp,
 }
 
@@ -67,7 +50,7 @@ impl<'a> Maker<'a> {
     /// For keys that are made at their `places` and valid from a little before `now`.
     pub(super) fn new(
         layout: &Layout,
-        url: &'a PublicUrl,
+        site: &'a Site,
         places: &'a Places,
         now: SystemTime,
     ) -> Result<Self, KeysError> {
@@ -75,9 +58,29 @@ impl<'a> Maker<'a> {
         Ok(Maker {
             keyring: keyring(layout),
             places,
-            url,
+            site,
             start: start.plus_seconds(-BACKDATE),
         })
+    }
+
+    /// The key that a role begins with.
+    fn first(&self, role: Role) -> Result<KeyRecord, KeysError> {
+        let host = self.site.url_behind(role).host();
+        // P-256 is the one curve every TUF client verifies (sigstore-java refuses P-384).
+        let tuf = |id| Ok(self.key(role, id, "", KeyAlgorithm::EcdsaP256)?.0);
+        match role {
+            Role::FulcioCa => self.certificate_authority(1),
+            Role::CtLog => {
+                let origin = fulcio_ct::origin_of(&service_url(role, self.site))?;
+                self.log(role, "ct-log-1", &origin, KeyAlgorithm::EcdsaP256)
+            }
+            // sigstore-go checks signed entry timestamps with ECDSA only (`pkg/tlog/entry.go`, VerifySET).
+            Role::RekorV1 => self.log(role, "rekor-v1-1", host, KeyAlgorithm::EcdsaP256),
+            Role::RekorV2 => self.log(role, "rekor-v2-1", host, KeyAlgorithm::Ed25519),
+            Role::Tsa => self.timestamp_authority(1),
+            Role::TufRoot => tuf("tuf-root-1"),
+            Role::TufOnline => tuf("tuf-online-1"),
+        }
     }
 
     fn make(&self, id: &str, algorithm: KeyAlgorithm) -> Result<(Arc<dyn Signer>, String), KeysError> {
@@ -94,7 +97,7 @@ impl<'a> Maker<'a> {
         let (signer, uri) = self.make(id, algorithm)?;
         let mut record = KeyRecord::new(role, id, signer.public_key(), "", origin, self.start)?;
         record.signer = uri;
-        place(&mut record, self.url);
+        place(&mut record, self.site);
         Ok((record, signer))
     }
 
@@ -168,7 +171,10 @@ impl<'a> Maker<'a> {
             u64::try_from(time.unix()).map_err(|_| KeysError::System("the clock is before 1970"))
         };
         Ok(CaProfile {
-            subject: distinguished_name(&format!("sigbox {}", self.url.host()), &format!("sigbox {name}")),
+            subject: distinguished_name(
+                &format!("sigbox {}", self.site.url().host()),
+                &format!("sigbox {name}"),
+            ),
             serial: Serial::from_random(random),
             not_before: unix(self.start)?,
             not_after: unix(self.start.plus_seconds(years.saturating_mul(YEAR)))?,

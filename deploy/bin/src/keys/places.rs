@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use common_bundle::trust::Registry;
+use common_bundle::trust::{Registry, Role};
 use serde::{Deserialize, Serialize};
 
-/// The names of keys: what follows in an id is a number, `ct-log-1`.
-pub(crate) const NAMES: [&str; 10] = [
-    "ct-log",
-    "fulcio-ca",
-    "fulcio-root",
-    "rekor-v1",
-    "rekor-v2",
-    "tsa",
-    "tsa-intermediate",
-    "tsa-root",
-    "tuf-online",
-    "tuf-root",
+/// The names of keys, and the role that has each: what follows in an id is a number, `ct-log-1`.
+pub(crate) const NAMES: [(&str, Role); 10] = [
+    ("ct-log", Role::CtLog),
+    ("fulcio-ca", Role::FulcioCa),
+    ("fulcio-root", Role::FulcioCa),
+    ("rekor-v1", Role::RekorV1),
+    ("rekor-v2", Role::RekorV2),
+    ("tsa", Role::Tsa),
+    ("tsa-intermediate", Role::Tsa),
+    ("tsa-root", Role::Tsa),
+    ("tuf-online", Role::TufOnline),
+    ("tuf-root", Role::TufRoot),
 ];
 /// Unless told otherwise: in the `keys` folder.
 const FILES: &str = "file:";
@@ -32,7 +32,7 @@ pub(crate) enum BadPlace {
     )]
     Syntax(String),
     /// No key is called that.
-    #[error("no key is called {got:?}; keys are {}", NAMES.join(", "))]
+    #[error("no key is called {got:?}; keys are {}", NAMES.map(|(name, _)| name).join(", "))]
     Name {
         /// The name.
         got: String,
@@ -57,7 +57,9 @@ impl Place {
     /// [`BadPlace::Name`].
     pub(crate) fn new(name: Option<&str>, uri: &str) -> Result<Place, BadPlace> {
         match name {
-            Some(got) if !NAMES.contains(&got) => Err(BadPlace::Name { got: got.to_owned() }),
+            Some(got) if !NAMES.iter().any(|(name, _)| *name == got) => {
+                Err(BadPlace::Name { got: got.to_owned() })
+            }
             _ => Ok(Place {
                 name: name.map(str::to_owned),
                 uri: uri.to_owned(),
@@ -138,16 +140,11 @@ impl Places {
     /// authority where its own key is.
     pub(crate) fn beside(registry: &Registry) -> Places {
         let mut named = BTreeMap::new();
-        for name in NAMES {
-            let role = match name {
-                "fulcio-root" => "fulcio-ca",
-                "tsa-root" | "tsa-intermediate" => "tsa",
-                name => name,
-            };
+        for (name, role) in NAMES {
             let newest = registry
                 .keys
                 .iter()
-                .rfind(|key| key.role.name() == role && !key.signer.is_empty());
+                .rfind(|key| key.role == role && !key.signer.is_empty());
             if let Some(key) = newest {
                 named.insert(name.to_owned(), place_of(&key.signer));
             }

@@ -7,10 +7,10 @@ use common_bundle::trust::{KeyRecord, Registry, Role, Succession};
 use common_pki::key::KeyAlgorithm;
 
 use super::create::Maker;
-use super::{Keys, KeysError, Places, keyring, load, shard_path};
+use super::{Keys, KeysError, Places, keyring, load, shard_path, signs};
 use crate::disk;
 use crate::layout::Layout;
-use crate::public_url::PublicUrl;
+use crate::site::Site;
 
 /// What is to take over.
 pub(crate) struct Wanted<'a> {
@@ -32,11 +32,11 @@ impl Keys {
     pub(crate) fn with_successor(
         &self,
         layout: &Layout,
-        url: &PublicUrl,
+        site: &Site,
         wanted: &Wanted<'_>,
         now: SystemTime,
     ) -> Result<Keys, KeysError> {
-        let mut record = make(&self.registry, layout, url, wanted, now)?;
+        let mut record = make(&self.registry, layout, site, wanted, now)?;
         if self.registry.keys.iter().any(|key| key.spki == record.spki) {
             return Err(KeysError::Same { uri: record.signer });
         }
@@ -53,33 +53,36 @@ impl Keys {
     /// [`KeysError`].
     pub(crate) fn with_registry(&self, layout: &Layout, registry: Registry) -> Result<Keys, KeysError> {
         let mut signers = self.signers.clone();
-        signers.retain(|id, _| {
-            registry
-                .keys
-                .iter()
-                .any(|key| key.id == *id && key.valid_to.is_none())
-        });
-        for record in registry.keys.iter().filter(|key| key.valid_to.is_none()) {
+        let roles = self.roles.clone();
+        let signing = || registry.keys.iter().filter(|key| signs(key, &roles));
+        signers.retain(|id, _| signing().any(|key| key.id == *id));
+        for record in signing() {
             if !signers.contains_key(&record.id) {
                 signers.insert(record.id.clone(), load(&keyring(layout), record)?);
             }
         }
         disk::write_if_changed(&layout.registry(), registry.to_json()?.as_bytes())?;
-        Ok(Keys { registry, signers })
+        Ok(Keys {
+            registry,
+            signers,
+            roles,
+            others: self.others.clone(),
+        })
     }
 }
 
 fn make(
     registry: &Registry,
     layout: &Layout,
-    url: &PublicUrl,
+    site: &Site,
     wanted: &Wanted<'_>,
     now: SystemTime,
 ) -> Result<KeyRecord, KeysError> {
     let Wanted {
         role, host, places, ..
     } = *wanted;
-    let maker = Maker::new(layout, url, places, now)?;
+    let maker = Maker::new(layout, site, places, now)?;
+    let url = site.url_behind(role);
     let prefix = match role {
         Role::FulcioCa => "fulcio-ca",
         Role::CtLog => "ct-log",

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common_bundle::trust::RekorVersions;
 
 use super::*;
+use crate::public_url::PublicUrl;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
@@ -25,29 +26,21 @@ fn layout(folder: &tempfile::TempDir) -> Layout {
 }
 
 fn open(layout: &Layout, public: &str) -> Result<Keys, KeysError> {
-    Keys::open(layout, &url(public), &Places::default(), now())
+    Keys::open(layout, &url(public).into(), &Places::default(), now())
 }
 
 #[test]
 fn the_first_start_creates_and_the_second_continues() {
     let folder = tempfile::tempdir().unwrap();
     let layout = layout(&folder);
-    assert!(!Keys::exist(&layout).unwrap());
+    assert!(Keys::listed(&layout).unwrap().is_empty());
     let first = open(&layout, "http://localhost:3000").unwrap();
-    assert!(Keys::exist(&layout).unwrap());
+    assert_eq!(Keys::listed(&layout).unwrap().len(), 7);
     let second = open(&layout, "http://localhost:3000").unwrap();
     assert_eq!(first.registry(), second.registry());
     let issuer = || development_issuer(&layout).unwrap();
     assert_eq!(issuer().public_key().spki_der(), issuer().public_key().spki_der());
-    for role in [
-        Role::FulcioCa,
-        Role::CtLog,
-        Role::RekorV1,
-        Role::RekorV2,
-        Role::Tsa,
-        Role::TufRoot,
-        Role::TufOnline,
-    ] {
+    for role in Role::ALL {
         let (record, signer) = second.active(role).unwrap();
         assert_eq!(record.spki, signer.public_key().spki_der(), "{role}");
     }

@@ -44,7 +44,7 @@ impl Instance {
     }
 
     pub(super) fn rekor_cli(&self) -> Vec<String> {
-        let Instance { url, .. } = self;
+        let url = self.rekor();
         let digest = "\"$(openssl dgst -sha256 -r hello.txt | cut -c 1-64)\"";
         let entry = format!(
             "--type hashedrekord --pki-format x509 --artifact-hash {digest} --signature hello.sig --public-key hello.pub"
@@ -81,8 +81,11 @@ impl Instance {
             )
             .to_owned(),
             format!(
-                "CI=true SIGSTORE_ID_TOKEN={token} {JS} attest --fulcio-url {url} --rekor-url {url} \
-                 --tsa-server-url {url} --timeout 20 -o hello.js.sigstore.json hello.statement.json"
+                "CI=true SIGSTORE_ID_TOKEN={token} {JS} attest --fulcio-url {} --rekor-url {} \
+                 --tsa-server-url {} --timeout 20 -o hello.js.sigstore.json hello.statement.json",
+                self.fulcio(),
+                self.rekor(),
+                self.tsa(),
             ),
             format!(
                 "{JS} verify --tuf-mirror-url {url}/tuf {trust} --certificate-issuer {issuer} \
@@ -100,10 +103,13 @@ impl Instance {
                 "cosign initialize --mirror {url}/tuf --root {url}/trust/root.json --root-checksum {root_sha256}"
             ),
             fetch(url, "/tuf/targets/rekor.pub", "sigbox-rekor.pub"),
-            format!("git config --local gitsign.fulcio {url}"),
-            format!("git config --local gitsign.rekor {url}"),
+            format!("git config --local gitsign.fulcio {}", self.fulcio()),
+            format!("git config --local gitsign.rekor {}", self.rekor()),
             format!("git config --local gitsign.issuer {issuer}"),
-            format!("git config --local gitsign.timestampServerURL {url}/api/v1/timestamp"),
+            format!(
+                "git config --local gitsign.timestampServerURL {}/api/v1/timestamp",
+                self.tsa()
+            ),
             "git config --local gpg.format x509".to_owned(),
             "git config --local gpg.x509.program gitsign".to_owned(),
             "git config --local commit.gpgsign true".to_owned(),

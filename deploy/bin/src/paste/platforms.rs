@@ -9,7 +9,7 @@ const IMAGES: &str = "registry.example.com/team";
 impl Instance {
     pub(super) fn policy_controller(&self) -> Vec<String> {
         let issuer = self.issuer();
-        let url = &self.url;
+        let (url, fulcio, rekor) = (&self.url, self.fulcio(), self.rekor());
         dedent(&format!(
             r#"
             kubectl apply -f - <<EOF
@@ -31,13 +31,13 @@ impl Instance {
                 - glob: {IMAGES}/**
               authorities:
                 - keyless:
-                    url: {url}
+                    url: {fulcio}
                     trustRootRef: sigbox
                     identities:
                       - issuer: {issuer}
                         subject: {DEFAULT_EMAIL}
                   ctlog:
-                    url: {url}
+                    url: {rekor}
                     trustRootRef: sigbox
             EOF
             "#
@@ -47,7 +47,7 @@ impl Instance {
     /// Trust once for the whole controller, then a policy that names the signer.
     pub(super) fn kyverno(&self) -> Vec<String> {
         let issuer = self.issuer();
-        let url = &self.url;
+        let (url, rekor) = (&self.url, self.rekor());
         let mut lines = vec![
             fetch(url, "/trust/root.json", "sigbox-root.json"),
             format!(
@@ -80,7 +80,7 @@ impl Instance {
                                 issuer: {issuer}
                                 subject: {DEFAULT_EMAIL}
                                 rekor:
-                                  url: {url}
+                                  url: {rekor}
             EOF
             "#
         )));

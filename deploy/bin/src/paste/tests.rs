@@ -11,6 +11,7 @@ fn instance(url: &str) -> Instance {
         root_sha256: "ab".repeat(32),
         sigbox: "sigbox".to_owned(),
         issuer: None,
+        elsewhere: Elsewhere::default(),
     }
 }
 

@@ -36,9 +36,9 @@ impl Repository {
         self.root_key = root_key(keys)?;
         (_, self.online_key) = keys.active(Role::TufOnline)?;
         self.next_online_key = next_online_key(keys)?;
-        self.set_targets(&published_targets(keys.registry())?, now)?;
+        self.set_targets(&published_targets(&keys.published())?, now)?;
         self.refresh(now)?;
-        self.export(keys.registry())?;
+        self.export(&keys.published())?;
         self.publish()
     }
 

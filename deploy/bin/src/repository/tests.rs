@@ -24,7 +24,7 @@ fn start() -> SystemTime {
 fn open(folder: &tempfile::TempDir, url: &str, now: SystemTime) -> Result<Repository, RepositoryError> {
     let layout = Layout::new(folder.path().to_owned());
     let url: PublicUrl = url.parse().unwrap();
-    let keys = Keys::open(&layout, &url, &Places::default(), start()).unwrap();
+    let keys = Keys::open(&layout, &url.into(), &Places::default(), start()).unwrap();
     Repository::open(layout, &keys, false, now)
 }
 
@@ -123,7 +123,7 @@ fn a_cut_between_any_two_files_is_recovered() {
     let first = open(&whole, "http://localhost:3000", start()).unwrap();
     let keys = Keys::open(
         &first.layout,
-        &"http://localhost:4000".parse().unwrap(),
+        &"http://localhost:4000".parse::<PublicUrl>().unwrap().into(),
         &Places::default(),
         start(),
     )
@@ -170,7 +170,7 @@ fn a_lost_repository_is_not_started_again_under_existing_logs() {
     open(&folder, "http://localhost:3000", start()).unwrap();
     let keys = Keys::open(
         &layout,
-        &"http://localhost:3000".parse().unwrap(),
+        &"http://localhost:3000".parse::<PublicUrl>().unwrap().into(),
         &Places::default(),
         start(),
     )

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use common_backend::anchor::FileAnchor;
 use common_backend::archive::{About, FileEntry};
-use common_bundle::trust::Registry;
+use common_bundle::trust::{Registry, Role};
 use common_engine::{Anchor, AnchorError, Published, StoredLog};
 
 use crate::backup::beside;
@@ -16,6 +16,7 @@ use crate::disk::{self, FileError};
 use crate::keys::{Keys, KeysError};
 use crate::layout::Layout;
 use crate::repository::{self, RepositoryError};
+use crate::site::Roles;
 
 /// Largest private key file.
 const MAX_KEY: u64 = 64 << 10;
@@ -137,7 +138,7 @@ impl Target {
         if let Some(keys) = keys {
             partial.copy_keys(keys)?;
         }
-        Keys::load(&partial.layout, registry.clone())?;
+        Keys::load(&partial.layout, registry.clone(), Roles::all())?;
         Ok(partial)
     }
 }
@@ -203,8 +204,11 @@ impl Partial {
         let heads: Vec<Published> = logs.iter().map(head).collect();
         FileAnchor::new(self.layout.published()).advance(&heads).await?;
         let json = registry.to_json()?;
-        let keys = Keys::load(&self.layout, registry)?;
-        repository::skip_versions(&self.layout, &keys, missed, now)?;
+        // Otherwise the trust repository is another process'.
+        if registry.in_use(Role::TufOnline).is_some() {
+            let keys = Keys::load(&self.layout, registry, Roles::all())?;
+            repository::skip_versions(&self.layout, &keys, missed, now)?;
+        }
         disk::write(&self.layout.registry(), json.as_bytes())?;
         let (from, to) = (self.layout.root(), &self.target);
         fs::File::open(from)

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use super::{CERTIFICATE, RotateError, UNDER_WAY};
 use crate::keys::{Keys, Places, Wanted};
 use crate::layout::Layout;
-use crate::public_url::PublicUrl;
+use crate::site::Site;
 
 /// Longest answer of our own that is read.
 const ANSWER_LIMIT: usize = 4 << 20;
@@ -27,23 +27,24 @@ const CONTEXT: usize = 3;
 /// The differences as text. Keys are made for it in a temporary folder, so the real ones will be others.
 pub(super) async fn preview(
     keys: &Keys,
-    url: &PublicUrl,
+    site: &Site,
     role: Role,
     propagation: u32,
     host: Option<&str>,
     now: SystemTime,
     router: &Router,
 ) -> Result<String, RotateError> {
-    let (owned, url, host) = (keys.clone(), url.clone(), host.map(str::to_owned));
+    let (owned, site, host) = (keys.clone(), site.clone(), host.map(str::to_owned));
     let made =
-        tokio::task::spawn_blocking(move || stand_in(&owned, &url, role, propagation, host.as_deref(), now));
+        tokio::task::spawn_blocking(move || stand_in(&owned, &site, role, propagation, host.as_deref(), now));
     let (published, taken_over) = made.await??;
-    let before = keys.registry();
+    let before = keys.published();
+    let (published, taken_over) = (keys.published_with(&published), keys.published_with(&taken_over));
     let mut out = String::from(
         "# Keys, certificates and identifiers below are stand-ins: the real ones are made when it is done.\n",
     );
     out.push_str("# 1. When it is published\n");
-    out.push_str(&difference(&files(before)?, &files(&published)?));
+    out.push_str(&difference(&files(&before)?, &files(&published)?));
     out.push_str(&format!("# 2. {propagation} s later, when it takes over\n"));
     out.push_str(&difference(&files(&published)?, &files(&taken_over)?));
     if role == Role::RekorV1 {
@@ -71,7 +72,7 @@ pub(super) async fn preview(
 /// The registry with a successor that is published, and after it has taken over.
 fn stand_in(
     keys: &Keys,
-    url: &PublicUrl,
+    site: &Site,
     role: Role,
     propagation: u32,
     host: Option<&str>,
@@ -92,7 +93,7 @@ fn stand_in(
         places: &Places::default(),
         succession,
     };
-    let with = keys.with_successor(&layout, url, &wanted, now)?;
+    let with = keys.with_successor(&layout, site, &wanted, now)?;
     let published = with.registry().clone();
     let mut taken_over = published.clone();
     let due = succession.due().ok_or(RotateError::Clock)?;

@@ -1,7 +1,7 @@
 //! What a start does about a key that was taking over when the process ended.
 
 use common_bundle::trust::{Role, Timestamp};
-use common_engine::{LogState, Storage, StoredLog};
+use common_engine::{LogState, StoredLog};
 
 use super::{ROLES, RotateError, end_of};
 use crate::clock::Clock;
@@ -14,20 +14,20 @@ use crate::services::logs;
 ///
 /// # Errors
 /// [`RotateError`].
-pub(crate) async fn resume(
+pub(crate) fn resume(
     keys: Keys,
     layout: &Layout,
-    storage: &dyn Storage,
+    stored: &[StoredLog],
     clock: &Clock,
 ) -> Result<Keys, RotateError> {
-    let stored = storage.logs().await?;
     let now = Timestamp::from_system_time(clock()).ok_or(RotateError::Clock)?;
     let mut registry = keys.registry().clone();
     for role in ROLES {
-        let Some((successor, succession)) = keys.registry().successor(role) else {
+        let known = keys.registry().successor(role);
+        let Some((successor, succession)) = known.filter(|_| keys.roles().has(role)) else {
             continue;
         };
-        if succession.due().is_some_and(|due| due <= now) && has_begun(role, &keys, &stored, layout) {
+        if succession.due().is_some_and(|due| due <= now) && has_begun(role, &keys, stored, layout) {
             tracing::warn!(
                 key = successor.id,
                 "a key was taking over when the process ended: it has now"

@@ -4,20 +4,24 @@
 //! There is no development issuer here, and the operator's issuers give tokens to their own users. So the canary has an issuer for
 //! itself: a key that is made at each start and never leaves the process, for a name that is nobody's.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common_bundle::trust::Role;
 use common_engine::{Engine, LogKind};
 use common_pki::key::{KeyAlgorithm, LocalSigner, SignError, Signer as _};
 use fulcio_ca::{ConfigError, IdentityType, IssuerConfig};
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::doctor::{self, CANARY};
+use crate::doctor::{self, CANARY, Scope};
 use crate::exit::Failure;
 use crate::http::Client;
+use crate::rotate::Keeper;
 use crate::services::{self, AUDIENCE};
+use crate::site::Roles;
 
 /// RFC 2606 §2: nobody's name.
 const ISSUER: &str = "https://canary.sigbox.invalid";
@@ -65,7 +69,11 @@ pub(super) struct Canary {
     pub(super) issuer: CanaryIssuer,
     /// Of the process itself.
     pub(super) client: Client,
-    pub(super) engine: Engine,
+    /// Of its logs, where it has any.
+    pub(super) engine: Option<Engine>,
+    pub(super) roles: Roles,
+    /// Knows what to trust.
+    pub(super) keeper: Arc<Keeper>,
     pub(super) clock: Clock,
 }
 
@@ -92,11 +100,19 @@ impl Canary {
         let (now, began) = ((self.clock)(), Instant::now());
         let unix = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let token = self.issuer.token(unix).map_err(|error| error.to_string())?;
-        let frozen: Vec<LogKind> = services::frozen(&self.engine)
-            .iter()
-            .map(|log| log.spec.kind)
-            .collect();
-        let report = doctor::examine(&self.client, now, &frozen, Some(&token)).await;
+        let frozen = self.engine.iter().flat_map(services::frozen);
+        let frozen: Vec<LogKind> = frozen.map(|log| log.spec.kind).collect();
+        let trusted = match self.roles.has(Role::TufOnline) {
+            true => None,
+            false => Some(
+                self.keeper
+                    .trusted_root()
+                    .await
+                    .map_err(|error| error.to_string())?,
+            ),
+        };
+        let scope = Scope::of(self.roles.clone(), trusted);
+        let report = doctor::examine(&self.client, now, &frozen, Some(&token), &scope).await;
         for (link, sound) in report.sound() {
             metrics::gauge!("sigbox_canary_link_sound", "link" => link.label())
                 .set(f64::from(u8::from(sound)));

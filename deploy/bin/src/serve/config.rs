@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common_backend::postgres::{PostgresConfig, PostgresError};
+use common_bundle::trust::Role;
 use common_pki::cert::Certificate;
 use common_server::admission::Bounds;
 use common_server::listen::ListenAddr;
@@ -15,8 +16,8 @@ use crate::keys::Places;
 use crate::keys::places::{BadPlace, Place};
 use crate::public_url::PublicUrl;
 use crate::rotate::command::parse_time;
-use crate::serve::parts::Part;
 use crate::services::handover::Intake;
+use crate::site::{Part, Roles, Site};
 use crate::up::limits::LimitArgs;
 use crate::up::rekor::{self, RekorArgs};
 
@@ -72,7 +73,11 @@ struct File {
     storage: String,
     #[serde(default = "schema")]
     schema: String,
-    fulcio_config: PathBuf,
+    fulcio_config: Option<PathBuf>,
+    #[serde(default)]
+    urls: UrlsFile,
+    #[serde(default)]
+    trust: TrustFile,
     #[serde(default)]
     oidc_url: String,
     #[serde(default = "metrics")]
@@ -100,6 +105,25 @@ struct ListenFile {
     services: Vec<Part>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct UrlsFile {
+    fulcio: Option<String>,
+    ct: Option<String>,
+    #[serde(rename = "rekor-v1")]
+    rekor_v1: Option<String>,
+    #[serde(rename = "rekor-v2")]
+    rekor_v2: Option<String>,
+    tsa: Option<String>,
+    trust: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct TrustFile {
+    keys: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -163,10 +187,13 @@ fn canary_every() -> String {
 
 /// What `serve` runs with.
 pub(crate) struct Config {
-    pub(crate) url: PublicUrl,
+    pub(crate) site: Site,
+    /// Files in which other processes tell of their keys.
+    pub(crate) others: Vec<PathBuf>,
     pub(crate) data: PathBuf,
     pub(crate) storage: Storage,
-    pub(crate) fulcio_config: PathBuf,
+    /// There is one where certificates are issued.
+    pub(crate) fulcio_config: Option<PathBuf>,
     pub(crate) metrics: ListenAddr,
     /// How often the canary is sent once it has passed; zero is never again.
     pub(crate) canary_every: Duration,
@@ -321,6 +348,39 @@ fn value<T>(key: &'static str, parsed: Result<T, impl ToString>) -> Result<T, Co
     })
 }
 
+fn public_url(key: &'static str, text: &str) -> Result<PublicUrl, ConfigError> {
+    let url: PublicUrl = value(key, text.parse())?;
+    if url.is_https() || url.is_loopback() {
+        return Ok(url);
+    }
+    Err(ConfigError::Value {
+        key,
+        problem: format!(
+            "expected https:// for another host than this one, where tokens would be read on the way, got {}",
+            url.as_str()
+        ),
+    })
+}
+
+impl UrlsFile {
+    fn check(self) -> Result<BTreeMap<Part, PublicUrl>, ConfigError> {
+        let all = [
+            (Part::Fulcio, "urls.fulcio", self.fulcio),
+            (Part::Ct, "urls.ct", self.ct),
+            (Part::RekorV1, "urls.rekor-v1", self.rekor_v1),
+            (Part::RekorV2, "urls.rekor-v2", self.rekor_v2),
+            (Part::Tsa, "urls.tsa", self.tsa),
+            (Part::Trust, "urls.trust", self.trust),
+        ];
+        let given = all
+            .into_iter()
+            .filter_map(|(part, key, text)| Some((part, key, text?)));
+        given
+            .map(|(part, key, text)| Ok((part, public_url(key, &text)?)))
+            .collect()
+    }
+}
+
 impl RekorV1File {
     fn check(self) -> Result<RekorArgs, ConfigError> {
         let size = self.max_attestation_size.map(rekor::attestation_size);
@@ -338,17 +398,8 @@ impl RekorV1File {
 
 impl File {
     fn check(self) -> Result<Config, ConfigError> {
-        let url: PublicUrl = value("url", self.url.parse())?;
-        if !url.is_https() && !url.is_loopback() {
-            return Err(ConfigError::Value {
-                key: "url",
-                problem: format!(
-                    "expected https:// for another host than this one, where tokens would be read on the way, got {}",
-                    url.as_str()
-                ),
-            });
-        }
-        let url = url.with_issuer(self.oidc_url);
+        let url = public_url("url", &self.url)?.with_issuer(self.oidc_url);
+        let urls = self.urls.check()?;
         let storage = match self.storage.as_str() {
             "sqlite" => Storage::Sqlite,
             other => Storage::Postgres(Box::new(PostgresConfig::new(other, &self.schema)?)),
@@ -380,6 +431,21 @@ impl File {
                 problem: "expected at least one [[listen]]".to_owned(),
             });
         }
+        let all = listen.iter().any(|one| one.services.is_empty());
+        let served: Vec<Part> = listen.iter().flat_map(|one| one.services.clone()).collect();
+        let roles = if all { Roles::all() } else { Roles::of(&served) };
+        if roles.has(Role::FulcioCa) && self.fulcio_config.is_none() {
+            return Err(ConfigError::Value {
+                key: "fulcio-config",
+                problem: "expected the file of issuers, because a listener serves fulcio".to_owned(),
+            });
+        }
+        if !roles.has(Role::TufOnline) && !self.trust.keys.is_empty() {
+            return Err(ConfigError::Value {
+                key: "trust.keys",
+                problem: "expected nothing, because no listener serves trust".to_owned(),
+            });
+        }
         let places = self.keys.iter().map(|(name, uri)| {
             let name = Some(name.as_str()).filter(|name| *name != ALL);
             Place::new(name, uri)
@@ -395,7 +461,8 @@ impl File {
         let per_client = self.limits.per_client.map(|rate| rate.parse());
         let proxies = self.limits.trust_proxy.iter().map(|network| network.parse());
         Ok(Config {
-            url,
+            site: Site::new(url, urls, roles),
+            others: self.trust.keys,
             data: self.data,
             storage,
             fulcio_config: self.fulcio_config,

@@ -6,39 +6,8 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use common_server::reply;
 use http::StatusCode;
-use serde::Deserialize;
 
-/// A service that a listener may serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Part {
-    /// Certificates, over HTTP and gRPC.
-    Fulcio,
-    /// The certificate log.
-    Ct,
-    /// Rekor v1, and what is built on its API.
-    RekorV1,
-    /// Rekor v2.
-    RekorV2,
-    /// Timestamps.
-    Tsa,
-    /// The TUF repository, the exported trust files, and the lines that set up clients.
-    Trust,
-}
-
-impl Part {
-    /// As the configuration file has it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Fulcio => "fulcio",
-            Self::Ct => "ct",
-            Self::RekorV1 => "rekor-v1",
-            Self::RekorV2 => "rekor-v2",
-            Self::Tsa => "tsa",
-            Self::Trust => "trust",
-        }
-    }
-}
+use crate::site::Part;
 
 /// Paths and their services; the first that begins a path decides. What no line begins is Rekor v1's: search, pages.
 const PATHS: [(&str, Part); 19] = [

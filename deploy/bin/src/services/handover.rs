@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clock::{Clock, unix_millis};
 use crate::in_process::OwnCtLog;
-use crate::keys::Keys;
+use crate::keys::{Keys, KeysError};
 use crate::services::ServicesError;
 use crate::services::logs::{self, Kind, Shard, Shards};
 use crate::services::places::Places;
@@ -26,25 +26,24 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The services, as far as a key can be handed over in them.
+/// The services of the process, as far as a key can be handed over in them.
 pub(crate) struct Running {
-    pub(super) engine: Engine,
-    pub(super) storage: Arc<dyn Storage>,
+    pub(super) logs: Option<(Engine, Arc<dyn Storage>)>,
     pub(super) clock: Clock,
-    pub(super) ca: Arc<Ca>,
-    pub(super) ct: Arc<OwnCtLog>,
-    pub(super) v1: Arc<v1::Service>,
-    pub(super) v2: Arc<v2::Service>,
-    pub(super) finder: Arc<search::Service>,
-    pub(super) tsa: Arc<rekor_tsa::Tsa>,
+    pub(super) ca: Option<Arc<Ca>>,
+    pub(super) ct: Option<Arc<OwnCtLog>>,
+    pub(super) v1: Option<Arc<v1::Service>>,
+    pub(super) v2: Option<Arc<v2::Service>>,
+    pub(super) finder: Option<Arc<search::Service>>,
+    pub(super) tsa: Option<Arc<rekor_tsa::Tsa>>,
     pub(super) places: Places,
     pub(super) intake: Intake,
 }
 
 impl Running {
     /// The certificate authority.
-    pub(crate) fn authority(&self) -> &Arc<Ca> {
-        &self.ca
+    pub(crate) fn authority(&self) -> Option<&Arc<Ca>> {
+        self.ca.as_ref()
     }
 }
 
@@ -91,7 +90,9 @@ impl Running {
     /// # Errors
     /// [`ServicesError`].
     pub(crate) fn accept_roots(&self, keys: &Keys) -> Result<(), ServicesError> {
-        self.ct.set_roots(&self.intake.accepted_roots(keys)?);
+        if let Some(ct) = &self.ct {
+            ct.set_roots(&self.intake.accepted_roots(keys)?);
+        }
         Ok(())
     }
 
@@ -100,7 +101,10 @@ impl Running {
     /// # Errors
     /// When it cannot be read.
     pub(crate) async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
-        self.storage.logs().await
+        match &self.logs {
+            Some((_, storage)) => storage.logs().await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Puts the successor of `role` in use. It can be called again after an error, and after it succeeded.
@@ -113,38 +117,47 @@ impl Running {
         keys: &Keys,
         next: &KeyRecord,
     ) -> Result<(), ServicesError> {
+        let elsewhere = || KeysError::NoKey(role);
         match role {
             Role::FulcioCa => {
                 let now = self.unix()?.as_secs();
                 let chain = CaChain::new(Keys::chain(next)?, keys.signer(next)?, now)?;
-                self.ca.take_over(Arc::new(chain));
+                self.ca.as_ref().ok_or_else(elsewhere)?.take_over(Arc::new(chain));
                 Ok(())
             }
-            Role::Tsa => Ok(self.tsa.take_over(Keys::chain(next)?, keys.signer(next)?)?),
+            Role::Tsa => Ok(self
+                .tsa
+                .as_ref()
+                .ok_or_else(elsewhere)?
+                .take_over(Keys::chain(next)?, keys.signer(next)?)?),
             Role::RekorV1 => {
-                let closed = timeout(PATIENCE, self.v1.close()).await;
+                let v1 = self.v1.as_ref().ok_or_else(elsewhere)?;
+                let closed = timeout(PATIENCE, v1.close()).await;
                 let closed = closed.map_err(|_| ServicesError::Busy)?;
                 let shards = self.roll(role, keys, next).await?;
                 Ok(closed.reopen(logs::v1(&shards))?)
             }
             Role::RekorV2 => {
-                let closed = timeout(PATIENCE, self.v2.close()).await;
+                let v2 = self.v2.as_ref().ok_or_else(elsewhere)?;
+                let closed = timeout(PATIENCE, v2.close()).await;
                 let closed = closed.map_err(|_| ServicesError::Busy)?;
                 let id = last(&self.roll(role, keys, next).await?)?.config.id;
-                self.places.add(&next.id, v2::router(Arc::clone(&self.v2), id));
-                let key = next.public_key().map_err(crate::keys::KeysError::from)?;
+                self.places.add(&next.id, v2::router(Arc::clone(v2), id));
+                let key = next.public_key().map_err(KeysError::from)?;
                 Ok(closed.reopen(id, &next.origin, &key)?)
             }
             Role::CtLog => {
-                let closed = timeout(PATIENCE, self.ct.close()).await;
+                let ct = self.ct.as_ref().ok_or_else(elsewhere)?;
+                let (engine, _) = self.logs.as_ref().ok_or_else(elsewhere)?;
+                let closed = timeout(PATIENCE, ct.close()).await;
                 let closed = closed.map_err(|_| ServicesError::Busy)?;
                 let shards = self.roll(role, keys, next).await?;
                 let shard = last(&shards)?;
                 if let Kind::Ct(personality) = &shard.kind {
                     let (id, personality) = (shard.config.id, Arc::clone(personality));
-                    let log = self.intake.log(&self.engine, id, personality, keys)?;
+                    let log = self.intake.log(engine, id, personality, keys)?;
                     self.places.add(&next.id, fulcio_ct::router(Arc::clone(&log)));
-                    self.ct.add(&log);
+                    ct.add(&log);
                     closed.reopen(log);
                 }
                 Ok(())
@@ -156,35 +169,38 @@ impl Running {
 
     /// Closes the log in use and opens the next one, whose first entry follows on the last of the closed.
     async fn roll(&self, role: Role, keys: &Keys, next: &KeyRecord) -> Result<Vec<Shard>, ServicesError> {
+        let (engine, storage) = self.logs.as_ref().ok_or(KeysError::NoKey(role))?;
         let created = unix_millis((self.clock)());
-        let stored = self.storage.logs().await?;
+        let stored = storage.logs().await?;
         let before = Shards::new(keys, &stored, created).of(role, None)?;
-        self.freeze(last(&before)?.config.id).await?;
-        let stored = self.storage.logs().await?;
+        freeze(engine, last(&before)?.config.id).await?;
+        let stored = storage.logs().await?;
         let shards = Shards::new(keys, &stored, created).of(role, Some(next))?;
         let shard = last(&shards)?;
-        if self.engine.log(shard.config.id).is_none() {
-            self.engine.open_log(shard.config.clone()).await?;
+        if engine.log(shard.config.id).is_none() {
+            engine.open_log(shard.config.clone()).await?;
         }
-        self.finder.add(logs::searched(shards.iter()));
+        if let Some(finder) = &self.finder {
+            finder.add(logs::searched(shards.iter()));
+        }
         Ok(shards)
-    }
-
-    async fn freeze(&self, log: LogId) -> Result<(), ServicesError> {
-        for _ in 0..ATTEMPTS {
-            match self.engine.freeze(log).await {
-                Ok(_) => return Ok(()),
-                Err(ReadError::Busy) => sleep(PAUSE).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(ReadError::Busy.into())
     }
 
     fn unix(&self) -> Result<Duration, ServicesError> {
         let since = (self.clock)().duration_since(UNIX_EPOCH);
         since.map_err(|_| ServicesError::System("the clock is before 1970"))
     }
+}
+
+async fn freeze(engine: &Engine, log: LogId) -> Result<(), ServicesError> {
+    for _ in 0..ATTEMPTS {
+        match engine.freeze(log).await {
+            Ok(_) => return Ok(()),
+            Err(ReadError::Busy) => sleep(PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ReadError::Busy.into())
 }
 
 fn last(shards: &[Shard]) -> Result<&Shard, ServicesError> {

@@ -11,12 +11,14 @@ use axum::body::Body;
 use common_bundle::trust::Timestamp;
 use common_engine::NoAnchor;
 use common_engine::memory::MemoryStorage;
+use deploy_issuer::Issuer;
 use fulcio_ca::{Fetch, FetchError};
 use http::Request;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::in_process::OwnIssuer;
 use crate::keys::Places;
 use crate::layout::Layout;
 
@@ -49,7 +51,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let url: PublicUrl = "http://localhost:3000".parse().unwrap();
         let layout = Layout::new(folder.path().to_owned());
-        let keys = Keys::open(&layout, &url, &Places::default(), clock()()).unwrap();
+        let keys = Keys::open(&layout, &url.clone().into(), &Places::default(), clock()()).unwrap();
         let issuer_key = crate::keys::development_issuer(&layout).unwrap();
         Fixture {
             _folder: folder,
@@ -65,7 +67,7 @@ impl Fixture {
         start(Parts {
             keys: &self.keys,
             issuer_key: Some(Arc::clone(&self.issuer_key)),
-            url: &self.url,
+            site: &self.url.clone().into(),
             exposure: Exposure::LoopbackOnly,
             issuers: Vec::new(),
             intake: Intake::default(),
@@ -73,15 +75,17 @@ impl Fixture {
             v1_policy: v1::Policy::default(),
             v1_events: None,
             kept: None,
-            storage: Arc::clone(&self.storage) as Arc<dyn Storage>,
+            storage: Some(Arc::clone(&self.storage) as Arc<dyn Storage>),
             anchor: Arc::new(NoAnchor),
             clock: clock(),
-            tuf: FileSet::default(),
-            validity: self.validity.clone(),
-            trust: FileSet::default(),
+            trust: Some(TrustFiles {
+                tuf: FileSet::default(),
+                validity: self.validity.clone(),
+                exported: FileSet::default(),
+                landing: "landing".to_owned(),
+            }),
             scorecard: PathBuf::new(),
             scorecard_issuers: Vec::new(),
-            landing: "landing".to_owned(),
         })
         .await
     }
@@ -161,17 +165,36 @@ async fn an_expired_trust_repository_is_not_ready() {
 #[tokio::test]
 async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
     let fixture = Fixture::new();
-    assert!(!has_logs(fixture.storage.as_ref(), false).await.unwrap());
+    let listed = |roles: &[Role]| roles.iter().copied().collect::<BTreeSet<Role>>();
+    let (all, none) = (listed(&[Role::CtLog, Role::RekorV1, Role::RekorV2]), listed(&[]));
+    let has_logs = async |roles: &Roles, listed: &BTreeSet<Role>| {
+        has_logs(fixture.storage.as_ref(), roles, listed).await
+    };
+    assert!(!has_logs(&Roles::all(), &none).await.unwrap());
     let first = fixture.start().await.unwrap();
-    let tree = |services: &Services| services.engine.log(REKOR_V1).unwrap().spec.tree_id;
+    let tree = |services: &Services| {
+        services
+            .engine
+            .as_ref()
+            .unwrap()
+            .log(REKOR_V1)
+            .unwrap()
+            .spec
+            .tree_id
+    };
     let drawn = tree(&first);
-    first.engine.shutdown().await;
+    first.engine.as_ref().unwrap().shutdown().await;
     let second = fixture.start().await.unwrap();
     assert_eq!(tree(&second), drawn);
-    second.engine.shutdown().await;
-    assert!(has_logs(fixture.storage.as_ref(), true).await.unwrap());
-    let orphans = has_logs(fixture.storage.as_ref(), false).await.unwrap_err();
+    second.engine.as_ref().unwrap().shutdown().await;
+    assert!(has_logs(&Roles::all(), &all).await.unwrap());
+    let orphans = has_logs(&Roles::all(), &none).await.unwrap_err();
     assert!(matches!(orphans, ServicesError::LogsWithoutKeys(_)), "{orphans}");
+    // Those of another process in the same database are its own business.
+    let stamps = Roles::of(&[crate::site::Part::Tsa]);
+    assert!(!has_logs(&stamps, &none).await.unwrap());
+    let some = listed(&[Role::CtLog, Role::RekorV1]);
+    assert!(has_logs(&Roles::all(), &some).await.is_err());
     let strangers = Fixture {
         storage: Arc::clone(&fixture.storage),
         ..Fixture::new()

@@ -111,6 +111,16 @@ fn only_versions_that_exist_have_a_configuration() {
     let mut registry = registry();
     registry.keys.retain(|record| record.role != Role::RekorV1);
     let targets = by_name(&registry);
-    assert!(!targets.contains_key("signing_config.v0.2.json") && !targets.contains_key("rekor.pub"));
-    assert!(targets.contains_key("signing_config_rekor_v2.v0.2.json"));
+    assert!(!targets.contains_key("rekor.pub"));
+    // Clients look for the first file, whichever version there is.
+    let config = |name: &str| targets[name].bytes.clone();
+    assert_eq!(
+        config("signing_config.v0.2.json"),
+        config("signing_config_rekor_v2.v0.2.json")
+    );
+    // Signing needs a service that is not known yet.
+    registry.keys.retain(|record| record.role != Role::Tsa);
+    let targets = by_name(&registry);
+    assert!(targets.contains_key("trusted_root.json"));
+    assert!(!targets.keys().any(|name| name.starts_with("signing_config")));
 }

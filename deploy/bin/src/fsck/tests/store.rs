@@ -24,12 +24,11 @@ use tower::ServiceExt;
 
 use super::super::checks;
 use crate::clock::Clock;
-use crate::files::FileSet;
 use crate::keys::{Keys, Places};
 use crate::layout::Layout;
 use crate::public_url::PublicUrl;
-use crate::repository::Validity;
 use crate::services::{self, CT, Parts, Services};
+use crate::site::Site;
 use crate::up::limits::LimitArgs;
 
 fn signer(algorithm: KeyAlgorithm) -> LocalSigner {
@@ -46,11 +45,12 @@ fn clock() -> Clock {
 pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
     let url: PublicUrl = "http://localhost:3000".parse().unwrap();
     let clock = clock();
-    let keys = Keys::open(&Layout::new(path.to_owned()), &url, &Places::default(), clock()).unwrap();
+    let (layout, site) = (Layout::new(path.to_owned()), Site::from(url));
+    let keys = Keys::open(&layout, &site, &Places::default(), clock()).unwrap();
     let services = services::start(Parts {
         keys: &keys,
-        issuer_key: Some(crate::keys::development_issuer(&Layout::new(path.to_owned())).unwrap()),
-        url: &url,
+        issuer_key: Some(crate::keys::development_issuer(&layout).unwrap()),
+        site: &site,
         exposure: deploy_issuer::Exposure::LoopbackOnly,
         issuers: Vec::new(),
         intake: services::handover::Intake::default(),
@@ -58,15 +58,12 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         v1_policy: rekor_api::v1::Policy::default(),
         v1_events: None,
         kept: None,
-        storage,
+        storage: Some(storage),
         anchor: Arc::new(NoAnchor),
         clock,
-        tuf: FileSet::default(),
-        validity: Validity::default(),
-        trust: FileSet::default(),
+        trust: None,
         scorecard: PathBuf::new(),
         scorecard_issuers: Vec::new(),
-        landing: String::new(),
     })
     .await
     .unwrap();
@@ -81,7 +78,7 @@ pub(super) async fn fill(path: &Path, storage: Arc<dyn Storage>) -> Registry {
         }
     }
     certificates(&services, &keys).await;
-    services.engine.shutdown().await;
+    services.engine.as_ref().unwrap().shutdown().await;
     keys.registry().clone()
 }
 
@@ -194,7 +191,7 @@ async fn certificates(services: &Services, keys: &Keys) {
     let (record, log_signer) = keys.active(Role::CtLog).unwrap();
     let personality = CtPersonality::new(log_signer, &record.origin).unwrap();
     let roots = AcceptedRoots::new(vec![root.clone()]).unwrap();
-    let log = CtLog::new(services.engine.clone(), CT, Arc::new(personality), roots);
+    let log = CtLog::new(services.engine.clone().unwrap(), CT, Arc::new(personality), roots);
     let chain: Vec<Vec<u8>> = [&issuer, &root]
         .map(|one: &Certificate| one.to_der().to_vec())
         .into();

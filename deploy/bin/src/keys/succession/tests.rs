@@ -10,6 +10,7 @@ use std::time::Duration;
 use common_pki::key::SignError;
 
 use super::*;
+use crate::public_url::PublicUrl;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
@@ -21,33 +22,25 @@ const SUCCESSION: Succession = Succession {
 };
 
 /// A key in `role`, kept where its predecessor is.
-fn successor(keys: &Keys, layout: &Layout, url: &PublicUrl, role: Role) -> Result<Keys, KeysError> {
+fn successor(keys: &Keys, layout: &Layout, site: &Site, role: Role) -> Result<Keys, KeysError> {
     let wanted = Wanted {
         role,
         host: None,
         places: &Places::beside(keys.registry()),
         succession: SUCCESSION,
     };
-    keys.with_successor(layout, url, &wanted, now())
+    keys.with_successor(layout, site, &wanted, now())
 }
 
 #[test]
 fn a_successor_is_loaded_and_its_forerunner_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().to_owned());
-    let url: PublicUrl = "http://localhost:3000".parse().unwrap();
-    let keys = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
-    for role in [
-        Role::FulcioCa,
-        Role::CtLog,
-        Role::RekorV1,
-        Role::RekorV2,
-        Role::Tsa,
-        Role::TufRoot,
-        Role::TufOnline,
-    ] {
+    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
+    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    for role in Role::ALL {
         let before = keys.active(role).unwrap().0.id.clone();
-        let both = successor(&keys, &layout, &url, role).unwrap();
+        let both = successor(&keys, &layout, &site, role).unwrap();
         assert_eq!(both.active(role).unwrap().0.id, before, "it does not sign yet");
         let (next, _) = both.registry().successor(role).unwrap();
         let signer = both.signer(next).unwrap();
@@ -55,7 +48,7 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
         assert!(both.registry().trusted_root().is_ok());
 
         // A start reads the same.
-        let again = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
+        let again = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
         assert_eq!(again.registry(), both.registry());
         let mut registry = both.registry().clone();
         registry.take_over(role, next.valid_from.plus_seconds(900));
@@ -75,10 +68,10 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
 fn every_shard_has_a_host_and_a_place_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(folder.path().to_owned());
-    let url: PublicUrl = "http://localhost:3000".parse().unwrap();
-    let mut keys = Keys::open(&layout, &url, &Places::default(), now()).unwrap();
+    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
+    let mut keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
     for role in [Role::RekorV2, Role::CtLog] {
-        keys = successor(&keys, &layout, &url, role).unwrap();
+        keys = successor(&keys, &layout, &site, role).unwrap();
     }
     let (v2, _) = keys.registry().successor(Role::RekorV2).unwrap();
     assert_eq!(
@@ -99,7 +92,7 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
     );
     // Another port moves the places and no origin.
     let moved: PublicUrl = "http://localhost:4000".parse().unwrap();
-    let moved = Keys::open(&layout, &moved, &Places::default(), now()).unwrap();
+    let moved = Keys::open(&layout, &moved.into(), &Places::default(), now()).unwrap();
     let (v2, _) = moved.registry().successor(Role::RekorV2).unwrap();
     assert_eq!(
         (v2.origin.as_str(), v2.url.as_str(), v2.service_url()),

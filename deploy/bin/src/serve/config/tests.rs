@@ -30,7 +30,7 @@ fn refused(text: &str, variables: &[(&str, &str)]) -> String {
 #[test]
 fn the_example_is_taken_as_it_is() {
     let config = parse(EXAMPLE, &[]).unwrap();
-    assert_eq!(config.url.as_str(), "https://sigstore.example");
+    assert_eq!(config.site.url().as_str(), "https://sigstore.example");
     assert_eq!(config.listen.len(), 2);
     assert!(config.listen[0].tls.is_some());
     assert!(matches!(config.storage, Storage::Sqlite));
@@ -64,7 +64,7 @@ fn known_keys() -> BTreeSet<String> {
         names.map(str::to_owned).collect()
     };
     let mut keys: BTreeSet<_> = known(&format!("none = 1\n{LEAST}")).into_iter().collect();
-    for table in ["listen", "ct", "rekor-v1", "limits"] {
+    for table in ["listen", "urls", "trust", "ct", "rekor-v1", "limits"] {
         assert!(keys.remove(table), "{table}");
         let header = match table {
             "listen" => String::new(),
@@ -158,9 +158,40 @@ fn variables_replace_keys_and_unknown_ones_are_refused() {
 }
 
 #[test]
+fn a_process_has_the_roles_of_its_listeners_and_services_their_urls() {
+    let text = LEAST.replace("fulcio-config = '/f'\n", "");
+    let config = parse(
+        &format!("{text}services = ['rekor-v2', 'tsa']\n[urls]\ntsa = 'https://tsa.example'"),
+        &[("SIGBOX_SERVE_URLS__FULCIO", "https://ca.example")],
+    )
+    .unwrap();
+    assert_eq!(*config.site.roles(), Roles::of(&[Part::RekorV2, Part::Tsa]));
+    for (part, url) in [
+        (Part::Tsa, "https://tsa.example"),
+        (Part::Fulcio, "https://ca.example"),
+        (Part::RekorV2, "https://s.example"),
+    ] {
+        assert_eq!(config.site.url_of(part).as_str(), url);
+    }
+    assert_eq!(*parse(LEAST, &[]).unwrap().site.roles(), Roles::all());
+}
+
+#[test]
 fn values_that_would_not_work_are_said_before_anything_is_made() {
     for (text, expected) in [
         (LEAST.replace("https", "http"), "expected https://"),
+        (
+            format!("{LEAST}[urls]\ntsa = 'http://tsa.example'"),
+            "urls.tsa: expected https://",
+        ),
+        (
+            LEAST.replace("fulcio-config = '/f'\n", ""),
+            "fulcio-config: expected the file of issuers",
+        ),
+        (
+            format!("{LEAST}services = ['tsa']\n[trust]\nkeys = ['/k']"),
+            "trust.keys: expected nothing",
+        ),
         (LEAST.replace("localhost:1", "example.com:1"), "localhost:PORT"),
         (
             format!("{LEAST}tls-key = '/k'"),
