@@ -266,6 +266,15 @@ async fn two_processes_on_hosts_of_their_own_are_one_instance() {
         );
     }
 
+    let doctor = || {
+        let url = format!("https://localhost:{}", one.http);
+        let mut doctor = Command::new(sigbox());
+        doctor.args(["doctor", "--url", &url, "--identity-token", &issuer.token(WHO)]);
+        ok(doctor.env("SSL_CERT_FILE", &authority)).text()
+    };
+    let said = doctor();
+    assert!(said.contains("Rekor v2") && !said.contains("Rekor v1"), "{said}");
+
     // A service that the other process takes on later is published while this one runs.
     assert_eq!(served_logs.stop(), Some(0));
     let served_logs = start(&logging("'rekor-v1', 'rekor-v2'"));
@@ -332,6 +341,23 @@ async fn two_processes_on_hosts_of_their_own_are_one_instance() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     export();
+    // The end of the old one is published in the files, and then in the repository.
+    let root = async || {
+        get(format!("https://localhost:{}/trust/trusted_root.json", one.http))
+            .await
+            .1
+    };
+    let ended = |root: &str| {
+        let root: Value = serde_json::from_str(root).unwrap();
+        root["timestampAuthorities"][0]["validFor"]["end"].is_string()
+    };
+    let began = Instant::now();
+    while !ended(&root().await) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", root().await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(doctor().contains("Rekor v1"));
     let bundle = sign("python");
     for bundle in bundles.iter().chain([&bundle]) {
         verify(bundle);

@@ -7,6 +7,7 @@
 mod certificate;
 mod identity;
 mod metrics;
+mod places;
 mod rekor;
 pub(crate) mod report;
 mod trust;
@@ -27,6 +28,7 @@ use crate::cli::DoctorArgs;
 use crate::clock;
 use crate::console::Console;
 use crate::doctor::identity::Signer;
+use crate::doctor::places::Places;
 use crate::doctor::report::{Broken, Link, Report, broken};
 use crate::doctor::trust::Trust;
 use crate::exit::Failure;
@@ -86,7 +88,8 @@ fn verdict(report: &Report, client: &Client, frozen: bool) -> Result<&'static st
 /// The first broken link with what was found there.
 pub(crate) async fn canary(url: &str, frozen: &[LogKind]) -> Result<(), String> {
     let client = Client::new(url).map_err(|error| error.to_string())?;
-    passed(&examine(&client, clock::system()(), frozen, None, &Scope::everything()).await)
+    let scope = Scope::of(Roles::all(), None);
+    passed(&examine(&client, clock::system()(), frozen, None, &scope).await)
 }
 
 /// Whether the canary passed; else the first broken link with what was found there.
@@ -165,16 +168,25 @@ pub(crate) struct Scope {
     roles: Roles,
     /// What to trust, where no trust repository is among them.
     trusted: Option<TrustedRoot>,
+    /// Whether services of other addresses are among them.
+    everywhere: bool,
 }
 
 impl Scope {
     fn everything() -> Scope {
-        Scope::of(Roles::all(), None)
+        Scope {
+            everywhere: true,
+            ..Scope::of(Roles::all(), None)
+        }
     }
 
-    /// The services of `roles`, judged by what is `trusted`, or else by the trust repository among them.
+    /// The services of `roles` in one process, judged by what is `trusted`, or else by the trust repository among them.
     pub(crate) fn of(roles: Roles, trusted: Option<TrustedRoot>) -> Scope {
-        Scope { roles, trusted }
+        Scope {
+            roles,
+            trusted,
+            everywhere: false,
+        }
     }
 }
 
@@ -193,8 +205,13 @@ pub(crate) async fn examine(
         Some(root) => Some(Trust {
             root,
             issuer: String::new(),
+            configs: Vec::new(),
         }),
         None => report.record(Link::Tuf, trust::fetch(client, now).await),
+    };
+    let places = match &trust {
+        Some(trust) if scope.everywhere => Places::published(&trust.configs, &trust.root),
+        _ => Places::default(),
     };
     let certified = has(Role::FulcioCa);
     let signer = match (&trust, given) {
@@ -211,7 +228,7 @@ pub(crate) async fn examine(
         _ if no_certificates => report.frozen(Link::Fulcio),
         (Some(trust), Some(signer), Some((key, _))) => report.record(
             Link::Fulcio,
-            certificate::issue(client, trust, key, signer, now).await,
+            certificate::issue(places.of(Role::FulcioCa, client), trust, key, signer, now).await,
         ),
         (None, ..) => report.skip(Link::Fulcio, Link::Tuf),
         _ => report.skip(Link::Fulcio, Link::Oidc),
@@ -222,7 +239,8 @@ pub(crate) async fn examine(
             report.frozen::<()>(Link::Ct);
         }
         (Some(trust), Some(issued)) => {
-            report.record(Link::Ct, certificate::logged(client, trust, issued).await);
+            let log = places.of(Role::CtLog, client);
+            report.record(Link::Ct, certificate::logged(log, trust, issued).await);
         }
         _ => {
             report.skip::<()>(Link::Ct, Link::Fulcio);
@@ -231,7 +249,8 @@ pub(crate) async fn examine(
     let timestamp = match (&trust, &signed) {
         _ if !has(Role::Tsa) => None,
         (Some(trust), Some((_, canary))) => {
-            report.record(Link::Tsa, timestamp(client, trust, &canary.signature).await)
+            let authority = places.of(Role::Tsa, client);
+            report.record(Link::Tsa, timestamp(authority, trust, &canary.signature).await)
         }
         _ => report.skip(Link::Tsa, Link::Tuf),
     };
@@ -239,7 +258,7 @@ pub(crate) async fn examine(
         (Link::RekorV1, Role::RekorV1, LogKind::RekorV1),
         (Link::RekorV2, Role::RekorV2, LogKind::RekorV2),
     ] {
-        if !has(role) {
+        if !(has(role) && places.has(role)) {
             continue;
         }
         if frozen.contains(&kind) {
@@ -269,7 +288,7 @@ pub(crate) async fn examine(
             (false, _) => Vec::new(),
         };
         let version = if role == Role::RekorV1 { 1 } else { 2 };
-        let entry = rekor::log(client, version, canary, &holder.verifier).await;
+        let entry = rekor::log(places.of(role, client), version, canary, &holder.verifier).await;
         let outcome = entry.and_then(|entry| verified(entry, timestamps, canary, &holder, trust));
         report.record(link, outcome.map(|evidence| ((), evidence)));
     }

@@ -13,7 +13,7 @@ use crate::tuf_fetch::Repository;
 const ADVICE: &str = "clients cannot start from this repository: see the server's log, compare the clocks, and if the \
                       tuf folder was changed by hand restore it";
 
-const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
+const SIGNING_CONFIGS: [&str; 2] = ["signing_config.v0.2.json", "signing_config_rekor_v2.v0.2.json"];
 
 /// What the repository says to trust.
 pub(crate) struct Trust {
@@ -21,6 +21,8 @@ pub(crate) struct Trust {
     pub(crate) root: TrustedRoot,
     /// The token issuer clients are sent to.
     pub(crate) issuer: String,
+    /// How to sign, for each kind of log.
+    pub(crate) configs: Vec<SigningConfig>,
 }
 
 /// Updates from the `root.json` served now, and fetches every target.
@@ -41,14 +43,14 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
     }
     let trusted_root = target(&repository, "trusted_root.json").await?;
     let root = TrustedRoot::parse(&trusted_root).map_err(|error| broken(error, ADVICE))?;
-    // It is not there while services of other processes are not known.
-    let config = match repository.targets().names().any(|name| name == SIGNING_CONFIG) {
-        true => {
-            let config = target(&repository, SIGNING_CONFIG).await?;
-            Some(SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?)
+    // They are not there while services of other processes are not known.
+    let mut configs = Vec::new();
+    for name in SIGNING_CONFIGS {
+        if repository.targets().names().any(|target| target == name) {
+            let config = target(&repository, name).await?;
+            configs.push(SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?);
         }
-        false => None,
-    };
+    }
     let exported = client
         .get("/trust/trusted_root.json")
         .await
@@ -59,7 +61,7 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
             ADVICE,
         ));
     }
-    let issuers = config.iter().flat_map(|config| &config.oidc_urls);
+    let issuers = configs.iter().flat_map(|config| &config.oidc_urls);
     let issuer = issuers
         .map(|service| service.url.clone())
         .next()
@@ -68,7 +70,14 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
         "root {} leads to {count} targets, all there",
         repository.targets().root().version
     );
-    Ok((Trust { root, issuer }, evidence))
+    Ok((
+        Trust {
+            root,
+            issuer,
+            configs,
+        },
+        evidence,
+    ))
 }
 
 async fn target(repository: &Repository, name: &str) -> Result<Vec<u8>, Broken> {
