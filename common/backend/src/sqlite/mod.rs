@@ -377,12 +377,25 @@ impl Storage for SqliteStorage {
     }
 
     async fn probe(&self) -> Result<(), StorageError> {
-        let same = sqlx::query("UPDATE store SET version = version");
-        let written = self
-            .inner
-            .write(async |connection| done(same.execute(connection).await?.rows_affected()))
-            .await?;
-        match written {
+        // There and back: a row that is given the value it has makes no page dirty, and nothing would be written
+        // (`btreeOverwriteContent` in SQLite's btree.c). A page that was changed is written, whatever it holds in the end.
+        const STEPS: [&str; 2] = [
+            "UPDATE store SET version = version + 1",
+            "UPDATE store SET version = version - 1",
+        ];
+        let written = self.inner.write(async |connection| {
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+            let mut rows = 0;
+            for step in STEPS {
+                rows = sqlx::query(step)
+                    .execute(&mut *transaction)
+                    .await?
+                    .rows_affected();
+            }
+            transaction.commit().await?;
+            done(rows)
+        });
+        match written.await? {
             Commit::Committed => Ok(()),
             Commit::Conflict => Err(damaged("store without its row")),
         }

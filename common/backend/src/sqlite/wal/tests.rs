@@ -143,16 +143,7 @@ fn an_error_of_the_disk_while_pages_are_moved_is_final() {
     });
     let size = std::fs::metadata(dir.path().join(FILE)).unwrap().len();
     assert!(size > 8 << 20, "{size}");
-    let script = r#"trap '' XFSZ; ulimit -f 4096; exec "$0" --exact "$1" --nocapture"#;
-    let name = std::thread::current().name().unwrap().to_owned();
-    let mut shell = Command::new("bash");
-    shell.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
-    let output = shell.arg(name).env(CHILD, dir.path()).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    run_limited(dir.path(), 4_096);
     assert!(
         log_bytes(dir.path()) > 0,
         "the log is still there for the next start"
@@ -164,6 +155,20 @@ fn an_error_of_the_disk_while_pages_are_moved_is_final() {
         let acknowledged = leaf_hash(&entry("acknowledged 0".to_owned()).body);
         assert!(engine.find_leaf(LOG, &acknowledged).await.unwrap().is_some());
     });
+}
+
+/// Runs the test that calls it once more, in a process whose files cannot grow beyond so many KiB.
+fn run_limited(dir: &Path, kib: u32) {
+    let script = format!(r#"trap '' XFSZ; ulimit -f {kib}; exec "$0" --exact "$1" --nocapture"#);
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mut shell = Command::new("bash");
+    shell.arg("-c").arg(script).arg(std::env::current_exe().unwrap());
+    let output = shell.arg(name).env(CHILD, dir).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -197,4 +202,59 @@ fn child(dir: &Path) {
         engine.shutdown().await;
         storage.close().await;
     });
+}
+
+/// A disk that takes no more of the write-ahead log, and still gives what it has.
+#[test]
+fn a_trial_write_fails_where_a_commit_would() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return runtime().block_on(probe_a_full_disk(Path::new(&dir)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    run_limited(dir.path(), 1_024);
+    runtime().block_on(async {
+        let engine = engine(dir.path(), Arc::new(store(dir.path()).await))
+            .await
+            .unwrap();
+        assert!(
+            engine.head(LOG).unwrap().size > 0,
+            "what was acknowledged is there"
+        );
+        fill(&engine, "with room again", 1).await;
+    });
+}
+
+async fn probe_a_full_disk(dir: &Path) {
+    let storage = Arc::new(store(dir).await);
+    let engine = engine(dir, Arc::clone(&storage)).await.unwrap();
+    let writer = Arc::clone(&storage).reserved();
+    let before = log_bytes(dir);
+    writer.probe().await.unwrap();
+    assert!(log_bytes(dir) > before, "a trial write reaches the disk");
+
+    let large = "x".repeat(30_000);
+    let mut entries = 0..1_000;
+    for n in entries.by_ref() {
+        let outcome = engine.submit(LOG, entry(format!("{large} {n}"))).await;
+        if matches!(outcome, Err(SubmitError::Unavailable)) {
+            break;
+        }
+        outcome.unwrap();
+    }
+    assert!(!entries.is_empty(), "the disk is full");
+    let size = engine.head(LOG).unwrap().size;
+    assert!(size > 0);
+    // A commit needs some pages, a trial one: what is left is room for a few of them.
+    let mut trials = 0..100;
+    while writer.probe().await.is_ok() {
+        trials
+            .next()
+            .expect("a trial write that writes fails on a full disk");
+    }
+    assert_eq!(writer.logs().await.unwrap()[0].head.size, size, "it can be read");
+    let refused = engine.submit(LOG, entry("refused".to_owned())).await;
+    assert!(matches!(refused, Err(SubmitError::Unavailable)), "{refused:?}");
+    assert!(!engine.is_writable(), "no reload gives a writer on this disk");
+    assert!(engine.leaf(LOG, 0).await.unwrap().is_some(), "reads go on");
+    engine.shutdown().await;
 }
