@@ -53,7 +53,7 @@ pub use index::{IndexKey, IndexSecret};
 pub use options::{Clock, LogConfig, Options};
 pub use records::{Record, Records, Shelf};
 pub use storage::{Batch, Commit, HeadChange, LogBatch, Place, Storage, StoredLog};
-pub use terms::Indexed;
+pub use terms::{Indexed, Marks};
 pub use types::{
     Attachment, Entry, Head, LeafTerms, LogId, LogInfo, LogKind, LogSpec, LogState, Outcome, Personality,
     Receipt, Sealed, StoredLeaf,

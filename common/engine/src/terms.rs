@@ -8,7 +8,7 @@
 //! The index says it of itself, by rows of its own, *marks*, written in the transactions of what they speak of. They
 //! are copied wherever index rows are. A mark's place is the last leaf it speaks of, so it is one that the log has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,43 @@ impl Mark {
 /// The keys of a log's marks: rows that no leaf has.
 pub(crate) fn mark_keys(secret: &IndexSecret, log: LogId, version: u32) -> [IndexKey; 4] {
     Mark::ALL.map(|mark| mark.key(secret, log, version))
+}
+
+/// The marks of logs as they stood at one moment, for a copy of the index that is read after it: a later mark speaks of
+/// rows which that copy may have gone past.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    keys: HashSet<IndexKey>,
+    rows: HashSet<(IndexKey, Place)>,
+}
+
+impl Marks {
+    /// Those of the logs given, each by the version of its terms.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn read(
+        storage: &dyn Storage,
+        logs: impl IntoIterator<Item = (LogId, u32)>,
+    ) -> Result<Self, StorageError> {
+        let secret = storage.secret().await?;
+        let mut marks = Self::default();
+        for (log, version) in logs {
+            for key in mark_keys(&secret, log, version) {
+                let found = storage.find_below(key, log, u64::MAX, u32::MAX).await?;
+                let row = |index| (key, Place { log, index });
+                marks.rows.extend(found.into_iter().map(row));
+                marks.keys.insert(key);
+            }
+        }
+        Ok(marks)
+    }
+
+    /// Whether an index row is another than a mark that came later.
+    #[must_use]
+    pub fn had(&self, row: &(IndexKey, Place)) -> bool {
+        !self.keys.contains(&row.0) || self.rows.contains(row)
+    }
 }
 
 /// What the marks of a log say; `None` where there are none of this version.

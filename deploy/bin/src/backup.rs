@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use common_backend::anchor::FileAnchor;
 use common_backend::archive::{self, About, Saved, Writer};
 use common_backend::sqlite::SqliteStorage;
 use common_bundle::trust::Registry;
-use common_engine::{Storage, StoredLog};
+use common_engine::fsck::LogCheck;
+use common_engine::{Anchor, Marks, Published, Storage, StoredLog};
 use serde::Serialize;
 
 use crate::clock;
@@ -96,7 +98,7 @@ impl LogLine {
 pub(crate) async fn run(args: BackupArgs, console: Console) -> Result<(), Failure> {
     let progress = Progress::new(console);
     let outcome = tokio::select! {
-        outcome = back_up(&args, &progress) => outcome,
+        outcome = back_up(&args, &progress, console) => outcome,
         () = interrupted() => Err(Failure::failed("interrupted: no backup was made")),
     };
     progress.finish();
@@ -123,7 +125,7 @@ pub(crate) async fn interrupted() {
     }
 }
 
-async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Failure> {
+async fn back_up(args: &BackupArgs, progress: &Progress, console: Console) -> Result<Summary, Failure> {
     let began = Instant::now();
     let layout = Layout::new(std::path::absolute(&args.data).map_err(Failure::failed)?);
     let target = std::path::absolute(&args.file).map_err(Failure::failed)?;
@@ -138,14 +140,23 @@ async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Fail
         )));
     }
     let created = clock::unix_millis(clock::system()());
-    check_heads(&layout, &logs)?;
+    let published = FileAnchor::new(layout.published())
+        .load()
+        .await
+        .map_err(Failure::failed)?;
+    let (logs, checks) = check_heads(&layout, logs, &published, console)?;
+    let searched = checks.iter().map(|check| (check.id, check.kind.terms_version()));
+    // Before the index: what it says of itself is to be true of what is copied afterwards.
+    let marks = Marks::read(storage.as_ref(), searched)
+        .await
+        .map_err(Failure::failed)?;
     let mut writer = Writer::create(&target).await.map_err(Failure::failed)?;
     let watch = |step| show(progress, step);
     let Saved {
         leaves,
         index_rows,
         attachments,
-    } = archive::save(&storage, &logs, &mut writer, &watch)
+    } = archive::save(&storage, &logs, &marks, &mut writer, &watch)
         .await
         .map_err(Failure::failed)?;
     let (folder, with_keys) = (layout.clone(), !args.without_keys);
@@ -179,25 +190,44 @@ async fn back_up(args: &BackupArgs, progress: &Progress) -> Result<Summary, Fail
     })
 }
 
-/// Every head is signed by a key of the registry: a backup of anything else could not be restored.
-fn check_heads(layout: &Layout, logs: &[StoredLog]) -> Result<(), Failure> {
+/// The logs that the registry lists, whose heads its keys have signed: a backup of anything else could not be restored. A
+/// log that is not listed and was never published is an import that did not come to its end; it is left out.
+fn check_heads(
+    layout: &Layout,
+    stored: Vec<StoredLog>,
+    published: &[Published],
+    console: Console,
+) -> Result<(Vec<StoredLog>, Vec<LogCheck>), Failure> {
     let path = layout.registry();
     let json = std::fs::read(&path)
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?;
     let registry =
         Registry::parse(&json).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-    for log in logs {
-        let origin = &log.info.spec.origin;
-        let check = log_checks::of(&registry, logs, log)
-            .ok_or_else(|| Failure::failed(format!("{} lists no key of log {origin:?}", path.display())))?;
+    let (mut logs, mut checks) = (Vec::new(), Vec::new());
+    for log in &stored {
+        let (origin, size) = (&log.info.spec.origin, log.head.size);
+        let Some(check) = log_checks::of(&registry, &stored, log) else {
+            if published.iter().any(|head| head.origin == *origin) {
+                return Err(Failure::failed(format!(
+                    "{} lists no key of log {origin:?}",
+                    path.display()
+                )));
+            }
+            console.warning(&format!(
+                "log {origin:?} is not in the backup: its import did not come to its end, with {size} entries"
+            ));
+            continue;
+        };
         check.kind.head(&log.head).map_err(|flaw| {
             Failure::failed(format!(
                 "log {origin}: {}: expected {}, got {}; run `sigbox fsck` on the folder",
                 flaw.what, flaw.expected, flaw.got
             ))
         })?;
+        logs.push(log.clone());
+        checks.push(check);
     }
-    Ok(())
+    Ok((logs, checks))
 }
 
 /// Shows a step of a backup or of a restore.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common_engine::{Attachment, IndexKey, Place, Storage, StorageError, StoredLeaf, StoredLog};
+use common_engine::{Attachment, IndexKey, Marks, Place, Storage, StorageError, StoredLeaf, StoredLog};
 use common_tlog::{Hash, RightEdge, leaf_hash};
 use rayon::prelude::*;
 use tokio::sync::mpsc;
@@ -27,13 +27,15 @@ pub struct Saved {
 }
 
 /// Copies what stands at the heads of `logs`, as [`Storage::logs`] gave them, and recomputes each root on the way: a
-/// store that does not hold what its log signed makes no backup.
+/// store that does not hold what its log signed makes no backup. Of what the index says of itself it copies `marks`, which
+/// were read before: an older log may be getting its search terms while the rows are read.
 ///
 /// # Errors
 /// The store or the backup failed, or the store is damaged.
 pub async fn save(
     storage: &Arc<dyn Storage>,
     logs: &[StoredLog],
+    marks: &Marks,
     writer: &mut Writer,
     watch: Watch<'_>,
 ) -> Result<Saved, ArchiveError> {
@@ -44,7 +46,8 @@ pub async fn save(
     }
     let mut rows = index_pages(Arc::clone(storage));
     while let Some(page) = rows.recv().await {
-        let page: Vec<_> = page?.into_iter().filter(|(_, at)| is_below(logs, *at)).collect();
+        let copied = |row: &(IndexKey, Place)| is_below(logs, row.1) && marks.had(row);
+        let page: Vec<_> = page?.into_iter().filter(copied).collect();
         if page.is_empty() {
             continue;
         }

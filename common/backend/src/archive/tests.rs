@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common_engine::memory::{Contents, MemoryStorage};
 use common_engine::{
-    Attachment, Clock, Engine, Entry, LogConfig, LogId, LogInfo, LogKind, LogSpec, LogState, NoAnchor,
+    Attachment, Clock, Engine, Entry, LogConfig, LogId, LogInfo, LogKind, LogSpec, LogState, Marks, NoAnchor,
     OpenError, Options, Personality, Published, SealError, Sealed, Storage, StoreError, StoredLeaf,
 };
 use common_tlog::checkpoint::Checkpoint;
@@ -153,7 +153,7 @@ async fn backup_of(
     path: &Path,
 ) -> Result<Saved, ArchiveError> {
     let mut writer = Writer::create(path).await?;
-    let saved = save(storage, &logs, &mut writer, &|_| {}).await?;
+    let saved = save(storage, &logs, &Marks::default(), &mut writer, &|_| {}).await?;
     let about = About {
         created: 5,
         version: "test".to_owned(),
@@ -458,7 +458,9 @@ async fn a_file_is_never_replaced() {
     let mut writer = Writer::create(&other).await.unwrap();
     let storage = store(1, 1).await as Arc<dyn Storage>;
     let logs = storage.logs().await.unwrap();
-    save(&storage, &logs, &mut writer, &|_| {}).await.unwrap();
+    save(&storage, &logs, &Marks::default(), &mut writer, &|_| {})
+        .await
+        .unwrap();
     std::fs::write(&other, "mine").unwrap();
     let about = About {
         created: 0,
@@ -510,7 +512,9 @@ async fn no_part_of_a_backup_is_taken_for_one() {
     let mut writer = Writer::create(&folder.path().join("unfinished")).await.unwrap();
     let storage = store(300, 20).await as Arc<dyn Storage>;
     let logs = storage.logs().await.unwrap();
-    save(&storage, &logs, &mut writer, &|_| {}).await.unwrap();
+    save(&storage, &logs, &Marks::default(), &mut writer, &|_| {})
+        .await
+        .unwrap();
     let left: Vec<_> = folder
         .path()
         .read_dir()

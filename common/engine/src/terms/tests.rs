@@ -7,6 +7,7 @@
 )]
 //! A log of words: each leaf is found by its words, from version 1 on.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
 
@@ -290,5 +291,35 @@ async fn leaves_are_found_by_place_and_by_time() {
     }
     assert_eq!(engine.first_at(LOG, 0).await.unwrap(), 0);
     assert_eq!(engine.first_at(LOG, u64::MAX).await.unwrap(), 40);
+    engine.shutdown().await;
+}
+
+/// A backup reads the index for as long as it takes, and a log may be getting its terms meanwhile.
+#[tokio::test]
+async fn a_copy_of_the_index_claims_nothing_that_was_written_behind_it() {
+    let storage = Arc::new(MemoryStorage::new());
+    let old = open(&storage, 0, 1_000).await;
+    add(&old, 0, 0..900).await;
+    old.shutdown().await;
+    let begun = open(&storage, 1, 10_000).await;
+    begun.shutdown().await;
+    let marks = Marks::read(storage.as_ref(), [(LOG, 1)]).await.unwrap();
+    let passed = storage.contents().index;
+    let engine = open(&storage, 1, 20_000).await;
+    completed(&engine).await;
+    engine.shutdown().await;
+    // The copy had gone past the terms when they were written, and came to the marks later.
+    let keys = mark_keys(&storage.secret().await.unwrap(), LOG, 1);
+    let all = storage.contents().index;
+    let late = all.iter().filter(|(key, _)| keys.contains(key)).copied();
+    let copied: BTreeSet<_> = passed.iter().copied().chain(late).collect();
+    storage.damage(|contents| contents.index.clone_from(&copied));
+    assert_ne!(check(&storage).await.findings, [], "what would be copied else");
+    storage.damage(|contents| contents.index.retain(|row| marks.had(row)));
+    assert_eq!(check(&storage).await.findings, []);
+    // Whoever opens the copy goes on where it stands.
+    let engine = open(&storage, 1, 30_000).await;
+    completed(&engine).await;
+    assert_eq!(storage.contents().index, all);
     engine.shutdown().await;
 }
