@@ -169,7 +169,7 @@ pub fn examine_text(
     policy: &Policy,
     evidence: &mut Vec<Evidence>,
 ) -> Result<(Vec<ProvenTime>, Option<Certificate>), VerifyError> {
-    let (key, certificate) = signing_key(bundle, policy)?;
+    let (key, certificate, beside) = signing_key(bundle, policy)?;
     let mut signed = artifact::Signed::new(bundle, artifact, &key, certificate.as_ref())?;
     signed.envelope_text = text;
 
@@ -192,7 +192,7 @@ pub fn examine_text(
             if times.is_empty() {
                 return Err(VerifyError::NoTime);
             }
-            signer::verify(certificate, &times, root, policy.scts, evidence)?;
+            signer::verify(certificate, &beside, &times, root, policy.scts, evidence)?;
             signer::check_identity(certificate, subject, issuer, evidence)?;
         }
         Signer::Key { valid_for, .. } => signer::check_key_window(&key, *valid_for, &times, evidence)?,
@@ -202,18 +202,22 @@ pub fn examine_text(
     Ok((times, certificate))
 }
 
-/// The key to verify with: the certificate's where an identity is asked for, the caller's otherwise.
-fn signing_key(bundle: &Bundle, policy: &Policy) -> Result<(PublicKey, Option<Certificate>), VerifyError> {
+/// The key to verify with: the certificate's where an identity is asked for, the caller's otherwise. Gives the certificate
+/// as well, and those beside it.
+fn signing_key(
+    bundle: &Bundle,
+    policy: &Policy,
+) -> Result<(PublicKey, Option<Certificate>, Vec<Certificate>), VerifyError> {
     match (&bundle.key_material, &policy.signer) {
         (KeyMaterial::Certificates(chain), Signer::Identity { .. }) => {
-            let certificate = signer::leaf(chain)?;
+            let (certificate, beside) = signer::leaf(chain)?;
             let key = certificate
                 .public_key()
                 .map_err(|cause| VerifyError::Certificate(cause.into()))?
                 .clone();
-            Ok((key, Some(certificate)))
+            Ok((key, Some(certificate), beside))
         }
-        (KeyMaterial::PublicKey { .. }, Signer::Key { key, .. }) => Ok((key.clone(), None)),
+        (KeyMaterial::PublicKey { .. }, Signer::Key { key, .. }) => Ok((key.clone(), None, Vec::new())),
         (KeyMaterial::PublicKey { .. }, Signer::Identity { .. }) => Err(VerifyError::KeyNotCertificate),
         // Someone who trusts a key did not say that they trust every certificate for it.
         (KeyMaterial::Certificates(_), Signer::Key { .. }) => Err(VerifyError::CertificateNotKey),

@@ -67,6 +67,9 @@ pub enum TspError {
     /// The certificate that signed is not one that may sign timestamps.
     #[error("certificate is not a timestamp authority's: {0}")]
     SignerCertificate(&'static str),
+    /// Something beside the signed statement that neither the signature nor the chain covers.
+    #[error("timestamp: expected nothing that its signer did not sign, got {0}")]
+    Unsigned(&'static str),
     /// The signature does not verify.
     #[error("timestamp signature: {0}")]
     Signature(#[from] SignatureError),

@@ -197,7 +197,13 @@ impl From<VerifyError> for Refusal {
         let exit = match check {
             "identity" | "key" | "key-material" => Exit::OtherSigner,
             "subject" => Exit::OtherArtifact,
-            _ if matches!(error, VerifyError::TooFewEntries { .. }) => Exit::NotLogged,
+            _ if matches!(
+                error,
+                VerifyError::TooFewEntries { .. } | VerifyError::UnknownLog { .. }
+            ) =>
+            {
+                Exit::NotLogged
+            }
             _ => Exit::Unverified,
         };
         Refusal::new(check, exit, error)

@@ -22,6 +22,11 @@ pub enum VerifyError {
     /// A root certificate among the signer's, which a client must not be offered.
     #[error("the bundle's certificate chain contains the self-issued certificate of {0:?}")]
     RootInBundle(String),
+    /// A certificate beside the signer's that did not issue it.
+    #[error(
+        "expected no certificates beside the signer's but those of its trusted issuers, got that of {0:?}"
+    )]
+    StrayCertificate(String),
     /// No authority of the trusted root issued the certificate.
     #[error("signing certificate does not chain to a trusted authority at {at}: {}", .cause.as_ref().map_or_else(|| "none was valid then".to_owned(), ToString::to_string))]
     Chain {
@@ -78,14 +83,20 @@ pub enum VerifyError {
     #[error("no timestamp and no signed log time proves when this was signed")]
     NoTime,
     /// Fewer timestamp authorities vouch for the time than are needed beside the logs that do.
-    #[error("expected timestamps of {expected} trusted authorities, got {got}{}", .refused.iter().map(|why| format!("; timestamp refused: {why}")).collect::<String>())]
+    #[error("expected timestamps of {expected} trusted authorities, got {got}")]
     TooFewTimes {
         /// Asked for.
         expected: usize,
         /// Proven.
         got: usize,
-        /// Why timestamps were not accepted.
-        refused: Vec<String>,
+    },
+    /// A timestamp that no trusted authority vouches for.
+    #[error("timestamp {position}: expected one of a trusted authority, got: {why}")]
+    Timestamp {
+        /// Which of the bundle's, from 1.
+        position: usize,
+        /// What the last authority tried said.
+        why: String,
     },
     /// The same entry twice.
     #[error("log entry {index} is in the bundle twice")]
@@ -94,14 +105,20 @@ pub enum VerifyError {
         index: u64,
     },
     /// Fewer logs hold the signature than asked for.
-    #[error("expected entries of {expected} trusted logs, got {got}; entries of unknown logs: {unknown}")]
+    #[error("expected entries of {expected} trusted logs, got {got}")]
     TooFewEntries {
         /// Asked for.
         expected: usize,
         /// Verified.
         got: usize,
-        /// Entries whose log the trusted root does not know.
-        unknown: usize,
+    },
+    /// An entry that cannot be verified, because the trusted root does not have its log.
+    #[error("log entry {index}: expected one of a trusted log, got one of the log {log}")]
+    UnknownLog {
+        /// Its index.
+        index: u64,
+        /// Log identifier, hex.
+        log: String,
     },
     /// A log's key does not parse.
     #[error("trusted root: key of the log at {0:?} is not usable")]
@@ -119,6 +136,24 @@ pub enum VerifyError {
     SignedEntryTimestamp {
         /// Index of the entry.
         index: u64,
+    },
+    /// A promise in an entry of a log that promises nothing.
+    #[error(
+        "log entry {index}: expected no inclusion promise in an entry of Rekor v2, got one of {octets} octets"
+    )]
+    Promise {
+        /// Index of the entry.
+        index: u64,
+        /// Length of what should be a signature.
+        octets: usize,
+    },
+    /// A time that nothing in the entry signs.
+    #[error("log entry {index}: expected no integrated time without a promise that signs it, got {got}")]
+    UnsignedTime {
+        /// Index of the entry.
+        index: u64,
+        /// Unix seconds.
+        got: u64,
     },
     /// A time at which the log was not trusted.
     #[error("log entry {index} is of {at}, when the log's key was not trusted")]
@@ -244,16 +279,22 @@ impl VerifyError {
     pub fn check(&self) -> &'static str {
         match self {
             Self::KeyNotCertificate | Self::CertificateNotKey => "key-material",
-            Self::Certificate(_) | Self::RootInBundle(_) | Self::Chain { .. } | Self::TrustedRoot(_) => {
-                "certificate-chain"
-            }
+            Self::Certificate(_)
+            | Self::RootInBundle(_)
+            | Self::StrayCertificate(_)
+            | Self::Chain { .. }
+            | Self::TrustedRoot(_) => "certificate-chain",
             Self::Sct(_) | Self::SctTime { .. } | Self::TooFewScts { .. } => "certificate-timestamp",
             Self::Subject { .. } | Self::Issuer { .. } => "identity",
             Self::KeyWindow { .. } => "key",
-            Self::NoTime | Self::TooFewTimes { .. } => "timestamp",
-            Self::SignedEntryTimestamp { .. } | Self::LogWindow { .. } => "inclusion-promise",
+            Self::NoTime | Self::TooFewTimes { .. } | Self::Timestamp { .. } => "timestamp",
+            Self::SignedEntryTimestamp { .. }
+            | Self::LogWindow { .. }
+            | Self::Promise { .. }
+            | Self::UnsignedTime { .. } => "inclusion-promise",
             Self::RepeatedEntry { .. }
             | Self::TooFewEntries { .. }
+            | Self::UnknownLog { .. }
             | Self::LogKey(_)
             | Self::EntryIncomplete { .. }
             | Self::EntryIndex { .. }

@@ -37,7 +37,8 @@ impl LogTimes {
     }
 }
 
-/// Verifies every entry of a known log. Entries of unknown logs count for nothing.
+/// Verifies every entry. One of a log that the trusted root does not have cannot be, and is refused: whoever reads it in a
+/// bundle that verified would take it for verified.
 pub(super) fn verify(
     entries: &[TransparencyLogEntry],
     signed: &Signed<'_>,
@@ -49,7 +50,6 @@ pub(super) fn verify(
     let mut timed_logs: Vec<&[u8]> = Vec::new();
     let mut logs: Vec<&[u8]> = Vec::new();
     let mut untimed = Vec::new();
-    let mut unknown = 0usize;
     for (position, entry) in entries.iter().enumerate() {
         let same =
             |other: &TransparencyLogEntry| other.log_id == entry.log_id && other.log_index == entry.log_index;
@@ -63,8 +63,10 @@ pub(super) fn verify(
             .iter()
             .find(|log| log.log_id.key_id == entry.log_id.key_id)
         else {
-            unknown = unknown.saturating_add(1);
-            continue;
+            return Err(VerifyError::UnknownLog {
+                index: entry.log_index,
+                log: hex::encode(&entry.log_id.key_id),
+            });
         };
         let time = verify_entry(entry, signed, log, &policy.witnesses, evidence)?;
         let id = entry.log_id.key_id.as_slice();
@@ -88,7 +90,6 @@ pub(super) fn verify(
         return Err(VerifyError::TooFewEntries {
             expected: policy.log_entries,
             got: logs.len(),
-            unknown,
         });
     }
     Ok(LogTimes {
@@ -133,14 +134,30 @@ fn verify_entry(
             });
             Some(time)
         }
-        // A Rekor v2 log promises nothing and signs no time, whatever the bundle says.
-        (Some(_), Generation::V2) | (None, _) => None,
+        // A Rekor v2 log promises nothing and signs no time.
+        (Some(promise), Generation::V2) => {
+            return Err(VerifyError::Promise {
+                index: entry.log_index,
+                octets: promise.signed_entry_timestamp.len(),
+            });
+        }
+        (None, _) if entry.integrated_time > 0 => {
+            return Err(VerifyError::UnsignedTime {
+                index: entry.log_index,
+                got: entry.integrated_time,
+            });
+        }
+        (None, _) => None,
     };
-    // A proof without checkpoint leads to a root that nobody signed; version 0.1 bundles relied on the promise.
-    let inclusion = entry
-        .inclusion_proof
-        .as_ref()
-        .filter(|proof| !proof.checkpoint.is_empty());
+    // A proof without checkpoint leads to a root that nobody signed; version 0.1 bundles relied on the promise. As far as it
+    // can be verified, it is.
+    let inclusion = match &entry.inclusion_proof {
+        Some(bare) if bare.checkpoint.is_empty() => {
+            tree_of(entry, bare)?;
+            None
+        }
+        other => other.as_ref(),
+    };
     match (inclusion, generation) {
         (Some(inclusion), _) => {
             let (note, origin) = verify_inclusion(entry, inclusion, log, &key, generation)?;
@@ -206,15 +223,7 @@ fn verify_inclusion(
             proof: inclusion.log_index,
         });
     }
-    let hashes = inclusion
-        .hashes
-        .iter()
-        .map(|octets| hash(octets))
-        .collect::<Result<Vec<_>, _>>()?;
-    let root = hash(&inclusion.root_hash)?;
-    let leaf = leaf_hash(&entry.canonicalized_body);
-    proof::verify_inclusion(inclusion.log_index, inclusion.tree_size, &leaf, &hashes, &root)?;
-
+    let root = tree_of(entry, inclusion)?;
     let note = Note::parse(inclusion.checkpoint.envelope.as_bytes())?;
     let checkpoint = Checkpoint::parse(note.text())?;
     if (checkpoint.size, checkpoint.root) != (inclusion.tree_size, root) {
@@ -225,6 +234,19 @@ fn verify_inclusion(
     }
     verify_checkpoint(&note, &checkpoint.origin, log, key, generation)?;
     Ok((note, checkpoint.origin))
+}
+
+/// The root of the proof, which the leaf leads to.
+fn tree_of(entry: &TransparencyLogEntry, inclusion: &InclusionProof) -> Result<Hash, VerifyError> {
+    let hashes = inclusion
+        .hashes
+        .iter()
+        .map(|octets| hash(octets))
+        .collect::<Result<Vec<_>, _>>()?;
+    let root = hash(&inclusion.root_hash)?;
+    let leaf = leaf_hash(&entry.canonicalized_body);
+    proof::verify_inclusion(inclusion.log_index, inclusion.tree_size, &leaf, &hashes, &root)?;
+    Ok(root)
 }
 
 /// The log signed the note. Lines of other keys are passed over: witnesses cosign, and a log may have a second key.

@@ -10,9 +10,9 @@ use super::log;
 use super::{Matcher, VerifyError, timestamp};
 use crate::trust::{CertificateAuthority, TrustedRoot, ValidFor};
 
-/// The signer's certificate. Others beside it are not used, and a root among them is refused: whoever reads it there may
-/// believe it was checked.
-pub(super) fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, VerifyError> {
+/// The signer's certificate, and those beside it, which are never used. A root among them is refused: whoever reads it there
+/// may believe it was checked.
+pub(super) fn leaf(chain: &[Vec<u8>]) -> Result<(Certificate, Vec<Certificate>), VerifyError> {
     let parsed = chain
         .iter()
         .map(|der| Certificate::from_der(der))
@@ -21,13 +21,17 @@ pub(super) fn leaf(chain: &[Vec<u8>]) -> Result<Certificate, VerifyError> {
     if let Some(root) = parsed.iter().find(|certificate| certificate.is_self_issued()) {
         return Err(VerifyError::RootInBundle(root.subject_text()));
     }
-    let leaf = parsed.into_iter().next();
-    leaf.ok_or(VerifyError::Certificate(CertError::Malformed("none given")))
+    let mut parsed = parsed.into_iter();
+    let leaf = parsed.next();
+    let leaf = leaf.ok_or(VerifyError::Certificate(CertError::Malformed("none given")))?;
+    Ok((leaf, parsed.collect()))
 }
 
-/// Verifies the certificate at every proven time, its issuers included (GHSA-wfqv-66vq-46rm), and its SCTs.
+/// Verifies the certificate at every proven time, its issuers included (GHSA-wfqv-66vq-46rm), and its SCTs. What stands
+/// `beside` it must be among these issuers, as the trusted root has them.
 pub(super) fn verify(
     leaf: &Certificate,
+    beside: &[Certificate],
     times: &[ProvenTime],
     root: &TrustedRoot,
     scts: usize,
@@ -40,6 +44,9 @@ pub(super) fn verify(
             authority: authority.uri.clone(),
             at: time.unix,
         });
+        if let Some(stray) = beside.iter().find(|certificate| !chain.contains(certificate)) {
+            return Err(VerifyError::StrayCertificate(stray.subject_text()));
+        }
         issuers.extend(chain.into_iter().nth(1));
     }
     if scts > 0 {

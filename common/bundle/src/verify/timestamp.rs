@@ -9,9 +9,8 @@ use super::VerifyError;
 use super::evidence::{Evidence, ProvenTime, TimeSource};
 use crate::trust::{CertificateAuthority, TrustedRoot, ValidFor};
 
-/// Verifies each timestamp against each authority. Those that do not hold prove nothing and are no error by themselves,
-/// because a bundle may carry timestamps of authorities that we do not know; two of one authority count once
-/// (`sigstore-go pkg/verify/tsa.go`). At least `expected` authorities must vouch.
+/// Verifies each timestamp against each authority: one must vouch for it. Two of one authority count once
+/// (`sigstore-go pkg/verify/tsa.go`); at least `expected` authorities must vouch.
 pub(super) fn verify(
     timestamps: &[Vec<u8>],
     signature: &[u8],
@@ -21,32 +20,24 @@ pub(super) fn verify(
 ) -> Result<Vec<ProvenTime>, VerifyError> {
     let mut times = Vec::new();
     let mut authorities: Vec<&str> = Vec::new();
-    let mut refused = Vec::new();
-    for response in timestamps {
-        match by_any(response, signature, root)? {
-            Ok((authority, time)) => {
-                times.push(ProvenTime {
-                    source: TimeSource::Authority,
-                    unix: time,
-                });
-                if !authorities.contains(&authority.uri.as_str()) {
-                    authorities.push(&authority.uri);
-                }
-                evidence.push(Evidence::Timestamp {
-                    authority: authority.uri.clone(),
-                    time,
-                });
-            }
-            Err(why) => refused.push(why),
+    for (position, response) in (1..).zip(timestamps) {
+        let (authority, time) =
+            by_any(response, signature, root)?.map_err(|why| VerifyError::Timestamp { position, why })?;
+        times.push(ProvenTime {
+            source: TimeSource::Authority,
+            unix: time,
+        });
+        if !authorities.contains(&authority.uri.as_str()) {
+            authorities.push(&authority.uri);
         }
+        evidence.push(Evidence::Timestamp {
+            authority: authority.uri.clone(),
+            time,
+        });
     }
     let got = authorities.len();
     if got < expected {
-        return Err(VerifyError::TooFewTimes {
-            expected,
-            got,
-            refused,
-        });
+        return Err(VerifyError::TooFewTimes { expected, got });
     }
     Ok(times)
 }

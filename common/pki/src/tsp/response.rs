@@ -22,6 +22,8 @@ pub struct TimeStampResponse {
     pub status: u32,
     /// The token, where there is one.
     pub token: Option<TimeStampToken>,
+    /// Whether the status has a text or a failure beside it.
+    pub(super) remarks: bool,
 }
 
 /// Which certificate signed (RFC 5652 §5.3).
@@ -47,6 +49,8 @@ pub struct TimeStampToken {
     pub certificates: Vec<Certificate>,
     /// Who signed.
     pub signer: SignerId,
+    /// What stands in it outside the signature and is of no use, where anything does.
+    pub(super) unsigned: Option<&'static str>,
     /// TSTInfo as it was encoded: what the messageDigest attribute is over.
     pub(super) content: Vec<u8>,
     pub(super) hash: HashAlgorithm,
@@ -68,10 +72,11 @@ pub(super) enum CertificateId {
 impl TimeStampResponse {
     /// Parses a DER TimeStampResp with nothing after it.
     pub fn from_der(der: &[u8]) -> Result<TimeStampResponse, TspError> {
-        let (status, token) = status_and_token(der)?;
+        let (status, remarks, token) = parts(der)?;
         Ok(TimeStampResponse {
             status,
             token: token.map(TimeStampToken::from_der).transpose()?,
+            remarks,
         })
     }
 
@@ -90,25 +95,31 @@ impl TimeStampResponse {
 /// # Errors
 /// Too long, or not DER of this shape.
 pub fn status_and_token(der: &[u8]) -> Result<(u32, Option<&[u8]>), TspError> {
+    parts(der).map(|(status, _, token)| (status, token))
+}
+
+/// Status, whether anything stands beside it, and token.
+fn parts(der: &[u8]) -> Result<(u32, bool, Option<&[u8]>), TspError> {
     if der.len() > MAX_LEN {
         return Err(TspError::TooLong(der.len()));
     }
     let mut reader = asn1::reader(der)?;
     let parts = reader.sequence(|r| {
-        let status = r.sequence(|r| {
+        let (status, remarks) = r.sequence(|r| {
             let status = u32::decode(r)?;
             // statusString and failInfo say nothing we act upon.
+            let remarks = !r.is_finished();
             while !r.is_finished() {
                 r.tlv_bytes()?;
             }
-            Ok::<_, TspError>(status)
+            Ok::<_, TspError>((status, remarks))
         })?;
         let token = if r.is_finished() {
             None
         } else {
             Some(r.tlv_bytes()?)
         };
-        Ok::<_, TspError>((status, token))
+        Ok::<_, TspError>((status, remarks, token))
     })?;
     reader.finish()?;
     Ok(parts)
@@ -138,7 +149,7 @@ fn signed_data(r: &mut SliceReader<'_>) -> Result<TimeStampToken, TspError> {
         if !(1..=5).contains(&u8::decode(r)?) {
             return Err(TspError::Malformed("SignedData version"));
         }
-        asn1::expect(r, Tag::Set)?;
+        let digests = asn1::expect(r, Tag::Set)?;
         let content = r.sequence(|r| {
             if ObjectIdentifier::decode(r)? != oid::TST_INFO {
                 return Err(TspError::Malformed("signed content is not a TSTInfo"));
@@ -150,8 +161,10 @@ fn signed_data(r: &mut SliceReader<'_>) -> Result<TimeStampToken, TspError> {
         } else {
             Vec::new()
         };
+        let mut unsigned = None;
         if asn1::next_is_context(r, 1) {
             r.tlv_bytes()?;
+            unsigned = Some("revocation lists");
         }
         let signer_infos = asn1::expect(r, Tag::Set)?;
         let mut signers = asn1::reader(signer_infos)?;
@@ -160,10 +173,14 @@ fn signed_data(r: &mut SliceReader<'_>) -> Result<TimeStampToken, TspError> {
         signers
             .finish()
             .map_err(|_| TspError::Malformed("more than one signer"))?;
+        if only_digest(digests) != Some(signer.hash) {
+            unsigned = Some("digest algorithms other than the signer's");
+        }
         Ok(TimeStampToken {
             info: TstInfo::from_der(content)?,
             certificates,
             signer: signer.id,
+            unsigned: unsigned.or(signer.unsigned),
             content: content.to_vec(),
             hash: signer.hash,
             signed: signer.signed,
@@ -197,6 +214,7 @@ struct SignerInfo {
     attributes: Attributes,
     algorithm: SignatureAlgorithm,
     signature: Vec<u8>,
+    unsigned: Option<&'static str>,
 }
 
 fn signer_info(r: &mut SliceReader<'_>) -> Result<SignerInfo, TspError> {
@@ -221,8 +239,10 @@ fn signer_info(r: &mut SliceReader<'_>) -> Result<SignerInfo, TspError> {
         let attributes = attributes(contents)?;
         let algorithm = signature_algorithm(r.tlv_bytes()?, hash)?;
         let signature = asn1::expect(r, Tag::OctetString)?.to_vec();
+        let mut unsigned = None;
         if asn1::next_is_context(r, 1) {
             r.tlv_bytes()?;
+            unsigned = Some("unsigned attributes");
         }
         let signed = asn1::element(asn1::SET, &[contents]);
         Ok(SignerInfo {
@@ -232,8 +252,16 @@ fn signer_info(r: &mut SliceReader<'_>) -> Result<SignerInfo, TspError> {
             attributes,
             algorithm,
             signature,
+            unsigned,
         })
     })
+}
+
+/// The hash in a `DigestAlgorithmIdentifiers` of one.
+fn only_digest(contents: &[u8]) -> Option<HashAlgorithm> {
+    let mut r = asn1::reader(contents).ok()?;
+    let hash = r.tlv_bytes().ok().and_then(|der| digest_algorithm(der).ok())?;
+    r.is_finished().then_some(hash)
 }
 
 fn digest_algorithm(der: &[u8]) -> Result<HashAlgorithm, TspError> {

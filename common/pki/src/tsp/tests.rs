@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use der::Reader as _;
+use der::asn1::AnyRef;
 use serde_json::Value;
 
 use super::*;
@@ -152,13 +154,81 @@ fn no_changed_response_verifies_or_panics() {
         for flip in [0x01, 0x02, 0x10, 0x80, 0xFF] {
             let mut changed = good.clone();
             changed[at] ^= flip;
-            // SignedData's own version and digestAlgorithms are outside every signature; what is stated is not.
+            // The versions of SignedData and SignerInfo are outside every signature; what is stated is not.
             if let Ok(verified) = verify(&changed, MESSAGE, &trust(&tsa.chain, true)) {
                 assert_eq!(verified.info, reference, "octet {at} changed the statement");
             }
         }
     }
     assert!(TimeStampResponse::from_der(&[good.as_slice(), &[0]].concat()).is_err());
+}
+
+/// Whoever reads a timestamp that holds would take for signed what stands in it.
+#[test]
+fn nothing_stands_beside_what_the_signer_signed() {
+    use crate::asn1::{context, element, sequence};
+    let [tsa, other] = [tsa(KeyAlgorithm::EcdsaP256), tsa(KeyAlgorithm::EcdsaP384)];
+    let authority = TimestampAuthority::new(tsa.signer.clone(), tsa.chain.clone(), true).unwrap();
+    let good = authority
+        .respond(&request(HashAlgorithm::Sha256, true), grant())
+        .unwrap();
+    let bare = authority
+        .respond(&request(HashAlgorithm::Sha256, false), grant())
+        .unwrap();
+    let refusal = |der: &[u8]| verify(der, MESSAGE, &trust(&tsa.chain, true)).unwrap_err();
+    assert!(verify(&good, MESSAGE, &trust(&tsa.chain, true)).is_ok());
+
+    let (_, token) = status_and_token(&bare).unwrap();
+    let token = token.unwrap();
+    let text = sequence(&[&element(crate::asn1::UTF8_STRING, &[b"Operation Okay"])]);
+    let remark = sequence(&[&sequence(&[&[2, 1, 0], &text]), token]);
+    assert_eq!(
+        refusal(&remark),
+        TspError::Unsigned("a text or failure beside its status")
+    );
+
+    // The parts of SignedData, to be put together anew.
+    let parts = |der: &[u8]| -> Vec<Vec<u8>> {
+        let mut r = crate::asn1::reader(der).unwrap();
+        let mut found = Vec::new();
+        while !r.is_finished() {
+            found.push(r.tlv_bytes().unwrap().to_vec());
+        }
+        found
+    };
+    let value = |der: &[u8]| crate::asn1::decode::<AnyRef<'_>>(der).unwrap().value().to_vec();
+    let content_info = parts(&value(token));
+    let signed = parts(&value(&value(&content_info[1])));
+    assert_eq!(signed.len(), 4, "version, digests, content, signers");
+    let rebuilt = |signed: &[Vec<u8>]| {
+        let signed: Vec<&[u8]> = signed.iter().map(Vec::as_slice).collect();
+        let token = sequence(&[&content_info[0], &context(0, &[&sequence(&signed)])]);
+        sequence(&[&sequence(&[&[2, 1, 0]]), &token])
+    };
+    assert_eq!(rebuilt(&signed), bare);
+    let with = |at: usize, replaces: bool, part: Vec<u8>| {
+        let mut changed = signed.clone();
+        changed.splice(at..at + usize::from(replaces), [part]);
+        refusal(&rebuilt(&changed))
+    };
+    let stranger = context(0, &[other.chain[0].to_der()]);
+    assert_eq!(
+        with(3, false, stranger),
+        TspError::Unsigned("a certificate that is not in its signer's chain")
+    );
+    assert_eq!(
+        with(3, false, context(1, &[])),
+        TspError::Unsigned("revocation lists")
+    );
+    let digests = TspError::Unsigned("digest algorithms other than the signer's");
+    assert_eq!(with(1, true, element(crate::asn1::SET, &[])), digests);
+    let twice = element(crate::asn1::SET, &[&value(&signed[1]), &value(&signed[1])]);
+    assert_eq!(with(1, true, twice), digests);
+    let mut signer = parts(&value(&value(&signed[3])));
+    signer.push(context(1, &[]));
+    let signer: Vec<&[u8]> = signer.iter().map(Vec::as_slice).collect();
+    let signers = element(crate::asn1::SET, &[&sequence(&signer)]);
+    assert_eq!(with(3, true, signers), TspError::Unsigned("unsigned attributes"));
 }
 
 /// CVE-2025-52556 (rfc3161-client): the signature itself was never checked.

@@ -30,13 +30,18 @@ pub struct VerifiedTimestamp {
 }
 
 /// Verifies a DER TimeStampResp over `message`: granted, about this message, signed by a certificate that is
-/// a timestamp authority's, and that chains to a root at the time of the timestamp.
+/// a timestamp authority's, and that chains to a root at the time of the timestamp. Nothing stands beside that but
+/// certificates of this chain.
 pub fn verify(
     response: &[u8],
     message: &[u8],
     trust: &TimestampTrust<'_>,
 ) -> Result<VerifiedTimestamp, TspError> {
-    let token = TimeStampResponse::from_der(response)?.granted()?;
+    let response = TimeStampResponse::from_der(response)?;
+    if response.remarks {
+        return Err(TspError::Unsigned("a text or failure beside its status"));
+    }
+    let token = response.granted()?;
     token.info.imprint.checked()?;
     if !token.info.imprint.is_of(message) {
         return Err(TspError::Imprint);
@@ -74,6 +79,14 @@ impl TimeStampToken {
             },
         )?;
         debug_assert!(chain.first() == Some(signer));
+        if let Some(what) = self.unsigned {
+            return Err(TspError::Unsigned(what));
+        }
+        if !self.certificates.iter().all(|cert| chain.contains(cert)) {
+            return Err(TspError::Unsigned(
+                "a certificate that is not in its signer's chain",
+            ));
+        }
         Ok(VerifiedTimestamp {
             info: self.info.clone(),
             signer: signer.clone(),
