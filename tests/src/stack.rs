@@ -182,7 +182,6 @@ impl Launch {
     /// Starts the command.
     pub fn new(command: &mut Command) -> Self {
         let mut child = command
-            .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

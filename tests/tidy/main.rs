@@ -11,6 +11,7 @@
 
 mod dependencies;
 mod files;
+mod generated;
 mod scripts;
 mod supply;
 

@@ -9,7 +9,7 @@ use http::StatusCode;
 
 use crate::cli::DEFAULT_URL;
 use crate::clock;
-use crate::console;
+use crate::console::{self, plain};
 use crate::control;
 use crate::exit::Failure;
 use crate::http::Client;
@@ -145,27 +145,9 @@ fn told(explanation: &Explanation) -> String {
     out.trim_end().to_owned()
 }
 
-/// A text of others on a terminal: what would move the cursor is shown as a code.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_came_from_a_token_does_not_move_the_cursor() {
-        assert_eq!(plain("a\u{1b}[2Jb\r\nc\u{9b}é"), "a\\u{1b}[2Jb\\r\\nc\\u{9b}é");
-    }
 
     #[test]
     fn everything_that_is_known_is_told() {

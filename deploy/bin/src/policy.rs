@@ -8,10 +8,9 @@ use fulcio_ca::{Case, Decision, Rehearsal, Verdict};
 use serde::Serialize;
 
 use crate::clock;
-use crate::console::{self, Console};
+use crate::console::{self, Console, plain};
 use crate::exit::Failure;
 use crate::identities::{IssuersFile, read};
-use crate::oidc::plain;
 use crate::records::command::{InstanceArgs, each, time};
 use crate::records::denials::{self, Denial};
 use crate::rotate::command::parse_time;

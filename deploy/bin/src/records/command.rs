@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use super::denials::Denial;
 use super::pseudonyms::{Behind, URN};
 use super::{Place, RecordsError, Shelves, denials, pseudonyms};
-use crate::console;
+use crate::console::{self, plain};
 use crate::exit::Failure;
-use crate::oidc::plain;
 use crate::serve::config::{Config, Storage};
 
 /// Records that are read at once.

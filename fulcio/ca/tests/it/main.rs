@@ -15,7 +15,6 @@
 mod advisories;
 mod authority;
 mod explain;
-mod generated;
 mod grpc;
 mod hostile;
 mod issuers;

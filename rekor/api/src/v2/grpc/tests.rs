@@ -7,7 +7,6 @@
 //! The gRPC service through its generated client, against the HTTP API and the recorded exchanges.
 
 use std::convert::Infallible;
-use std::path::Path;
 
 use axum::body::Body;
 use common_engine::LogState;
@@ -23,47 +22,6 @@ use tower::util::BoxCloneSyncService;
 use super::*;
 use crate::testing::{Stack, TILES, exchanges, get, post, recorded_request, unbase64};
 use tonic::Code;
-
-/// The code under `generated` is committed, so that a build needs no protobuf compiler, and this makes it again and
-/// compares. `SIGBOX_REGENERATE=1` writes it instead.
-#[test]
-fn generated_code_is_current() {
-    const FILES: [&str; 4] = [
-        "rekor_v2.proto",
-        "sigstore_rekor.proto",
-        "envelope.proto",
-        "httpbody.proto",
-    ];
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let committed = root.join("src/v2/grpc/generated");
-    let generate = |into: &Path| {
-        let descriptors = protox::compile(FILES, [root.join("proto")]).unwrap();
-        tonic_prost_build::configure()
-            .build_transport(false)
-            .bytes(".")
-            .out_dir(into)
-            .compile_fds(descriptors)
-            .unwrap();
-    };
-    if std::env::var_os("SIGBOX_REGENERATE").is_some() {
-        return generate(&committed);
-    }
-    let fresh = tempfile::tempdir().unwrap();
-    generate(fresh.path());
-    let mut compared = 0;
-    for entry in std::fs::read_dir(fresh.path()).unwrap() {
-        let entry = entry.unwrap();
-        let want = std::fs::read_to_string(entry.path()).unwrap();
-        let have = std::fs::read_to_string(committed.join(entry.file_name())).unwrap_or_default();
-        assert!(
-            want == have,
-            "{:?} is stale: run this test with SIGBOX_REGENERATE=1",
-            entry.file_name()
-        );
-        compared += 1;
-    }
-    assert_eq!(compared, FILES.len());
-}
 
 type Transport = BoxCloneSyncService<http::Request<tonic::body::Body>, http::Response<Body>, Infallible>;
 
