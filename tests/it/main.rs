@@ -12,6 +12,7 @@
 
 mod backup;
 mod bombs;
+mod completions;
 mod conformance;
 mod crash;
 mod ct_log;

@@ -1,7 +1,5 @@
 //! Recorded public provenance through `sigbox verify-artifact`, against the public instance's trust.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +10,7 @@ use common_tlog::leaf_hash;
 use common_tlog::note::Note;
 use common_tlog::notekey::NoteKey;
 use serde_json::{Value, json};
+use tests::http::{Response, serve};
 use tests::stack::Stack;
 use tests::{Ran, run, sigbox};
 
@@ -118,7 +117,8 @@ const WHEN: u64 = 1_692_768_120;
 
 /// What a log of one entry answers about the envelope in `text`, and the public instance's trusted root with that log in it.
 /// What the public log answered was not recorded, and only that is made up: the entry is the one that it has, by the rules of
-/// `intoto` 0.0.1, at a time in the ten minutes of the certificate.
+/// `intoto` 0.0.1, at a time in the ten minutes of the certificate, under a key of the test's own. Authority, certificate log,
+/// certificate, envelope and predicate are the public ones.
 fn logged(all: &Path, text: &str, time: u64) -> (String, Value) {
     let (key, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
     let spki = key.public_key().spki_der().to_vec();
@@ -170,34 +170,10 @@ fn logged(all: &Path, text: &str, time: u64) -> (String, Value) {
     (answer.to_string(), trusted)
 }
 
-/// Gives every request the same answer, until the process ends; its URL.
-fn serve(answer: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in listener.incoming().flatten() {
-            let _ = reply(&connection, &answer);
-        }
-    });
-    url
-}
-
-fn reply(connection: &TcpStream, answer: &str) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection);
-    let (mut line, mut length) = (String::new(), 0);
-    while reader.read_line(&mut line)? > 2 {
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
-        }
-        line.clear();
-    }
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
-    write!(
-        &mut &*connection,
-        "{head}content-length: {}\r\n\r\n{answer}",
-        answer.len()
-    )
+/// Gives every request the same answer; its URL.
+fn always(answer: String) -> String {
+    let answer = serde_json::from_str(&answer).unwrap();
+    serve(move |_| Response::json(200, &answer))
 }
 
 /// An envelope with the certificate in it, of the release that the Scorecard project was built with.
@@ -216,7 +192,7 @@ fn an_envelope_that_a_log_has_passes_and_fails_for_each_reason() {
         std::fs::write(&envelope, text).unwrap();
         let mut command = Command::new(sigbox());
         command.args(["verify-artifact", artifact, "--source-uri", source]);
-        command.args(["--rekor-url", &serve(answer)]);
+        command.args(["--rekor-url", &always(answer)]);
         command.arg("--provenance-path").arg(&envelope);
         run(command.arg("--trusted-root").arg(&root).args(more))
     };
@@ -258,10 +234,18 @@ fn an_envelope_that_a_log_has_passes_and_fails_for_each_reason() {
     }
 }
 
-/// Its entry is in the public log alone, so against another log it is missing, and that is what is said.
+/// Its entry is in the public log alone, so without a log, or against another, it is missing, and that is what is said.
+/// All the rest of it verifies (`common/bundle/src/verify/tests/recorded.rs`).
 #[test]
 fn an_envelope_that_a_log_does_not_have_is_not_logged() {
     let Some(all) = vectors() else { return };
+    let alone = verify(&all, GENERIC, GENERIC, PACKAGE, &[]);
+    assert_eq!(alone.code, Some(13), "{}", alone.text());
+    assert!(
+        alone.stderr.contains("no log entry: expected one"),
+        "{}",
+        alone.stderr
+    );
     let stack = Stack::ephemeral();
     let ran = verify(
         &all,

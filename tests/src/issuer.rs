@@ -1,7 +1,5 @@
 //! An OIDC issuer of a story's own: discovery and keys under any path of one origin, and tokens with any claims.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -10,6 +8,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+
+use crate::http::{Request, Response, serve};
 
 /// The issuers of one origin, on a thread that ends with the process.
 pub struct Issuer {
@@ -20,19 +20,11 @@ pub struct Issuer {
 impl Issuer {
     /// On a free port of loopback.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
         let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
         // RSAPublicKey of 2048 bits: 9 octets of headers and sign, the modulus, 02 03 01 00 01.
         let modulus = URL_SAFE_NO_PAD.encode(&key.public_key().as_ref()[9..9 + 256]);
         let keys = json!({"keys": [{"kty": "RSA", "kid": "k1", "use": "sig", "alg": "RS256", "n": modulus, "e": "AQAB"}]});
-        let origin = base.clone();
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                // A client that breaks off is no reason to stop.
-                let _ = answer(connection, &origin, &keys);
-            }
-        });
+        let base = serve(move |request| answer(&request, &keys));
         Self { base, key }
     }
 
@@ -67,25 +59,13 @@ impl Issuer {
     }
 }
 
-/// One request a connection: what is under `/.well-known/openid-configuration` of a path speaks for the issuer there.
-fn answer(connection: TcpStream, base: &str, keys: &Value) -> std::io::Result<()> {
-    let mut reader = BufReader::new(&connection);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut header = String::new();
-    while reader.read_line(&mut header)? > 2 {
-        header.clear();
-    }
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let document = match path.strip_suffix("/.well-known/openid-configuration") {
+/// What is under `/.well-known/openid-configuration` of a path speaks for the issuer there.
+fn answer(request: &Request, keys: &Value) -> Response {
+    let base = format!("http://{}", request.header("host"));
+    let document = match request.path.strip_suffix("/.well-known/openid-configuration") {
         Some(path) => json!({"issuer": format!("{base}{path}"), "jwks_uri": format!("{base}/keys"),
             "id_token_signing_alg_values_supported": ["RS256"]}),
         None => keys.clone(),
     };
-    let body = document.to_string();
-    write!(
-        &connection,
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    Response::json(200, &document)
 }

@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod clients;
 pub mod entries;
 pub mod grpc;
+pub mod http;
 pub mod issuer;
 pub mod log;
 pub mod postgres;
@@ -99,6 +100,9 @@ pub fn on_a_terminal(command: &Command) -> Command {
         .collect();
     let mut terminal = Command::new("script");
     terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    if let Some(folder) = command.get_current_dir() {
+        terminal.current_dir(folder);
+    }
     terminal
 }
 

@@ -2,8 +2,6 @@
 //! is told to. No real Vault was asked.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +12,8 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
 use common_pki::pem;
 use serde_json::{Value, json};
+
+use crate::http::{Request, Response, serve};
 
 /// What the server must say to be let in.
 const TOKEN: &str = "S3CRET";
@@ -54,16 +54,8 @@ impl Vault {
             .map(|(name, algorithm)| ((*name).to_owned(), Key::generate(*algorithm)))
             .collect();
         let keys = Arc::new(Mutex::new(keys));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let held = Arc::clone(&keys);
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let held = Arc::clone(&held);
-                // A client that breaks off is no reason to stop.
-                std::thread::spawn(move || drop(answer(&connection, &held)));
-            }
-        });
+        let address = serve(move |request| answer(&request, &held));
         Self { address, keys }
     }
 
@@ -117,37 +109,13 @@ impl Key {
     }
 }
 
-fn answer(connection: &TcpStream, keys: &Mutex<HashMap<String, Key>>) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut headers = HashMap::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+fn answer(request: &Request, keys: &Mutex<HashMap<String, Key>>) -> Response {
+    if request.header("x-vault-token") != TOKEN {
+        return Response::json(403, &json!({"errors": ["permission denied"]}));
     }
-    let length = headers
-        .get("content-length")
-        .map_or(0, |text| text.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let path = line.split(' ').nth(1).unwrap_or_default();
-    let (status, text) = if headers.get("x-vault-token").is_some_and(|token| token == TOKEN) {
-        let asked = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        grant(path.trim_start_matches("/v1/transit/"), &asked, keys)
-    } else {
-        (403, json!({"errors": ["permission denied"]}))
-    };
-    let text = text.to_string();
-    write!(
-        &mut &*connection,
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}",
-        text.len()
-    )
+    let asked = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+    let (status, document) = grant(request.path.trim_start_matches("/v1/transit/"), &asked, keys);
+    Response::json(status, &document)
 }
 
 /// `keys/NAME`, `sign/NAME` or `sign/NAME/sha2-256`.

@@ -14,6 +14,7 @@ use common_tlog::leaf_hash;
 
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::slsa::lookup::LookupError;
 use crate::trust_source::{TrustArgs, Trusted, read};
 use crate::verify::Held;
 use crate::verify::options::RequireArgs;
@@ -168,11 +169,7 @@ impl SlsaArgs {
         let url = match &self.rekor_url {
             Some(url) => url,
             None if self.trust.trusted_root.is_none() && !self.trust.public_good => &self.trust.url,
-            None => {
-                return Err(Failure::usage(
-                    "the provenance has no log entry, so it is looked up: give the log with --rekor-url URL",
-                ));
-            }
+            None => return Err(LookupError::NoLog.failure(from)),
         };
         let BareEnvelope {
             envelope,

@@ -10,6 +10,7 @@
 
 mod conformance;
 mod keyed;
+mod recorded;
 mod tampering;
 
 use std::path::PathBuf;

@@ -41,6 +41,11 @@ pub(crate) enum LookupError {
     /// The certificate of the envelope is none.
     #[error("the certificate in the envelope: {0}")]
     Certificate(#[from] common_pki::cert::CertError),
+    /// Nobody to ask.
+    #[error(
+        "no log entry: expected one in the provenance, or a log to look it up in (--rekor-url URL), got neither"
+    )]
+    NoLog,
     /// Not there.
     #[error("no matching rekor entries: the log at {0} does not have this envelope")]
     None(String),
@@ -59,7 +64,7 @@ impl LookupError {
     pub(crate) fn failure(&self, file: &Path) -> Failure {
         let exit = match self {
             LookupError::Http(_) => Exit::Failed,
-            LookupError::None(_) => Exit::NotLogged,
+            LookupError::NoLog | LookupError::None(_) => Exit::NotLogged,
             _ => Exit::Unverified,
         };
         Failure {
