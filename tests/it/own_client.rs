@@ -266,14 +266,14 @@ fn an_encrypted_key_signs_with_its_password_and_not_without() {
         assert!(wrong.stderr.contains("wrong passphrase"), "{}", wrong.stderr);
         assert!(!wrong.stderr.contains(PASSWORD) && !bundle.exists());
 
-        let (ended, shown) = asked_on_a_terminal(&sign(), "Password of", PASSWORD);
+        let (ended, shown) = asked_on_a_terminal(&sign(), "Password of", &[PASSWORD]);
         assert!(ended && bundle.exists(), "{shown}");
         assert!(!shown.contains(PASSWORD), "{shown}");
     }
 }
 
-/// Runs a command on a terminal, types a line once it is asked for; whether all went well, and what the terminal showed.
-fn asked_on_a_terminal(command: &Command, question: &str, answer: &str) -> (bool, String) {
+/// Runs a command on a terminal, types a line each time it is asked for; whether all went well, and what the terminal showed.
+pub(crate) fn asked_on_a_terminal(command: &Command, question: &str, answers: &[&str]) -> (bool, String) {
     let mut terminal = on_a_terminal(command)
         .env_remove("COSIGN_PASSWORD")
         .stdin(Stdio::piped())
@@ -283,22 +283,26 @@ fn asked_on_a_terminal(command: &Command, question: &str, answer: &str) -> (bool
     let (mut keyboard, mut screen) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
     let mut shown = Vec::new();
     let mut piece = [0; 256];
-    let mut asked = false;
+    let mut asked = 0;
     loop {
         let read = screen.read(&mut piece).unwrap();
         if read == 0 {
             break;
         }
         shown.extend_from_slice(&piece[..read]);
-        if !asked && String::from_utf8_lossy(&shown).contains(question) {
-            asked = true;
+        let questions = String::from_utf8_lossy(&shown).matches(question).count();
+        if let Some(answer) = answers.get(asked).filter(|_| questions > asked) {
+            asked += 1;
             // It asks first and stops showing what is typed then; nobody is as fast.
             std::thread::sleep(std::time::Duration::from_millis(500));
             writeln!(keyboard, "{answer}").unwrap();
         }
     }
     let ended = terminal.wait().unwrap().success();
-    (asked && ended, String::from_utf8_lossy(&shown).into_owned())
+    (
+        asked == answers.len() && ended,
+        String::from_utf8_lossy(&shown).into_owned(),
+    )
 }
 
 #[test]

@@ -9,7 +9,10 @@ use tests::stack::Stack;
 use tests::{ok, refused, sigbox, tool};
 use url::Url;
 
+use crate::own_client::asked_on_a_terminal;
+
 const WHO: &str = "dev@example.com";
+const PASSPHRASE: &str = "five words that nobody guesses";
 
 fn tuf(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(sigbox());
@@ -50,8 +53,16 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
     std::fs::copy(data.join("tuf/1.root.json"), &first).unwrap();
     let root = data.join("tuf/root.json");
     let root = root.to_str().unwrap();
-    for holder in ["ann", "ben", "cho"] {
-        ok(&mut tuf(folder, &["keygen", holder]));
+    ok(&mut tuf(folder, &["keygen", "ann"]));
+    // Ben types the passphrase of his key, Cho has hers in a file.
+    let typed = tuf(folder, &["keygen", "ben", "--passphrase", "prompt"]);
+    let (made, shown) = asked_on_a_terminal(&typed, "Password of", &[PASSPHRASE, PASSPHRASE]);
+    assert!(made && !shown.contains(PASSPHRASE), "{shown}");
+    let passphrase = format!("file:{}", stack.file("passphrase", PASSPHRASE).display());
+    ok(&mut tuf(folder, &["keygen", "cho", "--passphrase", &passphrase]));
+    for encrypted in ["ben", "cho"] {
+        let pem = std::fs::read_to_string(stack.path(encrypted)).unwrap();
+        assert!(pem.contains("BEGIN ENCRYPTED PRIVATE KEY"), "{encrypted}");
     }
     // A key is never made over another.
     refused(&mut tuf(folder, &["keygen", "ann"]));
@@ -79,7 +90,9 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
         said.contains("signatures are missing") && said.contains("1 of 2"),
         "{said}"
     );
-    ok(&mut tuf(folder, &["sign", "next.json", "--key", "cho"]));
+    wrong_passphrases_sign_nothing(&stack);
+    let with_file = ["sign", "next.json", "--key", "cho", "--passphrase", &passphrase];
+    ok(&mut tuf(folder, &with_file));
     // The root in force has to agree, too; a stranger's key signs for nothing.
     ok(&mut tuf(
         folder,
@@ -142,9 +155,7 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
         "third.json",
     ];
     ok(&mut tuf(folder, &propose));
-    for holder in ["ann", "ben", "cho"] {
-        ok(&mut tuf(folder, &["sign", "third.json", "--key", holder]));
-    }
+    all_three_sign(&stack, "third.json");
     ok(&mut tuf(
         folder,
         &["publish", "third.json", "--data", data.to_str().unwrap()],
@@ -161,6 +172,51 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
     ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
     ok(&mut python.verify(&bundle, WHO, &artifact));
     assert_eq!(tough_reads(&stack, &first).await.len(), names.len());
+}
+
+/// Each as the key needs it: plain, asked for on the terminal, in the environment.
+fn all_three_sign(stack: &Stack, proposal: &str) {
+    let folder = stack.work.path();
+    ok(&mut tuf(folder, &["sign", proposal, "--key", "ann"]));
+    let typed = tuf(folder, &["sign", proposal, "--key", "ben"]);
+    let (signed, shown) = asked_on_a_terminal(&typed, "Password of", &[PASSPHRASE]);
+    assert!(signed && !shown.contains(PASSPHRASE), "{shown}");
+    let mut from_environment = tuf(folder, &["sign", proposal, "--key", "cho"]);
+    ok(from_environment
+        .args(["--passphrase", "env:CHO"])
+        .env("CHO", PASSPHRASE));
+}
+
+fn wrong_passphrases_sign_nothing(stack: &Stack) {
+    let before = std::fs::read(stack.path("next.json")).unwrap();
+    let sign = |key: &str, more: &[&str]| {
+        let mut command = tuf(stack.work.path(), &["sign", "next.json", "--key", key]);
+        command.args(more).env("CHO", "not it");
+        command
+    };
+    for (key, more, reason) in [
+        ("cho", &["--passphrase", "env:CHO"][..], "a wrong passphrase"),
+        (
+            "cho",
+            &["--passphrase", "env:NOBODY"],
+            "expected a secret in env:NOBODY",
+        ),
+        (
+            "cho",
+            &["--passphrase", PASSPHRASE],
+            "never the passphrase itself",
+        ),
+        ("ann", &["--passphrase", "env:CHO"], "it is not encrypted"),
+        (
+            "file:cho",
+            &["--passphrase", "env:CHO"],
+            "a signer URI says itself",
+        ),
+    ] {
+        let said = refused(&mut sign(key, more)).text();
+        assert!(said.contains(reason), "{key} {more:?}: {said}");
+    }
+    assert_eq!(std::fs::read(stack.path("next.json")).unwrap(), before);
 }
 
 /// The server makes it, three holders list it, and from then on it signs.
@@ -183,9 +239,7 @@ fn a_new_online_key_waits_for_the_holders(stack: &Stack, root: &str) {
             folder,
             &["propose", "--root", root, "--online", online, "--out", out],
         ));
-        for holder in ["ann", "ben", "cho"] {
-            ok(&mut tuf(folder, &["sign", out, "--key", holder]));
-        }
+        all_three_sign(stack, out);
         tuf(folder, &["publish", out, "--data", data])
     };
     // A key that the server does not have would end the repository.

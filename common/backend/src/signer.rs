@@ -39,6 +39,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use common_pki::key::{KeyAlgorithm, SignError, Signer};
 
+pub use secret::read as read_secret;
+
 /// The schemes of [`Keyring::open`], for messages.
 const SCHEMES: &str =
     "file:NAME.pem, pkcs11:…, awskms:///…, gcpkms://…, azurekms://…, hashivault://… or exec:/PROGRAM";

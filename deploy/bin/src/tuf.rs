@@ -7,11 +7,12 @@ mod holder;
 mod show;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use common_bundle::tuf::{KeySet, Proposal, Role, Root, RootKeys, TufError};
-use common_pki::key::PublicKey;
+use common_pki::key::{PublicKey, Signer};
 
 use crate::clock;
 use crate::console::{self, Console};
@@ -19,6 +20,7 @@ use crate::disk;
 use crate::exit::Failure;
 use crate::layout::Layout;
 use crate::repository::ceremony;
+use crate::tuf::holder::Passphrase;
 
 /// A server looks once a second; signing and flushing take their time.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(15);
@@ -45,6 +47,9 @@ enum Step {
         /// Where the private key goes; it must not exist.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Encrypt it under the passphrase that is there: `prompt` for the terminal, `file:/PATH` or `env:NAME`.
+        #[arg(long, value_name = "SOURCE")]
+        passphrase: Option<Passphrase>,
     },
     /// Write the next root, to be signed by the holders.
     Propose(ProposeArgs),
@@ -56,6 +61,9 @@ enum Step {
         /// The holder's private key: a file, or a signer URI such as `pkcs11:…`.
         #[arg(long, value_name = "KEY")]
         key: String,
+        /// Where the passphrase of an encrypted file is: `file:/PATH` or `env:NAME` [default: asked for on the terminal].
+        #[arg(long, value_name = "SOURCE")]
+        passphrase: Option<Passphrase>,
         /// The root in force, for a holder of one of its keys alone.
         #[arg(long, value_name = "FILE")]
         root: Option<PathBuf>,
@@ -101,9 +109,17 @@ pub(crate) async fn run(args: TufArgs, console: Console) -> Result<(), Failure> 
     let now = clock::system()();
     match args.step {
         Step::Show { root } => show::root(read(&root)?.root(), now).and_then(|text| print(&text)),
-        Step::Keygen { file } => holder::generate(&file, console),
+        Step::Keygen { file, passphrase } => holder::generate(&file, passphrase.as_ref(), console),
         Step::Propose(args) => propose(&args, now, console),
-        Step::Sign { proposal, key, root } => sign(&proposal, &key, root.as_deref(), now, console),
+        Step::Sign {
+            proposal,
+            key,
+            passphrase,
+            root,
+        } => {
+            let signer = || holder::private(&key, passphrase.as_ref());
+            sign(&proposal, signer, root.as_deref(), now, console)
+        }
         Step::Publish { proposal, data } => publish(&proposal, data, console).await,
     }
 }
@@ -150,7 +166,7 @@ fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), 
 
 fn sign(
     path: &Path,
-    key: &str,
+    signer: impl FnOnce() -> Result<Arc<dyn Signer>, Failure>,
     root: Option<&Path>,
     now: SystemTime,
     console: Console,
@@ -159,7 +175,8 @@ fn sign(
     let current = root.map(read).transpose()?;
     let current = current.as_ref().map(Proposal::root);
     console.line(&show::root(proposal.root(), now)?);
-    let signer = holder::private(key)?;
+    // After what is to be signed has been shown.
+    let signer = signer()?;
     let id = proposal
         .sign(signer.as_ref(), current)
         .map_err(|error| match error {

@@ -120,7 +120,10 @@ fn secretbox(json: &[u8], passphrase: &str) -> Result<Zeroizing<Vec<u8>>, SignEr
 }
 
 /// PBES2 with scrypt and AES-256-CBC (RFC 7914 §7, RFC 8018), which OpenSSL reads as well.
-pub(super) fn encrypt(plain: &str, passphrase: &str) -> Result<Zeroizing<String>, SignError> {
+///
+/// # Errors
+/// [`SignError::PrivateKey`].
+pub fn encrypt(plain: &str, passphrase: &str) -> Result<Zeroizing<String>, SignError> {
     const FAILED: SignError = SignError::PrivateKey("it cannot be encrypted");
     let (_, der) = pem::decode_private(plain.as_bytes()).map_err(|_| FAILED)?;
     let (mut salt, mut iv) = ([0; 16], [0; 16]);

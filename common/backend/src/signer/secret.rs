@@ -5,7 +5,10 @@ use zeroize::Zeroizing;
 use super::{Env, KeyringError};
 
 /// The secret that `source` names: `file:/path`, a path, or `env:NAME`.
-pub(super) fn read(env: &Env, source: &str) -> Result<Zeroizing<String>, KeyringError> {
+///
+/// # Errors
+/// [`KeyringError`] when it is not there.
+pub fn read(env: &Env, source: &str) -> Result<Zeroizing<String>, KeyringError> {
     if let Some(name) = source.strip_prefix("env:") {
         return from_env(env, name);
     }
