@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::stack::Stack;
-use tests::{Ran, ok, openssl_key_pair, run, sigbox};
+use tests::{Ran, ok, openssl_key_pair, run, sigbox, tool};
 
 const BUILDER: &str = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_generic_slsa3.yml@refs/tags/v1.9.0";
 const COMMIT: &str = "4f1d0b3a5c6e7f8091a2b3c4d5e6f708192a3b4c";

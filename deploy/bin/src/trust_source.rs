@@ -169,6 +169,21 @@ impl Trusted {
         Ok(config.oidc_urls.into_iter().map(|service| service.url).collect())
     }
 
+    /// Another target of the repository that the trust is from.
+    ///
+    /// # Errors
+    /// [`Failure`] when it is from none, or the target is not there or not what the metadata says.
+    pub(crate) async fn target(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let Configs::Targets(repository) = &self.configs else {
+            return Err(Failure::usage(format!(
+                "the target {name} is looked for in a TUF repository, and the trust is from {}: give --tuf URL --root FILE",
+                self.source
+            )));
+        };
+        let target = repository.target(name).await;
+        target.map_err(|error| Failure::failed(format!("{}: {error}", self.source)))
+    }
+
     /// Where to sign: `file`, else what belongs to the trust. Released clients find Rekor v1 under the first name and v2
     /// under the second (cosign `pkg/cosign/tuf.go`).
     ///
@@ -182,14 +197,12 @@ impl Trusted {
         let (text, source) = match (file, &self.configs) {
             (Some(file), _) => (read(file)?, file.display().to_string()),
             (None, Configs::Text(text)) => (text.as_bytes().to_vec(), self.source.clone()),
-            (None, Configs::Targets(repository)) => {
+            (None, Configs::Targets(_)) => {
                 let name = match rekor_version {
                     Some(2) => "signing_config_rekor_v2.v0.2.json",
                     _ => "signing_config.v0.2.json",
                 };
-                let text = repository.target(name).await;
-                let text = text.map_err(|error| Failure::failed(format!("{}: {error}", self.source)))?;
-                (text, format!("{name} of {}", self.source))
+                (self.target(name).await?, format!("{name} of {}", self.source))
             }
             (None, Configs::None) => {
                 return Err(Failure::failed(format!(

@@ -3,14 +3,16 @@
 //! A registry keeps two attestations of a package: the provenance, which the job that built it signed, and its own word that it
 //! published the package, under a key that it names (npm `provenance` RFC; slsa-verifier `verifiers/internal/gha/npm.go`).
 
+mod keys;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use common_bundle::format::{Bundle, Content, KeyMaterial};
 use common_bundle::slsa::Policy;
-use common_bundle::trust::{Timestamp, TrustedRoot, ValidFor};
+use common_bundle::trust::TrustedRoot;
 use common_bundle::verify::{self, Artifact};
-use common_pki::key::{HashAlgorithm, PublicKey};
+use common_pki::key::HashAlgorithm;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -18,9 +20,10 @@ use serde_json::value::RawValue;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::slsa::{Attestation, FAILED, Passed, Session, SlsaArgs};
-use crate::trust_source::read;
+use crate::trust_source::{Trusted, read};
 use crate::verify::Held;
 use crate::verify::report::{Refusal, print};
+use crate::verify_npm::keys::RegistryKeys;
 
 /// The registry's own attestation.
 const PUBLISH: &str = "https://github.com/npm/attestation/tree/main/specs/publish/v0.1";
@@ -30,7 +33,7 @@ const PROVENANCE: &str = "https://slsa.dev/provenance/";
 const RUNNER: &str = "https://github.com/actions/runner";
 /// What the certificate calls one of GitHub's own.
 const HOSTED: &str = "github-hosted";
-/// Most attestations of one package, and most keys of a registry.
+/// Most attestations of one package.
 const MAX_LIST: usize = 64;
 
 /// Options of `verify-npm-package`, most of which have slsa-verifier's names.
@@ -48,9 +51,13 @@ pub(crate) struct VerifyNpmArgs {
     /// The package's version.
     #[arg(long, value_name = "VERSION")]
     package_version: String,
-    /// What the registry answers under /-/npm/v1/keys. Without it the registry's own attestation is not looked at.
-    #[arg(long, value_name = "FILE")]
+    /// What the registry answers under /-/npm/v1/keys. Without keys the registry's own attestation is not looked at.
+    #[arg(long, value_name = "FILE", conflicts_with = "registry_keys_target")]
     registry_keys: Option<PathBuf>,
+    /// The registry's keys are this target of the TUF repository that the trust is from (--tuf, or the instance's), such as
+    /// registry.npmjs.org/keys.json.
+    #[arg(long, value_name = "NAME")]
+    registry_keys_target: Option<String>,
     #[command(flatten)]
     slsa: SlsaArgs,
 }
@@ -73,20 +80,6 @@ struct Attestations {
 struct Listed {
     predicate_type: String,
     bundle: Box<RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Keys {
-    keys: Vec<Key>,
-}
-
-/// `GET /-/npm/v1/keys` (npm docs, "ECDSA registry signatures").
-#[derive(Deserialize)]
-struct Key {
-    keyid: String,
-    /// Base64 of the SubjectPublicKeyInfo.
-    key: String,
-    expires: Option<Timestamp>,
 }
 
 /// What the registry says it published.
@@ -132,9 +125,9 @@ pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Fai
         .collect();
     let held = Held::new(&args.tarball)?;
     let trusted = args.slsa.trust.resolve().await?;
-    if let Some(file) = &args.registry_keys {
+    if let Some(keys) = args.keys(&trusted).await? {
         let publish = bundles(&|kind| kind == PUBLISH)?;
-        args.published(&publish, &document(file)?, &held, &trusted.root)?;
+        args.published(&publish, &keys, &held, &trusted.root)?;
         console.line("Verified the registry's attestation of the publication");
     }
     let policy = match &args.slsa.policy {
@@ -159,6 +152,20 @@ pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Fai
 }
 
 impl VerifyNpmArgs {
+    /// The registry's keys, where its own attestation is looked at.
+    async fn keys(&self, trusted: &Trusted) -> Result<Option<RegistryKeys>, Failure> {
+        let (keys, from) = match (&self.registry_keys, &self.registry_keys_target) {
+            (Some(file), _) => (RegistryKeys::answered(&read(file)?), file.display().to_string()),
+            (None, Some(name)) => {
+                let target = trusted.target(name).await?;
+                (RegistryKeys::distributed(&target), format!("the target {name}"))
+            }
+            (None, None) => return Ok(None),
+        };
+        let wrong = |error| Failure::failed(format!("{from}: expected keys of a registry: {error}"));
+        keys.map(Some).map_err(wrong)
+    }
+
     /// The package URL (package-url `PURL-TYPES.rst`, npm), as npm writes it.
     fn purl(&self) -> String {
         format!(
@@ -191,7 +198,7 @@ impl VerifyNpmArgs {
     fn published(
         &self,
         bundles: &[Bundle],
-        keys: &Keys,
+        keys: &RegistryKeys,
         held: &Held,
         root: &TrustedRoot,
     ) -> Result<(), Failure> {
@@ -204,17 +211,7 @@ impl VerifyNpmArgs {
         let KeyMaterial::PublicKey { hint } = &bundle.key_material else {
             return Err(self.refused("the registry's attestation names no key"));
         };
-        let key = keys.keys.iter().take(MAX_LIST).find(|key| key.keyid == *hint);
-        let key = key.ok_or_else(|| self.refused(format!("the registry has no key {hint}")))?;
-        let pem = format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            key.key
-        );
-        let public = PublicKey::from_pem(&pem).map_err(|error| self.refused(format!("{hint}: {error}")))?;
-        let valid = ValidFor {
-            start: None,
-            end: key.expires,
-        };
+        let (public, valid) = keys.get(hint).map_err(|why| self.refused(why))?;
         let policy = verify::Policy::key(public, valid);
         let artifact: Artifact<'_> = held.artifact();
         verify::verify(bundle, artifact, root, &policy).map_err(|error| {

@@ -1,5 +1,7 @@
 //! Provenance of an npm package, as a registry answers it: the job's attestation and the registry's own.
 
+use tests::http::{Response, serve};
+
 use super::*;
 
 const PURL: &str = "pkg:npm/%40acme/app@4.13.1";
@@ -68,24 +70,154 @@ impl Registry<'_> {
     }
 
     fn verify(&self, provenance: &Value, published: &Value, key: &str, more: &[&str]) -> Ran {
-        let stack = &self.ci.instance;
+        let hint = &published["verificationMaterial"]["publicKey"]["hint"];
+        let keys = json!({ "keys": [{ "keyid": hint, "key": key, "expires": null }] });
+        let keys = self.ci.instance.file("keys.json", keys.to_string());
+        let more: Vec<&str> = more
+            .iter()
+            .copied()
+            .chain(["--registry-keys", keys.to_str().unwrap()])
+            .collect();
+        self.judge(
+            self.ci.asks("verify-npm-package", SOURCE),
+            provenance,
+            published,
+            &more,
+        )
+    }
+
+    fn judge(&self, mut command: Command, provenance: &Value, published: &Value, more: &[&str]) -> Ran {
         let answer = json!({ "attestations": [
             { "predicateType": PUBLISH, "bundle": published },
             { "predicateType": "https://slsa.dev/provenance/v1", "bundle": provenance },
         ]});
-        let file = stack.file("attestations.json", answer.to_string());
-        let hint = &published["verificationMaterial"]["publicKey"]["hint"];
-        let keys = json!({ "keys": [{ "keyid": hint, "key": key, "expires": null }] });
-        let keys = stack.file("keys.json", keys.to_string());
-        let mut command = self.ci.asks("verify-npm-package", SOURCE);
+        let file = self.ci.instance.file("attestations.json", answer.to_string());
         command.arg(&self.tarball).arg("--attestations-path").arg(file);
-        command.arg("--registry-keys").arg(keys);
         command.args(["--package-name", "@acme/app"]);
         if !more.contains(&"--package-version") {
             command.args(["--package-version", "4.13.1"]);
         }
         run(command.args(more))
     }
+}
+
+/// What a repository distributes of a registry's key, as sigstore's does of npm's.
+fn target(hint: &Value, key: &str, usage: &str, valid_for: &Value) -> String {
+    let public = json!({ "rawBytes": key, "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": valid_for });
+    json!({ "keys": [
+        { "keyId": "SHA256:other", "keyUsage": "npm:signatures", "publicKey": public },
+        { "keyId": hint, "keyUsage": usage, "publicKey": public },
+    ]})
+    .to_string()
+}
+
+#[test]
+fn a_registrys_keys_come_from_a_tuf_repository() {
+    let ci = Ci::start();
+    let stack = &ci.instance;
+    let (key, public) = key_pair(stack, "registry");
+    let tarball = stack.file("app-4.13.1.tgz", "a package");
+    let registry = Registry {
+        ci: &ci,
+        key,
+        tarball,
+    };
+    let provenance = registry.provenance(PURL, WORKFLOW, RUNNER);
+    let published = registry.published("4.13.1");
+    let hint = &published["verificationMaterial"]["publicKey"]["hint"];
+    let valid = json!({ "start": "1999-01-01T00:00:00.000Z" });
+    let ended = json!({ "start": "1999-01-01T00:00:00.000Z", "end": "2025-01-29T00:00:00.000Z" });
+
+    // The trust of the instance and the registry's keys in one repository, written by python-tuf.
+    let python = std::fs::canonicalize(tool("sigstore"))
+        .unwrap()
+        .with_file_name("python3");
+    let (sources, folder) = (stack.path("npm-sources"), stack.path("npm-tuf"));
+    let names = sources.join("npm.example");
+    std::fs::create_dir_all(&names).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["trusted_root.json", "signing_config.v0.2.json"] {
+        std::fs::copy(stack.ready.trust_dir.join(name), sources.join(name)).unwrap();
+    }
+    for (name, content) in [
+        ("keys.json", target(hint, &public, "npm:attestations", &valid)),
+        ("ended.json", target(hint, &public, "npm:attestations", &ended)),
+        ("tarballs.json", target(hint, &public, "npm:signatures", &valid)),
+        ("strange.json", "[]".to_owned()),
+    ] {
+        std::fs::write(names.join(name), content).unwrap();
+    }
+    ok(Command::new(python)
+        .arg("tests/clients/tuf_repository.py")
+        .args([&folder, &sources])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
+    let served = folder.clone();
+    let url = serve(
+        move |request| match std::fs::read(served.join(request.path.trim_start_matches('/'))) {
+            Ok(body) => Response {
+                status: 200,
+                body,
+                ..Response::default()
+            },
+            Err(_) => Response::status(404),
+        },
+    );
+
+    let verify = |name: &str| {
+        let mut command = Command::new(sigbox());
+        command.args(["verify-npm-package", "--source-uri", SOURCE, "--source-tag", TAG]);
+        command
+            .args([
+                "--tuf",
+                &url,
+                "--certificate-oidc-issuer",
+                &ci.issuer.ready.issuer,
+                "--root",
+            ])
+            .arg(folder.join("1.root.json"));
+        command.env("SIGBOX_TUF_SEEN", stack.path("seen"));
+        let target = format!("npm.example/{name}");
+        registry.judge(
+            command,
+            &provenance,
+            &published,
+            &["--registry-keys-target", &target],
+        )
+    };
+    let passed = verify("keys.json");
+    assert_eq!(passed.code, Some(0), "{}\n{}", passed.line, passed.text());
+    for line in [
+        "the registry's attestation of the publication",
+        "PASSED: SLSA verification passed",
+    ] {
+        assert!(passed.stderr.contains(line), "{}", passed.stderr);
+    }
+    refused(&verify("ended.json"), 11, "outside the validity of the key");
+    refused(&verify("tarballs.json"), 10, "no key");
+    refused(&verify("strange.json"), 1, "expected keys of a registry");
+    refused(&verify("nowhere.json"), 1, "nowhere.json");
+
+    // Metadata says what a target is, whoever serves it.
+    let served = std::fs::read_dir(folder.join("targets/npm.example")).unwrap();
+    let keys = served
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().ends_with(".keys.json"))
+        .unwrap();
+    std::fs::write(keys, target(hint, &public, "npm:attestations", &json!({}))).unwrap();
+    refused(&verify("keys.json"), 1, "npm.example/keys.json");
+
+    // Without a repository there is no target.
+    let mut command = ci.asks("verify-npm-package", SOURCE);
+    command
+        .arg("--trusted-root")
+        .arg(stack.ready.trust_dir.join("trusted_root.json"));
+    let none = registry.judge(
+        command,
+        &provenance,
+        &published,
+        &["--registry-keys-target", "keys.json"],
+    );
+    refused(&none, 2, "give --tuf URL --root FILE");
 }
 
 /// Base64 of a key pair's public half, as registries list it.
