@@ -4,6 +4,7 @@
 
 mod image;
 mod npm;
+mod private;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -59,13 +59,18 @@ pub(crate) struct Answer {
     pub(crate) url: String,
     /// Its status.
     pub(crate) status: StatusCode,
-    /// Where it says that something is.
-    pub(crate) location: Option<String>,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
     /// Its body.
     pub(crate) body: Bytes,
 }
 
 impl Answer {
+    /// Where it says that something is.
+    pub(crate) fn location(&self) -> Option<String> {
+        Some(self.headers.get(header::LOCATION)?.to_str().ok()?.to_owned())
+    }
+
     /// The body when the status is `expected`.
     ///
     /// # Errors
@@ -248,11 +253,12 @@ pub(crate) async fn execute(request: Request<Vec<u8>>) -> Result<http::Response<
     let answer = over_network(&client, url, request).await?;
     let mut response = http::Response::new(answer.body.to_vec());
     *response.status_mut() = answer.status;
+    *response.headers_mut() = answer.headers;
     Ok(response)
 }
 
 /// A token as a header that no debug output shows.
-fn bearer(token: &str) -> HeaderValue {
+pub(crate) fn bearer(token: &str) -> HeaderValue {
     let mut value =
         HeaderValue::from_str(&format!("Bearer {token}")).unwrap_or(HeaderValue::from_static("Bearer"));
     value.set_sensitive(true);
@@ -270,7 +276,7 @@ async fn over_network(
     };
     let request = reqwest::Request::try_from(request).map_err(failed)?;
     let mut response = client.execute(request).await.map_err(failed)?;
-    let (status, location) = (response.status(), location(response.headers()));
+    let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len().saturating_add(chunk.len()) > ANSWER_LIMIT {
@@ -281,7 +287,7 @@ async fn over_network(
     Ok(Answer {
         url,
         status,
-        location,
+        headers,
         body: body.into(),
     })
 }
@@ -291,19 +297,15 @@ async fn within(router: &Router, url: String, request: Request<Vec<u8>>) -> Resu
         Ok(response) => response,
         Err(never) => match never {},
     };
-    let (status, location) = (response.status(), location(response.headers()));
+    let (status, headers) = (response.status(), response.headers().clone());
     let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
     let body = body.map_err(|_| HttpError::TooLarge { url: url.clone() })?;
     Ok(Answer {
         url,
         status,
-        location,
+        headers,
         body: body.to_bytes(),
     })
-}
-
-fn location(headers: &HeaderMap) -> Option<String> {
-    Some(headers.get(header::LOCATION)?.to_str().ok()?.to_owned())
 }
 
 /// The innermost cause: "Connection refused" rather than "error sending request".

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::slsa::registry::{Attached, Image};
+use crate::slsa::registry::{Attached, Image, Registry, RegistryArgs};
 use crate::slsa::{Attestation, Session, SlsaArgs};
 use crate::trust_source::read;
 use crate::verify::Held;
@@ -22,6 +22,8 @@ pub(crate) struct VerifyImageArgs {
     #[arg(long, value_name = "FILE")]
     provenance_path: Option<PathBuf>,
     #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
     slsa: SlsaArgs,
 }
 
@@ -29,7 +31,7 @@ pub(crate) struct VerifyImageArgs {
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   sigbox verify-image registry.example.com/app@sha256:HEX --source-uri github.com/ORG/REPO --source-tag v1.2.3
-A registry that wants credentials: cosign download attestation IMAGE > FILE, and --provenance-path FILE";
+  docker login registry.example.com                             # or --registry-username, $SIGBOX_REGISTRY_PASSWORD";
 
 /// Runs `verify-image`.
 ///
@@ -59,7 +61,8 @@ impl VerifyImageArgs {
     /// What the registry has of the image. What cannot be read is no provenance, whatever else it is.
     async fn attached(&self, from: &Path) -> Result<Vec<Attestation>, Failure> {
         let mut attestations = Vec::new();
-        for attached in self.image.attached().await.map_err(|error| error.failure())? {
+        let mut registry = Registry::of(&self.image, &self.registry);
+        for attached in registry.attached().await.map_err(|error| error.failure())? {
             match attached {
                 Attached::Bundle(bundle) => attestations.push(Attestation {
                     bundle: *bundle,

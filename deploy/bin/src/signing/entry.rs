@@ -146,11 +146,10 @@ async fn v1(client: &Client, request: &Value) -> Result<TransparencyLogEntry, En
     // A signature without randomness may be there already; the answer says where (`rekor openapi.yaml`, createLogEntry).
     if answer.status == StatusCode::CONFLICT
         && let Some(path) = answer
-            .location
-            .as_deref()
+            .location()
             .filter(|path| path.starts_with("/api/v1/log/entries/"))
     {
-        let known = client.get(path).await?.expect(StatusCode::OK)?;
+        let known = client.get(&path).await?.expect(StatusCode::OK)?;
         return Ok(log_entry::parse(&known)?);
     }
     Ok(log_entry::parse(&answer.expect(StatusCode::CREATED)?)?)

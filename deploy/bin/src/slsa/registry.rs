@@ -1,21 +1,30 @@
 //! What is attached to an image in its registry (OCI distribution 1.1 "Listing Referrers"; cosign's older tag `.att`).
 
+mod access;
+mod credentials;
+
 use std::fmt;
 use std::str::FromStr;
 
 use common_bundle::format::{BareEnvelope, Bundle};
 use common_pki::key::HashAlgorithm;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use url::Url;
 
+pub(crate) use self::credentials::RegistryArgs;
+
+use self::access::{Challenge, meet};
 use super::FAILED;
 use crate::exit::{Exit, Failure};
 use crate::http::{HttpError, execute};
 
 /// Most attachments of one image that are looked at.
 const MAX_ATTACHED: usize = 64;
+/// Most redirections of one blob.
+const MAX_REDIRECTIONS: usize = 3;
 /// How the type of a bundle begins, whatever its version.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// An envelope as a layer of the older tag.
@@ -98,6 +107,35 @@ pub(crate) enum RegistryError {
     /// No answer.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// Credentials that cannot be read.
+    #[error("{from}: {why}")]
+    Credentials {
+        /// The file or program.
+        from: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A token service that nobody is asked at.
+    #[error(
+        "the registry {registry} sends its clients for tokens to {realm:?}: expected an https URL, or for a registry on this machine one \
+         on this machine"
+    )]
+    Realm {
+        /// The registry.
+        registry: String,
+        /// What it says.
+        realm: String,
+    },
+    /// It does not let us read.
+    #[error("{url}: expected 200 or 404, got {got}: {advice}")]
+    Refused {
+        /// Where.
+        url: String,
+        /// What came.
+        got: StatusCode,
+        /// What to do.
+        advice: String,
+    },
     /// An answer that is none.
     #[error("{url}: expected {expected}, got {got}")]
     Answer {
@@ -147,17 +185,55 @@ struct Descriptor {
     annotations: BTreeMap<String, String>,
 }
 
+/// Whether a host is this machine: as every container tool does, plain HTTP for that alone.
+fn is_here(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    matches!(name, "localhost" | "127.0.0.1")
+}
+
 impl Image {
     /// `sha256:HEX`.
     fn named(&self) -> String {
         format!("{}:{}", self.algorithm.name(), hex::encode(&self.digest))
     }
 
+    /// Where the registry answers: Docker Hub's name is not its address.
+    fn server(&self) -> &str {
+        match self.host.as_str() {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        }
+    }
+
+    fn url(&self, what: &str) -> String {
+        let server = self.server();
+        let scheme = if is_here(server) { "http" } else { "https" };
+        format!("{scheme}://{server}/v2/{}/{what}", self.repository)
+    }
+}
+
+/// The registry of one image, and what it is shown.
+pub(crate) struct Registry<'a> {
+    image: &'a Image,
+    args: &'a RegistryArgs,
+    shown: Option<HeaderValue>,
+}
+
+impl<'a> Registry<'a> {
+    /// Shown nothing until it asks.
+    pub(crate) fn of(image: &'a Image, args: &'a RegistryArgs) -> Self {
+        Self {
+            image,
+            args,
+            shown: None,
+        }
+    }
+
     /// The attestations that the registry has: bundles that refer to the image, and envelopes under its older tag.
-    pub(crate) async fn attached(&self) -> Result<Vec<Attached>, RegistryError> {
+    pub(crate) async fn attached(&mut self) -> Result<Vec<Attached>, RegistryError> {
         let mut attached = Vec::new();
         let index = match self
-            .json::<Index>(&format!("referrers/{}", self.named()), INDEX)
+            .json::<Index>(&format!("referrers/{}", self.image.named()), INDEX)
             .await?
         {
             Some(index) => Some(index),
@@ -207,14 +283,14 @@ impl Image {
         Ok(attached)
     }
 
-    async fn tagged<T: DeserializeOwned>(&self, suffix: &str) -> Result<Option<T>, RegistryError> {
-        let tag = self.named().replace(':', "-");
+    async fn tagged<T: DeserializeOwned>(&mut self, suffix: &str) -> Result<Option<T>, RegistryError> {
+        let tag = self.image.named().replace(':', "-");
         let accept = format!("{INDEX}, {MANIFEST}");
         self.json(&format!("manifests/{tag}{suffix}"), &accept).await
     }
 
     async fn object<T: DeserializeOwned>(
-        &self,
+        &mut self,
         kind: &str,
         digest: &str,
     ) -> Result<Option<T>, RegistryError> {
@@ -225,7 +301,7 @@ impl Image {
     }
 
     /// What has this digest, and nothing else.
-    async fn blob(&self, kind: &str, digest: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+    async fn blob(&mut self, kind: &str, digest: &str) -> Result<Option<Vec<u8>>, RegistryError> {
         let Some((algorithm, expected)) = parse_digest(digest) else {
             return Ok(None);
         };
@@ -237,54 +313,107 @@ impl Image {
             return Ok(Some(text));
         }
         Err(RegistryError::Answer {
-            url: self.url(&format!("{kind}/{digest}")),
+            url: self.image.url(&format!("{kind}/{digest}")),
             expected: "content of that digest",
             got: hex::encode(got),
         })
     }
 
-    async fn json<T: DeserializeOwned>(&self, what: &str, accept: &str) -> Result<Option<T>, RegistryError> {
+    async fn json<T: DeserializeOwned>(
+        &mut self,
+        what: &str,
+        accept: &str,
+    ) -> Result<Option<T>, RegistryError> {
         let Some(text) = self.get(what, accept).await? else {
             return Ok(None);
         };
         serde_json::from_slice(&text)
             .map(Some)
             .map_err(|error| RegistryError::Answer {
-                url: self.url(what),
+                url: self.image.url(what),
                 expected: "JSON of a manifest",
                 got: error.to_string(),
             })
     }
 
-    fn url(&self, what: &str) -> String {
-        let name = self
-            .host
-            .rsplit_once(':')
-            .map_or(self.host.as_str(), |(name, _)| name);
-        // As every container tool does: plain HTTP for this machine alone.
-        let scheme = if matches!(name, "localhost" | "127.0.0.1") {
-            "http"
-        } else {
-            "https"
-        };
-        format!("{scheme}://{}/v2/{}/{what}", self.host, self.repository)
-    }
-
     /// `None` for what is not there.
-    async fn get(&self, what: &str, accept: &str) -> Result<Option<Vec<u8>>, RegistryError> {
-        let url = self.url(what);
-        let request = Request::get(&url).header(header::ACCEPT, accept).body(Vec::new());
-        let request = request.map_err(|_| HttpError::Url(url.clone()))?;
-        let answer = execute(request).await?;
+    async fn get(&mut self, what: &str, accept: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let url = self.image.url(what);
+        let mut answer = self.ask(&url, accept).await?;
+        let mut advice = "what is shown to it does not suffice".to_owned();
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            let challenge = Challenge::of(answer.headers()).ok_or_else(|| RegistryError::Answer {
+                url: url.clone(),
+                expected: "a Basic or Bearer challenge with 401",
+                got: "none".to_owned(),
+            })?;
+            let pass = meet(challenge, self.image, self.args).await?;
+            (self.shown, advice) = (pass.header, pass.advice);
+            if self.shown.is_some() {
+                answer = self.ask(&url, accept).await?;
+            }
+        }
+        // Registries keep blobs elsewhere; what comes from there must have the digest, and gets nothing of ours.
+        if what.starts_with("blobs/") && answer.status().is_redirection() {
+            answer = self.followed(&url, answer).await?;
+        }
         match answer.status() {
             StatusCode::OK => Ok(Some(answer.into_body())),
             StatusCode::NOT_FOUND => Ok(None),
+            got @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(RegistryError::Refused { url, got, advice })
+            }
             other => Err(RegistryError::Answer {
                 url,
                 expected: "200 or 404",
                 got: other.to_string(),
             }),
         }
+    }
+
+    async fn ask(&self, url: &str, accept: &str) -> Result<Response<Vec<u8>>, HttpError> {
+        let mut request = Request::get(url).header(header::ACCEPT, accept);
+        if let Some(shown) = &self.shown {
+            request = request.header(header::AUTHORIZATION, shown);
+        }
+        let request = request.body(Vec::new());
+        execute(request.map_err(|_| HttpError::Url(url.to_owned()))?).await
+    }
+
+    /// Where a redirection ends, over https, or on this machine if the registry is.
+    async fn followed(
+        &self,
+        url: &str,
+        mut answer: Response<Vec<u8>>,
+    ) -> Result<Response<Vec<u8>>, RegistryError> {
+        let wrong = |got: String| RegistryError::Answer {
+            url: url.to_owned(),
+            expected: "at most 3 redirections, each to an https URL",
+            got,
+        };
+        let mut at = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+        for _ in 0..MAX_REDIRECTIONS {
+            let location = answer
+                .headers()
+                .get(header::LOCATION)
+                .and_then(|it| it.to_str().ok());
+            let Some(location) = location else { break };
+            at = at.join(location).map_err(|error| wrong(error.to_string()))?;
+            let here = is_here(self.image.server()) && at.host_str().is_some_and(is_here);
+            if at.scheme() != "https" && !(at.scheme() == "http" && here) {
+                return Err(wrong(format!(
+                    "one to {}://{}",
+                    at.scheme(),
+                    at.host_str().unwrap_or_default()
+                )));
+            }
+            let request = Request::get(at.as_str()).body(Vec::new());
+            answer = execute(request.map_err(|error| wrong(error.to_string()))?).await?;
+            if !answer.status().is_redirection() {
+                return Ok(answer);
+            }
+        }
+        Err(wrong("another one".to_owned()))
     }
 }
 
@@ -303,6 +432,8 @@ mod tests {
             image.url("referrers/x"),
             "http://localhost:5000/v2/team/app/referrers/x"
         );
+        let image: Image = format!("docker.io/library/app@{digest}").parse().unwrap();
+        assert_eq!(image.url("x"), "https://registry-1.docker.io/v2/library/app/x");
         let image: Image = format!("registry.example.com/app@{digest}").parse().unwrap();
         assert!(image.url("x").starts_with("https://registry.example.com/v2/app/"));
         for wrong in [
