@@ -9,13 +9,14 @@ use tests::stack::Stack;
 use tests::{Ran, ok, sigbox, tool};
 
 /// Clients that run here, with a part of what they say in the end.
-const RUN: [(&str, &str); 6] = [
+const RUN: [(&str, &str); 7] = [
     ("cosign", "Verified OK"),
     ("python", "OK: hello.txt"),
     ("js", "Verification succeeded"),
     ("go", "Verification successful!"),
     ("java", "signed and verified by dev@example.com"),
     ("rekor-cli", "Verification Successful!"),
+    ("gitsign", "Validated Certificate claims: true"),
 ];
 /// Those that are configured by a manifest or a file: the lines run, with a stand-in where the platform would be.
 const CONFIGURED: [&str; 5] = [
@@ -26,14 +27,26 @@ const CONFIGURED: [&str; 5] = [
     "gitlab-ci",
 ];
 /// Those whose lines nothing here can run, and why.
-const NOT_RUN: [(&str, &str); 3] = [
+const NOT_RUN: [(&str, &str); 2] = [
     (
         "rust",
         "it would compile the library once more; the story `matrix` runs it",
     ),
-    ("gitsign", "the Go module proxy does not serve it"),
     ("podman", "it writes to /etc"),
 ];
+
+/// What is there before anybody signs in it.
+const REPOSITORY: &str = "git init -q && git config user.name Dev && git config user.email dev@example.com";
+/// After gitsign's lines: another identity, another issuer and another commit under the same signature are refused.
+const FORGERIES: &str = r#"
+issuer=$(git config gitsign.issuer)
+refuses() { if gitsign verify "$@"; then echo "accepted: $*" >&2; exit 9; fi; }
+refuses --certificate-identity=eve@example.com --certificate-oidc-issuer="$issuer" HEAD
+refuses --certificate-identity=dev@example.com --certificate-oidc-issuer="$issuer/" HEAD
+forged=$(git cat-file commit HEAD | sed 's/^signed with gitsign$/forged/' | git hash-object -t commit -w --stdin)
+[ "$forged" != "$(git rev-parse HEAD)" ]
+refuses --certificate-identity=dev@example.com --certificate-oidc-issuer="$issuer" "$forged"
+"#;
 
 /// A shell like a user's: the clients and `sigbox` are on the search path, what they download is there already.
 fn shell(stack: &Stack, folder: &Path, script: &str) -> Ran {
@@ -48,6 +61,7 @@ fn shell(stack: &Stack, folder: &Path, script: &str) -> Ran {
             ("cosign", "cosign"),
             ("sigstore", "sigstore"),
             ("rekor-cli", "rekor-cli"),
+            ("client-gitsign/client", "gitsign"),
         ] {
             link(tool(name), as_);
         }
@@ -111,7 +125,11 @@ fn the_lines_of_each_client_work_as_printed() {
             let installed = tool("client-js/node_modules").canonicalize().unwrap();
             std::os::unix::fs::symlink(installed, folder.join("node_modules")).unwrap();
         }
-        let said = shell(&stack, &folder, &printed(&stack, client)).text();
+        let mut lines = printed(&stack, client);
+        if client == "gitsign" {
+            lines = format!("{REPOSITORY}\n{lines}\n{FORGERIES}");
+        }
+        let said = shell(&stack, &folder, &lines).text();
         assert!(said.contains(says), "{client}: {said}");
     }
 }

@@ -94,7 +94,9 @@ impl Instance {
         ]
     }
 
-    /// For the repository in the working directory. gitsign takes trust from where cosign keeps it.
+    /// For the repository in the working directory. gitsign takes some of its trust from where cosign keeps it and the rest
+    /// from files. No timestamps: it refuses one of the second in which the certificate was issued (gitsign
+    /// `internal/fork/ietf-cms/verify.go`, because of the accuracy), and the log's time suffices.
     pub(super) fn gitsign(&self) -> Vec<String> {
         let issuer = self.issuer();
         let Instance { url, root_sha256, .. } = self;
@@ -103,17 +105,17 @@ impl Instance {
                 "cosign initialize --mirror {url}/tuf --root {url}/trust/root.json --root-checksum {root_sha256}"
             ),
             fetch(url, "/tuf/targets/rekor.pub", "sigbox-rekor.pub"),
+            fetch(url, "/tuf/targets/ctfe.pub", "sigbox-ctfe.pub"),
+            fetch(self.fulcio(), "/api/v1/rootCert", "sigbox-fulcio.pem"),
             format!("git config --local gitsign.fulcio {}", self.fulcio()),
             format!("git config --local gitsign.rekor {}", self.rekor()),
             format!("git config --local gitsign.issuer {issuer}"),
-            format!(
-                "git config --local gitsign.timestampServerURL {}/api/v1/timestamp",
-                self.tsa()
-            ),
             "git config --local gpg.format x509".to_owned(),
             "git config --local gpg.x509.program gitsign".to_owned(),
             "git config --local commit.gpgsign true".to_owned(),
-            "export SIGSTORE_REKOR_PUBLIC_KEY=\"$PWD/sigbox-rekor.pub\"".to_owned(),
+            "export SIGSTORE_REKOR_PUBLIC_KEY=\"$PWD/sigbox-rekor.pub\" SIGSTORE_ROOT_FILE=\"$PWD/sigbox-fulcio.pem\" \
+             SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=\"$PWD/sigbox-ctfe.pub\""
+                .to_owned(),
             "git commit --allow-empty -m \"signed with gitsign\"".to_owned(),
             format!(
                 "gitsign verify --certificate-identity={DEFAULT_EMAIL} --certificate-oidc-issuer={issuer} HEAD"
