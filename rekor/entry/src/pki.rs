@@ -113,7 +113,7 @@ impl Detached {
     /// The signature's canonical form.
     pub(crate) fn signature(&self) -> Result<Vec<u8>, Invalid> {
         match self {
-            Self::Pgp(signature, _) => Ok(signature.canonical().as_bytes().to_vec()),
+            Self::Pgp(signature, _) => Ok(signature.canonical().to_vec()),
             Self::Minisign(signature, _) => Ok(signature.canonical().into_bytes()),
             Self::X509(signature, _) => Ok(signature.clone()),
             Self::Ssh(signature, _) => signature.canonical().map(String::into_bytes),

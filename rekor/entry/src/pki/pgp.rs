@@ -33,8 +33,8 @@ const MAX_SIGNATURE: usize = 64 * 1024;
 /// A detached signature, armored or binary.
 pub(crate) struct Detached {
     packets: Vec<u8>,
-    /// What is logged: an armored signature as it came, a binary one armored.
-    canonical: String,
+    /// What is logged: an armored signature as it came, in whatever encoding its comments are; a binary one armored.
+    canonical: Vec<u8>,
 }
 
 impl Detached {
@@ -51,9 +51,7 @@ impl Detached {
             Some(block) if block.label != SIGNATURE_LABEL => return Err(PgpError::NotASignature),
             Some(block) => Self {
                 packets: block.contents,
-                canonical: std::str::from_utf8(given)
-                    .map_err(|_| PgpError::NotASignature)?
-                    .to_owned(),
+                canonical: given.to_vec(),
             },
             None => Self::binary(given.to_vec()),
         };
@@ -66,12 +64,12 @@ impl Detached {
 
     fn binary(packets: Vec<u8>) -> Self {
         Self {
-            canonical: armor::encode(SIGNATURE_LABEL, &packets),
+            canonical: armor::encode(SIGNATURE_LABEL, &packets).into_bytes(),
             packets,
         }
     }
 
-    pub(crate) fn canonical(&self) -> &str {
+    pub(crate) fn canonical(&self) -> &[u8] {
         &self.canonical
     }
 

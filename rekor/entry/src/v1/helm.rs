@@ -99,7 +99,7 @@ fn parse(spec: &RawValue) -> Result<Parsed<'_>, Invalid> {
 struct Signed {
     hash: String,
     /// Armored.
-    signature: String,
+    signature: Vec<u8>,
 }
 
 impl Parsed<'_> {
@@ -117,7 +117,7 @@ impl Parsed<'_> {
         message.signature.verify(&self.ring, &message.signed)?;
         Ok(Signed {
             hash,
-            signature: message.signature.canonical().to_owned(),
+            signature: message.signature.canonical().to_vec(),
         })
     }
 
@@ -132,7 +132,7 @@ impl Parsed<'_> {
         let signature = decode_standard(text).ok_or(Invalid::Base64("provenance signature content"))?;
         Ok(Signed {
             hash: hash.to_owned(),
-            signature: pgp::Detached::parse(&signature)?.canonical().to_owned(),
+            signature: pgp::Detached::parse(&signature)?.canonical().to_vec(),
         })
     }
 }
@@ -208,7 +208,7 @@ fn body(signed: &Signed, key: &Key) -> Vec<u8> {
     );
     push_json_string(&mut body, &signed.hash);
     body.push_str(r#"},"provenance":{"signature":{"content":""#);
-    push_base64(&mut body, signed.signature.as_bytes());
+    push_base64(&mut body, &signed.signature);
     body.push_str(r#""}}},"publicKey":{"content":""#);
     push_base64(&mut body, &key.canonical);
     body.push_str(r#""}}}"#);

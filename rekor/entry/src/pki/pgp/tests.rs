@@ -501,7 +501,7 @@ fn a_signed_text_is_the_same_whatever_ends_its_lines() {
         assert_eq!(found.signed, signed);
         assert_eq!(found.text, b"one  two\n- three\n\n- -four");
         assert_eq!(found.signature.verify(&ring, &found.signed), Ok(()));
-        assert_eq!(found.signature.canonical(), armored);
+        assert_eq!(found.signature.canonical(), armored.as_bytes());
     }
     for broken in [
         message.replace("Hash: SHA256", "Hash: SHA257"),
@@ -523,12 +523,20 @@ fn armored_signatures_are_logged_as_they_come_and_binary_ones_armored() {
     let owner = Owner::new(4);
     let signature = owner.sign(kind::BINARY, Claims::new(BORN), &[b"message"]);
     let armored = armor::encode(SIGNATURE_LABEL, &signature);
-    assert_eq!(Detached::parse(&signature).unwrap().canonical(), armored);
-    let decorated = format!("text\n{}\n", armored.replace("\n\n", "\nComment: x\n\n"));
     assert_eq!(
-        Detached::parse(decorated.as_bytes()).unwrap().canonical(),
-        decorated
+        Detached::parse(&signature).unwrap().canonical(),
+        armored.as_bytes()
     );
+    // A comment in Latin-1.
+    let decorated = format!(
+        "text\n{}\n",
+        armored.replace("\n\n", "\nComment: M\u{fc}ller\n\n")
+    );
+    let decorated: Vec<u8> = decorated
+        .chars()
+        .map(|character| u8::try_from(character).unwrap())
+        .collect();
+    assert_eq!(Detached::parse(&decorated).unwrap().canonical(), decorated);
     for (given, expected) in [
         (owner.packet(6), "valid PGP signature was not detected"),
         (
