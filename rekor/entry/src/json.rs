@@ -48,7 +48,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 /// A JSON object and nothing else: derived readers also take an array of the members' values.
 /// A member given twice is refused by the derived reader behind it; Go would let the last one win.
 #[derive(Clone, Debug)]
-pub(crate) struct Object<T>(pub(crate) T);
+pub struct Object<T>(pub T);
 
 impl<T> std::ops::Deref for Object<T> {
     type Target = T;

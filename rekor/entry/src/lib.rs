@@ -29,6 +29,7 @@ mod verifier;
 
 pub use error::{FieldError, FieldRule, Invalid};
 pub use index::{MAX_TERMS, statement_keys};
+pub use json::Object;
 pub use pki::{PgpError, canonical_key};
 pub use policy::{AlgorithmPolicy, UnknownAlgorithm};
 pub use signature::SignatureFailure;

@@ -38,8 +38,8 @@ pub(crate) enum ApiError {
     #[error("unsupported media type \"{0}\", only [application/json] are allowed")]
     ContentType(String),
     /// The client takes nothing this route can produce.
-    #[error("unsupported media type requested, only [{0}] are available")]
-    NotAcceptable(&'static str),
+    #[error("unsupported media type requested, only [{available}] are available", available = .0.join(" "))]
+    NotAcceptable(&'static [&'static str]),
     /// The body is larger than the configured limit in bytes.
     #[error("Request Entity Too Large. Limit set to {limit}")]
     BodyTooLarge { limit: usize },
@@ -53,8 +53,13 @@ pub(crate) enum ApiError {
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The body is not the JSON this operation reads.
-    #[error("parsing entry body from \"\" failed, because {0}")]
-    Malformed(serde_json::Error),
+    #[error("parsing {parameter} body from \"\" failed, because {cause}")]
+    Malformed {
+        /// Name of the body in the schema.
+        parameter: &'static str,
+        /// Where and why.
+        cause: serde_json::Error,
+    },
     /// The entry to be logged was refused.
     #[error("{}{}", Refusal::of(.0).prefix(), .0)]
     Entry(EntryError),
@@ -323,7 +328,7 @@ impl ApiError {
             },
             ApiError::TooManyLookups { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             ApiError::BodyUnreadable
-            | ApiError::Malformed(_)
+            | ApiError::Malformed { .. }
             | ApiError::Lookup(_)
             | ApiError::LeafTooLarge { .. }
             | ApiError::BadTreeIdPart(_)
@@ -371,7 +376,10 @@ impl IntoResponse for ApiError {
                 headers.insert(RETRY_AFTER, reply::retry_after());
             }
             // rekor `pkg/api/error.go`: getLogEntry*NotFound has no payload.
-            ApiError::EntryNotFound => return response,
+            ApiError::EntryNotFound => {
+                headers.remove(CONTENT_TYPE);
+                return response;
+            }
             _ => {}
         }
         let mut body = String::with_capacity(192);

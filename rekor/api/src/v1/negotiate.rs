@@ -7,6 +7,8 @@ use axum::extract::{Query, Request};
 use common_server::body::{Read, Reader};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Uri, request};
+use rekor_entry::Object;
+use serde::Deserialize;
 
 use super::error::{ApiError, Place, Rule, Violation};
 
@@ -25,15 +27,27 @@ pub(crate) async fn json_body(
 ) -> Result<(request::Parts, Read), ApiError> {
     let (parts, body) = request.into_parts();
     let empty = HttpBody::is_end_stream(&body);
-    if !empty {
+    // A form that is taken is one to answer in, whatever `Accept` says (BindValidRequest, its default offer).
+    if empty {
+        accepts(&parts.headers, &[JSON])?;
+    } else {
         content_type(&parts.headers)?;
     }
-    accepts(&parts.headers, JSON)?;
     let body = bodies.read(body).await?;
     if body.bytes.is_empty() {
         return Err(Violation::new(parameter, Place::Body, Rule::Required).into());
     }
     Ok((parts, body))
+}
+
+/// Reads a body as the object that an operation expects; `null` is one without members, as in Go.
+pub(crate) fn object<'a, T: Deserialize<'a> + Default>(
+    body: &'a [u8],
+    parameter: &'static str,
+) -> Result<T, ApiError> {
+    serde_json::from_slice::<Option<Object<T>>>(body)
+        .map(|given| given.map_or_else(T::default, |Object(members)| members))
+        .map_err(|cause| ApiError::Malformed { parameter, cause })
 }
 
 fn content_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -51,18 +65,21 @@ fn content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-/// Refuses a client that takes none of the forms of `offer` (RFC 9110 §12.5.1); no `Accept` means anything.
-pub(crate) fn accepts(headers: &HeaderMap, offer: &'static str) -> Result<(), ApiError> {
-    let mut ranges = headers
+/// The first of `offers` that the client takes (RFC 9110 §12.5.1); no `Accept` means anything.
+pub(crate) fn accepts(
+    headers: &HeaderMap,
+    offers: &'static [&'static str],
+) -> Result<&'static str, ApiError> {
+    let ranges: Vec<&str> = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|range| !range.is_empty())
-        .peekable();
-    let family = offer.split('/').next().unwrap_or_default();
-    let takes = |range: &str| {
+        .collect();
+    let takes = |offer: &str, range: &str| {
+        let family = offer.split('/').next().unwrap_or_default();
         let mut parts = range.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
         let refused = parts.any(|parameter| {
@@ -77,11 +94,11 @@ pub(crate) fn accepts(headers: &HeaderMap, offer: &'static str) -> Result<(), Ap
                 .is_some_and(|given| given.eq_ignore_ascii_case(family));
         matches && !refused
     };
-    if ranges.peek().is_none() || ranges.any(takes) {
-        Ok(())
-    } else {
-        Err(ApiError::NotAcceptable(offer))
-    }
+    offers
+        .iter()
+        .find(|offer| ranges.is_empty() || ranges.iter().any(|range| takes(offer, range)))
+        .copied()
+        .ok_or(ApiError::NotAcceptable(offers))
 }
 
 /// The query of a request. Of a repeated parameter the last one counts (go-openapi/runtime `values.go`),

@@ -136,7 +136,7 @@ pub(super) async fn get_by_index(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    accepts(&headers, JSON)?;
+    accepts(&headers, &[JSON])?;
     let index = Params::of(&uri).required_integer("logIndex", 0)?;
     let _admitted = service.reads.enter()?;
     answer(service.by_index(&service.shards.load(), index).await?)
@@ -148,7 +148,7 @@ pub(super) async fn get_by_uuid(
     uuid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    accepts(&headers, JSON)?;
+    accepts(&headers, &[JSON])?;
     let malformed = || ApiError::from(Violation::new("entryUUID", Place::Path, Rule::Pattern(PATTERN)));
     // What is not UTF-8 once its percent signs are decoded does not have the shape either.
     let Path(uuid) = uuid.map_err(|_| malformed())?;

@@ -13,15 +13,15 @@ use serde_json::value::RawValue;
 use super::capped::Capped;
 use super::entry_id::{EntryRef, PATTERN};
 use super::error::{ApiError, Place, Rule, Violation};
-use super::negotiate::json_body;
+use super::negotiate::{json_body, object};
 use super::packages::{self, Here};
 use super::{Service, json_response};
 
 /// Most items of one list, and of all lists together (rekor `pkg/api/entries.go`, maxSearchQueries).
 const MAX: usize = 10;
 
-/// The request. A list may be absent or null, but not empty.
-#[derive(Deserialize)]
+/// The request. A list may be absent or null, but only that of entries may be empty.
+#[derive(Deserialize, Default)]
 struct Query<'a> {
     #[serde(borrow)]
     entries: Option<Capped<&'a RawValue, MAX>>,
@@ -42,16 +42,16 @@ impl Lookups {
     /// Reads, checks and canonicalises; runs on the CPU pool because a proposed entry is verified in full. `None` when this is
     /// no place for a package.
     fn parse(body: &[u8], here: Here) -> Result<Option<Self>, ApiError> {
-        let query: Query<'_> = serde_json::from_slice(body).map_err(ApiError::Malformed)?;
-        let proposed = list(query.entries, "entries")?;
-        let uuids = list(query.entry_uuids, "entryUUIDs")?;
+        let query: Query<'_> = object(body, "entry")?;
+        let proposed = list(query.entries, "entries", 0)?;
+        let uuids = list(query.entry_uuids, "entryUUIDs", 1)?;
         let mut references = Vec::with_capacity(uuids.len());
         for (at, uuid) in uuids.iter().enumerate() {
             let reference = EntryRef::parse(uuid)?;
             references.push(reference.ok_or_else(|| item("entryUUIDs", at, Rule::Pattern(PATTERN)))?);
         }
         let mut indexes = Vec::new();
-        for (at, index) in list(query.log_indexes, "logIndexes")?.into_iter().enumerate() {
+        for (at, index) in list(query.log_indexes, "logIndexes", 1)?.into_iter().enumerate() {
             indexes.push(u64::try_from(index).map_err(|_| item("logIndexes", at, Rule::AtLeast(0)))?);
         }
         if proposed
@@ -84,8 +84,8 @@ fn item(name: &str, at: usize, rule: Rule) -> ApiError {
     Violation::new(format!("{name}.{at}"), Place::Body, rule).into()
 }
 
-/// The items of a list between one and ten long, if it is there at all.
-fn list<T>(list: Option<Capped<T, MAX>>, name: &str) -> Result<Vec<T>, ApiError> {
+/// The items of a list of `min` to ten, if it is there at all (rekor `pkg/generated/models/search_log_query.go`).
+fn list<T>(list: Option<Capped<T, MAX>>, name: &str, min: usize) -> Result<Vec<T>, ApiError> {
     let Some(Capped { items, more }) = list else {
         return Ok(Vec::new());
     };
@@ -93,8 +93,8 @@ fn list<T>(list: Option<Capped<T, MAX>>, name: &str) -> Result<Vec<T>, ApiError>
     if more {
         return broken(Rule::AtMostItems(MAX));
     }
-    if items.is_empty() {
-        return broken(Rule::AtLeastItems(1));
+    if items.len() < min {
+        return broken(Rule::AtLeastItems(min));
     }
     Ok(items)
 }

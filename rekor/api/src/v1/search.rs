@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use common_pki::key::sha256;
 use common_server::cpu;
 use http::StatusCode;
-use rekor_entry::canonical_key;
+use rekor_entry::{Object, canonical_key};
 use serde::Deserialize;
 
 use super::error::{ApiError, Place, Rule, Violation};
-use super::negotiate::json_body;
+use super::negotiate::{json_body, object};
 use super::{Service, json_response};
 
 /// The hash forms accepted. `sha384` is not in upstream's pattern although upstream indexes such digests.
@@ -26,13 +26,13 @@ const MAX_SUBJECT: usize = 512;
 const MAX_EMAIL: usize = 254;
 
 /// The request. Empty strings count as absent, as go-openapi sees zero values.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Query {
     email: Option<String>,
     subject: Option<String>,
     hash: Option<String>,
     #[serde(rename = "publicKey")]
-    public_key: Option<PublicKeyQuery>,
+    public_key: Option<Object<PublicKeyQuery>>,
     operator: Option<String>,
 }
 
@@ -57,7 +57,7 @@ struct Search {
 
 impl Search {
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let query: Query = serde_json::from_slice(body).map_err(ApiError::Malformed)?;
+        let query: Query = object(body, "query")?;
         let given = |member: Option<String>| member.filter(|text| !text.is_empty());
         // The schema's rules come first, in the order of the member names.
         let email = given(query.email).map(email_term).transpose()?;
@@ -71,7 +71,7 @@ impl Search {
             check_format(key.format.as_deref())?;
         }
         let subject = given(query.subject).map(subject_term).transpose()?;
-        let public_key = query.public_key.as_ref().map(key_term).transpose()?;
+        let public_key = query.public_key.as_deref().map(key_term).transpose()?;
         Ok(Search {
             terms: [hash, public_key, email, subject].into_iter().flatten().collect(),
             operator,

@@ -10,7 +10,7 @@ fn headers(name: http::HeaderName, value: &'static str) -> HeaderMap {
 
 #[test]
 fn accept_is_matched_by_type_family_and_quality() {
-    assert!(accepts(&HeaderMap::new(), JSON).is_ok());
+    assert!(accepts(&HeaderMap::new(), &[JSON]).is_ok());
     for taken in [
         "application/json",
         "APPLICATION/JSON",
@@ -20,7 +20,7 @@ fn accept_is_matched_by_type_family_and_quality() {
         "application/json;q=0.1",
         "",
     ] {
-        assert!(accepts(&headers(ACCEPT, taken), JSON).is_ok(), "{taken}");
+        assert!(accepts(&headers(ACCEPT, taken), &[JSON]).is_ok(), "{taken}");
     }
     for refused in [
         "text/html",
@@ -29,9 +29,36 @@ fn accept_is_matched_by_type_family_and_quality() {
         "*/*; Q=0.0",
         "json",
     ] {
-        assert!(accepts(&headers(ACCEPT, refused), JSON).is_err(), "{refused}");
+        assert!(accepts(&headers(ACCEPT, refused), &[JSON]).is_err(), "{refused}");
     }
-    assert!(accepts(&headers(ACCEPT, "application/x-pem-file"), PEM).is_ok());
+    assert!(accepts(&headers(ACCEPT, "application/x-pem-file"), &[PEM]).is_ok());
+    let of_key = |range| accepts(&headers(ACCEPT, range), &[PEM, JSON]);
+    assert_eq!(of_key("*/*").unwrap(), PEM);
+    assert_eq!(of_key("application/json").unwrap(), JSON);
+    assert_eq!(
+        of_key("text/html").unwrap_err().to_string(),
+        "unsupported media type requested, only [application/x-pem-file application/json] are available"
+    );
+}
+
+#[test]
+fn a_body_is_an_object() {
+    #[derive(Deserialize, Default, PartialEq, Debug)]
+    struct Pair {
+        a: Option<u8>,
+        b: Option<u8>,
+    }
+    let read = |body: &str| object::<Pair>(body.as_bytes(), "query");
+    assert_eq!(read("null").unwrap(), Pair::default());
+    assert_eq!(read(r#"{"b":2}"#).unwrap(), Pair { a: None, b: Some(2) });
+    for (body, cause) in [
+        ("[1,2]", "invalid type: sequence, expected an object"),
+        ("7", "invalid type: integer `7`, expected an object"),
+    ] {
+        let said = read(body).unwrap_err().to_string();
+        let expected = format!("parsing query body from \"\" failed, because {cause}");
+        assert!(said.starts_with(&expected), "{said}");
+    }
 }
 
 #[test]

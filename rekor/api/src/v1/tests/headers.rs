@@ -84,6 +84,7 @@ async fn an_absent_entry_is_404_without_a_body() {
             (404, &b""[..]),
             "{path}"
         );
+        assert!(reply.headers.get("content-type").is_none(), "{path}");
     }
 }
 
@@ -148,12 +149,17 @@ async fn media_types_are_negotiated() {
             .status,
         200
     );
-    assert_eq!(
-        send(&stack.v1, with("/api/v1/log/publicKey", "application/json"))
-            .await
-            .status,
-        406
-    );
+    // The key as a text within JSON, to whoever takes nothing else.
+    let reply = send(&stack.v1, with("/api/v1/log/publicKey", "application/json")).await;
+    assert_eq!(reply.header("content-type"), "application/json");
+    assert_eq!(reply.json(), json!(stack.shard.public_key().to_pem()));
+    // Who sends JSON takes it, whatever the header says.
+    let request = Request::post("/api/v1/log/entries/retrieve")
+        .header("content-type", "application/json")
+        .header("accept", "text/plain")
+        .body(Body::from(r#"{"entries":[]}"#))
+        .unwrap();
+    assert_eq!(send(&stack.v1, request).await.json(), json!([]));
     for path in [ENTRIES, "/api/v1/log/entries/retrieve", "/api/v1/index/retrieve"] {
         let request = Request::post(path)
             .header("content-type", "text/plain")
