@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout_at};
 const SMALL: usize = 256 * 1024;
 /// Bodies over [`SMALL`] that may be in memory at once.
 const SLOTS: usize = 16;
+/// Room made for a body over [`SMALL`]. It takes memory as far as the body comes, and more than 32 MiB are given back to the
+/// system at once where less would stay with the process (mallopt(3), `M_MMAP_THRESHOLD`).
+const LARGE: usize = 33 << 20;
 /// Bytes of all bodies up to [`SMALL`] that may be in memory at once: 1,024 bodies of 64 KiB.
 const SMALL_TOTAL: usize = 64 << 20;
 /// So much, or the rest, has to come within [`PACE`]: 6.4 KiB a second. A body that drips holds memory for nothing.
@@ -157,14 +160,12 @@ impl Reader {
                 continue;
             }
             if rest.is_empty() {
-                // A length is only a promise: room for it is made where it is counted.
-                let room = if held.slot.is_some() {
-                    declared
-                } else {
-                    declared.min(PIECE)
-                };
-                rest.reserve(room.max(total));
+                rest.reserve(declared.min(PIECE).max(total));
                 rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            // A length is only a promise: room for it is made where it is counted, and once, since room that grows is copied.
+            if held.slot.is_some() && rest.capacity() < total {
+                rest.reserve(LARGE.max(self.limit));
             }
             rest.extend_from_slice(&data);
         }

@@ -1,6 +1,6 @@
 //! Which verifier matches which signature of a DSSE envelope (`secure-systems-lab/dsse protocol.md`).
 
-use common_bundle::format::pae;
+use common_bundle::format::pae_header;
 use common_pki::key::{HashAlgorithm, PublicKey};
 
 use serde::Deserialize;
@@ -112,16 +112,21 @@ impl Matched {
 }
 
 /// The message every signature of an envelope is over, hashed once for each algorithm that is asked for.
-struct Message {
-    pae: Vec<u8>,
+struct Message<'a> {
+    header: String,
+    payload: &'a [u8],
+    /// Both as one, for Ed25519 alone: a statement can be long.
+    whole: Option<Vec<u8>>,
     digests: Vec<(HashAlgorithm, Vec<u8>)>,
     ed25519_octets: usize,
 }
 
-impl Message {
-    fn new(pae: Vec<u8>) -> Self {
+impl<'a> Message<'a> {
+    fn new(payload_type: &str, payload: &'a [u8]) -> Self {
         Self {
-            pae,
+            header: pae_header(payload_type, payload.len()),
+            payload,
+            whole: None,
             digests: Vec::new(),
             ed25519_octets: 0,
         }
@@ -148,21 +153,28 @@ impl Message {
         if let Some(hash) = scheme.hash(key.algorithm()) {
             return Ok(verify_digest(key, hash, self.digest(hash), signature).is_ok());
         }
-        self.ed25519_octets = self.ed25519_octets.saturating_add(self.pae.len());
+        let length = self.header.len().saturating_add(self.payload.len());
+        self.ed25519_octets = self.ed25519_octets.saturating_add(length);
         if self.ed25519_octets > MAX_ED25519_OCTETS {
             return Err(Invalid::Ed25519Work {
                 got: self.ed25519_octets,
                 limit: MAX_ED25519_OCTETS,
             });
         }
-        Ok(key.verify(key.default_hash(), &self.pae, signature).is_ok())
+        let whole = self
+            .whole
+            .get_or_insert_with(|| [self.header.as_bytes(), self.payload].concat());
+        Ok(key.verify(key.default_hash(), whole, signature).is_ok())
     }
 
     fn digest(&mut self, hash: HashAlgorithm) -> &[u8] {
         let at = match self.digests.iter().position(|(known, _)| *known == hash) {
             Some(at) => at,
             None => {
-                self.digests.push((hash, hash.digest(&self.pae)));
+                let mut hasher = hash.hasher();
+                hasher.update(self.header.as_bytes());
+                hasher.update(self.payload);
+                self.digests.push((hash, hasher.finish()));
                 self.digests.len().saturating_sub(1)
             }
         };
@@ -182,7 +194,7 @@ pub(crate) fn first_verified(
         return Err(Invalid::NoSignatures);
     }
     check_rsa_size(verifier)?;
-    Message::new(pae(payload_type, payload))
+    Message::new(payload_type, payload)
         .first_verified(verifier.key(), scheme, signatures)?
         .map(drop)
         .ok_or(Invalid::NotVerified)
@@ -213,7 +225,7 @@ pub(crate) fn match_signatures(
         return Err(Invalid::NoSignatures);
     }
     at_most("envelope signatures", signatures.len())?;
-    let mut message = Message::new(pae(payload_type, payload));
+    let mut message = Message::new(payload_type, payload);
     let mut matched: Vec<Option<usize>> = vec![None; signatures.len()];
     let mut looked_at = Vec::new();
     let mut asked: Vec<(PublicKey, Scheme, usize)> = Vec::new();

@@ -56,11 +56,17 @@ impl Envelope {
 /// (`secure-systems-lab/dsse protocol.md` "Signature Definition").
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let header = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    let header = pae_header(payload_type, payload.len());
     let mut encoded = Vec::with_capacity(header.len().saturating_add(payload.len()));
     encoded.extend_from_slice(header.as_bytes());
     encoded.extend_from_slice(payload);
     encoded
+}
+
+/// What stands before the payload there, for a payload too long to be copied.
+#[must_use]
+pub fn pae_header(payload_type: &str, payload_len: usize) -> String {
+    format!("DSSEv1 {} {payload_type} {payload_len} ", payload_type.len())
 }
 
 /// An envelope by itself, as builders wrote them before there were bundles. The generators for GitHub Actions put the signer's

@@ -15,6 +15,7 @@ pub use bundle::{
 };
 pub use dsse::{
     BareEnvelope, Envelope, EnvelopeSignature, IN_TOTO_PAYLOAD_TYPE, STATEMENT_TYPE, is_statement_type, pae,
+    pae_header,
 };
 pub use tlog_entry::{
     Checkpoint, InclusionPromise, InclusionProof, KindVersion, LogId, TransparencyLogEntry,

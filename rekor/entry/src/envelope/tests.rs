@@ -5,6 +5,7 @@
     reason = "tests"
 )]
 
+use common_bundle::format::pae;
 use common_pki::key::{KeyAlgorithm, LocalSigner, Signer as _};
 
 use super::*;
@@ -145,9 +146,10 @@ fn rsa_above_4096_bits_is_refused() {
 
 #[test]
 fn the_message_is_hashed_once_for_each_algorithm() {
-    let mut message = Message::new(b"message".to_vec());
+    let mut message = Message::new(TYPE, b"message");
     let keys: Vec<LocalSigner> = (0..3).map(|_| signer(KeyAlgorithm::EcdsaP256)).collect();
-    let signature = keys[2].sign(b"message").unwrap();
+    let whole = pae(TYPE, b"message");
+    let signature = keys[2].sign(&whole).unwrap();
     let signatures = [EnvelopeSignature {
         text: "s",
         octets: signature,
@@ -158,7 +160,7 @@ fn the_message_is_hashed_once_for_each_algorithm() {
             .unwrap();
         assert_eq!(found, (index == 2).then_some(0));
     }
-    let digest = HashAlgorithm::Sha256.digest(b"message");
+    let digest = HashAlgorithm::Sha256.digest(&whole);
     assert_eq!(message.digests, [(HashAlgorithm::Sha256, digest)]);
     assert_eq!(message.digest(HashAlgorithm::Sha512).len(), 64);
     assert_eq!((message.digests.len(), message.ed25519_octets), (2, 0));
