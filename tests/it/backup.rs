@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::clients::{Cosign, Rekor};
+use tests::clients::{Cosign, Rekor, rekor_cli};
 use tests::entries::Key;
 use tests::reads::Log;
 use tests::receipts::{Answer, Receipts, Writer};
 use tests::stack::{Ports, Stack};
-use tests::{Ran, log, ok, run, sigbox};
+use tests::{Ran, fsck, log, ok, run, sigbox};
 
 const EMAIL: &str = "dev@example.com";
 /// Exit code of a restore that would fork a log.
@@ -323,6 +323,107 @@ async fn a_backup_of_a_stopped_instance_goes_on_where_it_stopped() {
         .unwrap_or_else(|broken| panic!("{broken:?}"));
 }
 
+/// A copy of the record, however new, and the record itself, which follows its database: a log that went on from there
+/// would sign a second history of what came after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_of_checkpoints_never_proves_the_end_of_a_log() {
+    let folder = TempDir::new().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("one.backup"));
+    let (new, ports) = (folder.path().join("new"), Ports::free());
+    stopped(&data, &ports, 3).await;
+    let made = json(&ok(&mut backup(&data, &file)));
+    // As the nightly script does it, right behind the backup.
+    let copy = folder.path().join("published");
+    std::fs::copy(data.join("published"), &copy).unwrap();
+    let mut stack = Stack::at(&data, &ports);
+    write_some(&stack, 4).await;
+    assert_eq!(stack.interrupt(), Some(0));
+
+    let said = refused(
+        restore(&file, &new).arg("--published").arg(&copy),
+        WOULD_FORK,
+        &new,
+    );
+    assert!(said.contains("does not show the end of the log"), "{said}");
+    // A record that could not be written any more, beside a database that could.
+    std::fs::copy(&copy, data.join("published")).unwrap();
+    let said = refused(
+        restore(&file, &new).arg("--replaces").arg(&data),
+        WOULD_FORK,
+        &new,
+    );
+    // The canary of the start, and the entries.
+    let v2 = size(&made, "rekor-v2");
+    let grown = v2 + 1 + 4;
+    assert!(
+        said.contains(&format!("ends at size {v2}, but size {grown} was published")),
+        "{said}"
+    );
+    // Nothing is left but the record.
+    for name in ["sigbox.db", "sigbox.db-wal", "sigbox.db-shm"] {
+        let _ = std::fs::remove_file(data.join(name));
+    }
+    let said = refused(
+        restore(&file, &new).arg("--replaces").arg(&data),
+        WOULD_FORK,
+        &new,
+    );
+    assert!(said.contains("there is no database"), "{said}");
+    assert!(
+        said.contains("nothing shows whether more was published"),
+        "{said}"
+    );
+}
+
+/// The way out of a lost machine: what the backup has is closed, new logs take what comes, and no entry gets an index that
+/// one may have which is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_shards_follow_on_logs_that_were_restored_from_before_their_end() {
+    let folder = TempDir::new().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("one.backup"));
+    let (new, ports) = (folder.path().join("new"), Ports::free());
+    stopped(&data, &ports, 3).await;
+    let made = json(&ok(&mut backup(&data, &file)));
+    let mut stack = Stack::at(&data, &ports);
+    let lost = write_some(&stack, 4).await;
+    assert_eq!(lost.len(), 12);
+    assert_eq!(stack.interrupt(), Some(0));
+    std::fs::remove_dir_all(&data).unwrap();
+
+    ok(restore(&file, &new).arg("--frozen"));
+    let mut stack = Stack::at(&new, &ports);
+    for what in [&["shard"][..], &["shard", "--log", "v2"], &["rotate", "ctlog"]] {
+        let mut roll = Command::new(sigbox());
+        roll.args(what).args(["--propagate", "0s", "--wait", "--data"]);
+        ok(roll.arg(&new));
+    }
+    let artifact = stack.file("artifact", "signed after the machine was lost");
+    let cosign = Cosign::initialize(&stack);
+    for rekor in Rekor::BOTH {
+        let bundle = cosign.sign_blob(rekor, EMAIL, &artifact);
+        ok(&mut cosign.verify_blob(&bundle, EMAIL, &artifact));
+    }
+    let before = size(&made, "rekor-v1");
+    let at = async |stack: &Stack, index: u64| {
+        let path = format!("/api/v1/log/entries?logIndex={index}");
+        let answer = stack.http.get(stack.url(&path)).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    let first = before + (1 << 40);
+    for _ in 0..2 {
+        assert_eq!(at(&stack, before - 1).await, 200, "the last that is left");
+        assert_eq!(at(&stack, before).await, 404, "lost, and given to no other");
+        assert_eq!(at(&stack, first).await, 200, "the first of the new shard");
+        for index in [before - 1, first] {
+            let index = index.to_string();
+            ok(rekor_cli(&stack).args(["verify", "--log-index", &index]));
+        }
+        assert_eq!(stack.interrupt(), Some(0));
+        fsck(&new).unwrap();
+        stack = Stack::at(&new, &ports);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn private_keys_can_stay_where_they_are() {
     let folder = TempDir::new().unwrap();
@@ -459,7 +560,8 @@ async fn a_full_disk_leaves_nothing() {
         );
     }
     ok(&mut backup(&data, &file));
-    for blocks in [8, 40, 120] {
+    // The old database is read as well.
+    for blocks in [80, 100, 120] {
         let mut whole = restore(&file, &new);
         whole.arg("--replaces").arg(&data);
         refused(&mut cramped(&whole, blocks), 1, &new);

@@ -60,12 +60,14 @@ pub(crate) fn of(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> 
 fn first_index(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> u64 {
     let keys = registry.by_role(Role::RekorV1);
     let before = keys
-        .iter()
-        .map(|record| logs::key_id(record))
-        .take_while(|key| *key != log.info.spec.key_id);
+        .into_iter()
+        .take_while(|record| logs::key_id(record) != log.info.spec.key_id);
     before
-        .filter_map(|key| stored.iter().find(|other| other.info.spec.key_id == key))
-        .fold(0, |sum: u64, other| sum.saturating_add(other.head.size))
+        .map(|record| {
+            let key = logs::key_id(record);
+            logs::indexes(record, stored.iter().find(|other| other.info.spec.key_id == key))
+        })
+        .fold(0, u64::saturating_add)
 }
 
 fn by_key(

@@ -18,9 +18,9 @@ use common_backend::archive::evidence::{self, Refusal, Seen, Verdict, Word};
 use common_backend::archive::{self, Archive, LogPlan, Restore};
 use common_backend::folder::DataFolder;
 use common_backend::sqlite::SqliteStorage;
-use common_bundle::trust::Registry;
+use common_bundle::trust::{Registry, Role};
 use common_engine::fsck::LogCheck;
-use common_engine::{LogId, LogInfo, Storage, StoredLeaf, StoredLog};
+use common_engine::{LogId, LogInfo, LogState, Storage, StoredLeaf, StoredLog};
 use common_tlog::Hash;
 use serde::Serialize;
 
@@ -32,6 +32,11 @@ use crate::log_checks;
 use crate::paste::quoted;
 use crate::progress::Progress;
 use crate::restore::folder::Target;
+use crate::services::logs;
+
+/// More entries than any log takes between its last backup and its loss: years of them at thousands a second, and far
+/// below 2^53, up to which every client counts.
+const UNKNOWN_ENTRIES: u64 = 1 << 40;
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
@@ -41,11 +46,12 @@ pub(crate) struct RestoreArgs {
     /// The data folder to make; it must not exist, or be empty.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
-    /// The data folder that this one replaces: its record of published checkpoints shows whether the backup is the end
-    /// of its logs.
+    /// The data folder that this one replaces: itself, not a copy, and stopped. Its database shows whether the backup is
+    /// the end of its logs.
     #[arg(long, value_name = "DIR")]
     pub(crate) replaces: Option<PathBuf>,
-    /// The same record (`published`), where only that is left.
+    /// A copy of the old folder's record of published checkpoints (`published`). It can show that more was published
+    /// than the backup has, never that nothing was. Repeatable.
     #[arg(long, value_name = "FILE")]
     pub(crate) published: Vec<PathBuf>,
     /// A checkpoint that somebody has: a witness, a monitor, a cache, or a bundle with one in it. Repeatable.
@@ -101,10 +107,7 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
             summary.data_dir, summary.leaves, summary.seconds
         ),
     );
-    for log in logs
-        .iter()
-        .filter(|log| log.info.state == common_engine::LogState::Frozen)
-    {
+    for log in logs.iter().filter(|log| log.info.state == LogState::Frozen) {
         console.warning(&format!(
             "log {} is frozen: it is read and never written again",
             log.info.spec.origin
@@ -166,6 +169,7 @@ async fn bring_back(
     written.map_err(forks)?;
     let restored = restored.map_err(Failure::failed)?;
     let missed = missed(archive.about().created, now);
+    let registry = reserve(registry, &logs, &plans, &seen);
     partial
         .finish(&restored, registry, missed, now)
         .await
@@ -251,6 +255,31 @@ fn plan(log: &StoredLog, verdict: Verdict, seen: &[Seen]) -> LogPlan {
         verdict,
         seen: seen.iter().filter(of_log).cloned().collect(),
     }
+}
+
+/// The indexes that a v1 shard keeps which is frozen here: it may have gone on after the backup, nobody here knows how
+/// far, and what it gave out then must not be given to another entry by the shard that follows it.
+fn reserve(
+    mut registry: Registry,
+    logs: &[StoredLog],
+    plans: &BTreeMap<LogId, LogPlan>,
+    seen: &[Seen],
+) -> Registry {
+    for record in registry.keys.iter_mut().filter(|key| key.role == Role::RekorV1) {
+        let key = logs::key_id(record);
+        let cut = |log: &&StoredLog| {
+            let plan = plans.get(&log.info.id);
+            log.info.spec.key_id == key
+                && log.info.state == LogState::Active
+                && plan.is_some_and(|plan| plan.verdict == Verdict::Frozen)
+        };
+        if let Some(log) = logs.iter().find(cut) {
+            let of_log = seen.iter().filter(|s| s.published.origin == log.info.spec.origin);
+            let known = of_log.map(|s| s.published.size).fold(log.head.size, u64::max);
+            record.indexes = Some(known.saturating_add(UNKNOWN_ENTRIES));
+        }
+    }
+    registry
 }
 
 /// A fork that only the rebuilt tree shows.

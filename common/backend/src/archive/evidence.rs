@@ -8,11 +8,12 @@
 //! |---|---|
 //! | somebody has size N with another root, or a smaller size whose root is not the backup's | fork: refused always |
 //! | somebody has a size above N | frozen if asked for, else refused |
-//! | the record of the instance stands at N | goes on |
+//! | the store of the instance, which is stopped and locked, stands at N | goes on |
 //! | nothing, or only what is older than the backup, or single checkpoints of size N | goes on only if the operator says so in words; frozen if asked for; else refused |
 //!
-//! A single checkpoint of size N shows that N was published, not that nothing came after it; and a record that stands
-//! below N was copied before the backup was made. Neither shows the end of the log.
+//! A single checkpoint of size N shows that N was published, not that nothing came after it. The same goes for a copy of
+//! the instance's record (`published`), which says where the log stood when it was copied, and for that record itself,
+//! which follows its store some time later. None of them shows the end of the log.
 
 use common_engine::{Published, StoredLog};
 
@@ -21,9 +22,9 @@ use super::ArchiveError;
 /// Where a published head was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The `published` record of the instance: the highest it ever published.
-    Record,
-    /// A checkpoint that somebody kept: it was published, and more may have been.
+    /// The head in the store of the instance, of which it is certain that nobody writes to it any more.
+    End,
+    /// It was published, and more may have been: a checkpoint that somebody kept, or a record of checkpoints.
     Checkpoint,
 }
 
@@ -136,7 +137,7 @@ pub fn decide(log: &StoredLog, seen: &[Seen], word: Word) -> Result<Verdict, Ref
             })
         };
     }
-    let ends_here = |s: &&Seen| s.kind == Kind::Record && s.published.size == head.size;
+    let ends_here = |s: &&Seen| s.kind == Kind::End && s.published.size == head.size;
     if word.nothing_since || of_log.iter().any(ends_here) {
         Ok(Verdict::Continues)
     } else if word.freeze {

@@ -123,6 +123,10 @@ pub struct KeyRecord {
     /// Set while it is trusted and does not sign yet: it takes over from the key in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Succession>,
+    /// Of a Rekor v1 shard that was restored from before its end: how many virtual indexes it takes up, which is more than
+    /// it has entries. The next shard begins behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indexes: Option<u64>,
     /// Where the private key is: `file:…`, later `pkcs11:…` or a KMS URI. Empty once destroyed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signer: String,
@@ -181,6 +185,7 @@ impl KeyRecord {
             valid_to: None,
             service_url: String::new(),
             successor: None,
+            indexes: None,
             signer: String::new(),
         })
     }

@@ -6,9 +6,11 @@ use std::path::Path;
 use common_backend::anchor::FileAnchor;
 use common_backend::archive::evidence::{Kind, Seen};
 use common_backend::folder::{DataFolder, FolderError};
+use common_backend::sqlite::{SqliteError, SqliteStorage};
 use common_bundle::format::Bundle;
+use common_bundle::trust::Registry;
 use common_engine::fsck::LogCheck;
-use common_engine::{Anchor, Published};
+use common_engine::{Anchor, Published, Storage, StoredLog};
 
 use crate::console::Console;
 use crate::exit::Failure;
@@ -36,6 +38,7 @@ pub(super) async fn gather(
         }
         lock = lock_old(old, console)?;
         seen.extend(record(&Layout::new(old.clone()).published()).await?);
+        seen.extend(store(old, lock.is_some(), console).await?);
     }
     for path in &args.published {
         seen.extend(record(path).await?);
@@ -55,13 +58,55 @@ fn lock_old(old: &Path, console: Console) -> Result<Option<DataFolder>, Failure>
             "{error}. While it runs it publishes more, which the backup does not have"
         ))),
         Err(error @ FolderError::Io { .. }) => {
-            console.warning(&format!("{error}; make sure that no server runs on it"));
+            console.warning(&format!(
+                "{error}; make sure that no server runs on it. It does not show where its logs ended"
+            ));
             Ok(None)
         }
     }
 }
 
-/// The heads of a `published` file.
+/// The heads in the old database. Where nobody can write to it any more they are the end of its logs, which the record
+/// beside it is not: that is written after the database, and a copy of it stands where it stood when it was copied.
+async fn store(old: &Path, locked: bool, console: Console) -> Result<Vec<Seen>, Failure> {
+    let heads = async {
+        let storage = SqliteStorage::open_read_only(old).await?;
+        let heads = storage.logs().await;
+        storage.close().await;
+        Ok::<_, SqliteError>(heads)
+    };
+    let failed = |error: String| {
+        console.warning(&format!(
+            "{error}. Without the old database nothing shows where its logs ended: the record of published checkpoints may \
+             be behind it"
+        ));
+        Ok(Vec::new())
+    };
+    let logs = match heads.await {
+        Ok(Ok(logs)) => logs,
+        Ok(Err(error)) => return failed(error.to_string()),
+        Err(error) => return failed(error.to_string()),
+    };
+    // An import that did not come to its end was never published.
+    let registry = fs::read(Layout::new(old.to_owned()).registry());
+    let registry = registry.ok().and_then(|json| Registry::parse(&json).ok());
+    let listed = |log: &&StoredLog| {
+        let registry = registry.as_ref();
+        registry.is_none_or(|registry| log_checks::of(registry, &logs, log).is_some())
+    };
+    let seen = |log: &StoredLog| Seen {
+        published: Published {
+            origin: log.info.spec.origin.clone(),
+            size: log.head.size,
+            root: log.head.root,
+        },
+        kind: if locked { Kind::End } else { Kind::Checkpoint },
+        source: format!("the database in {}", old.display()),
+    };
+    Ok(logs.iter().filter(listed).map(seen).collect())
+}
+
+/// The heads of a `published` file: more may have been published than it says.
 async fn record(path: &Path) -> Result<Vec<Seen>, Failure> {
     if !path.is_file() {
         return Err(Failure::failed(format!(
@@ -72,7 +117,7 @@ async fn record(path: &Path) -> Result<Vec<Seen>, Failure> {
     let heads = FileAnchor::new(path).load().await.map_err(Failure::failed)?;
     let seen = |published| Seen {
         published,
-        kind: Kind::Record,
+        kind: Kind::Checkpoint,
         source: path.display().to_string(),
     };
     Ok(heads.into_iter().map(seen).collect())

@@ -41,8 +41,9 @@ pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
     }
     if unknown {
         text.push_str(
-            "  - Show where the log ended: --replaces OLD_FOLDER, or --published FILE with a copy of the file `published` \
-             from it. If it ends where the backup does, the log goes on.\n",
+            "  - Show where the log ended: --replaces OLD_FOLDER, the stopped folder itself with its database. If it ends \
+             where the backup does, the log goes on. A copy of its file `published`, or a checkpoint, shows what was \
+             published and not that nothing came after it.\n",
         );
         let _ = writeln!(
             text,
@@ -53,9 +54,9 @@ pub(super) fn message(refusals: &[Refusal], created: u64) -> String {
     }
     text.push_str(
         "  - Keep what the backup has, for reading alone, for ever: --frozen. All old signatures go on to verify, and the \
-         frozen log takes no entry again. For new signatures start a new instance beside it, on a new folder and under a \
-         new host name (`sigbox up --data NEW --public-url URL`), and give clients its trust root as well. A command that \
-         opens a new shard within the instance does not exist yet.\n",
+         frozen log takes no entry again. For new signatures start the instance and open new logs in it (`sigbox shard`, \
+         `sigbox shard --log v2`, `sigbox rotate ctlog`): clients learn of them through the trust they have. What was \
+         logged after the backup is not in it.\n",
     );
     text
 }

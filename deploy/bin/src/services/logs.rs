@@ -71,7 +71,7 @@ impl<'a> Shards<'a> {
         for record in present.chain(next) {
             let shard = self.shard(record, first_index)?;
             let row = self.stored.iter().find(|log| log.info.id == shard.config.id);
-            first_index = row.map_or(0, |row| row.head.size).saturating_add(first_index);
+            first_index = indexes(record, row).saturating_add(first_index);
             shards.push(shard);
         }
         if shards.is_empty() {
@@ -135,12 +135,17 @@ impl<'a> Shards<'a> {
                     None => new_tree_id()?,
                 };
                 let shard = v1::Shard::new(tree, first_index, key);
+                let leaf_limit = match row {
+                    // One that was taken over came with its own.
+                    Some(row) if record.valid_to.is_some() => row.info.spec.leaf_limit,
+                    _ => V1_LEAF_LIMIT,
+                };
                 let spec = LogSpec {
                     kind: LogKind::RekorV1,
                     origin: shard.origin(&record.origin),
                     tree_id: tree.get(),
                     key_id: key_id(record),
-                    leaf_limit: V1_LEAF_LIMIT,
+                    leaf_limit,
                     created: self.created,
                 };
                 let personality = Arc::new(RekorV1::new(shard.clone(), &record.origin, signer));
@@ -159,27 +164,45 @@ impl<'a> Shards<'a> {
 
     /// The number of the log of a record, and its row if there is one. The first log of a kind has a number of its
     /// own, so that a store of another instance is found out by its key. A later one gets a row when it takes over,
-    /// which is after the logs before it were closed: without that, keys or store are not those of this instance.
+    /// which is after the logs before it were closed: without that, keys or store are not those of this instance. Rows
+    /// that no key of the registry names (an import that was never finished) say nothing of it.
     fn row(
         &mut self,
         record: &KeyRecord,
         kind: LogKind,
     ) -> Result<(LogId, Option<&'a StoredLog>), ServicesError> {
         let stored = self.stored;
-        let mut of_kind = stored.iter().filter(|log| log.info.spec.kind == kind);
+        let listed: Vec<String> = self
+            .keys
+            .registry()
+            .by_role(record.role)
+            .into_iter()
+            .map(key_id)
+            .collect();
+        let mut of_kind = stored
+            .iter()
+            .filter(|log| log.info.spec.kind == kind && listed.contains(&log.info.spec.key_id));
         if let Some(first) = first_number(&record.id) {
             return Ok((first, stored.iter().find(|log| log.info.id == first)));
         }
         if let Some(row) = of_kind.clone().find(|log| log.info.spec.key_id == key_id(record)) {
             return Ok((row.info.id, Some(row)));
         }
-        if record.valid_to.is_some() || of_kind.any(|log| log.info.state != LogState::Frozen) {
+        let open = |log: &StoredLog| log.info.state != LogState::Frozen;
+        if record.valid_to.is_some() || (record.successor.is_none() && of_kind.any(open)) {
             return Err(ServicesError::ShardMissing(record.id.clone()));
         }
         let id = LogId(self.next);
         self.next = self.next.saturating_add(1);
         Ok((id, None))
     }
+}
+
+/// How many virtual indexes the log of a record takes up: one for each entry, and those that entries may have which came
+/// after a backup that was restored.
+pub(crate) fn indexes(record: &KeyRecord, row: Option<&StoredLog>) -> u64 {
+    let entries = row.map_or(0, |row| row.head.size);
+    record.indexes.map_or(entries, |indexes| indexes.max(entries))
 }
 
 /// How the row of a record's log names its key.

@@ -2,8 +2,9 @@
 //! `pkg/sharding/ranges.go`).
 //!
 //! To its users the log is one sequence: the *virtual* index of an entry is its index in its own tree plus
-//! the lengths of all trees before it. The first virtual index of a shard is fixed when the shard before it
-//! stops growing, hence stored and given, never computed.
+//! the lengths of all trees before it; more where a tree was restored from before its end, so that no two entries
+//! share one. The first virtual index of a shard is fixed when the shard before it stops growing, hence given, never
+//! computed here.
 
 use common_engine::{Engine, LogId, LogKind};
 use common_pki::key::PublicKey;
@@ -103,11 +104,11 @@ pub enum ShardsError {
         /// The engine's number.
         log: LogId,
     },
-    /// A shard does not begin where the one before it ended.
+    /// A shard begins before the one before it ended: an index would name two entries.
     #[error(
-        "shard {tree} begins at virtual index {got}, expected {expected}: the sum of the sizes of the shards before it"
+        "shard {tree} begins at virtual index {got}, expected {expected} or more: where the shard before it ends"
     )]
-    Gap {
+    Overlap {
         /// Its tree ID.
         tree: TreeId,
         /// Where it should begin.
@@ -146,14 +147,14 @@ impl Shards {
             if info.spec.kind != LogKind::RekorV1 || info.spec.tree_id != shard.tree.get() {
                 return Err(unknown);
             }
-            if shard.first_index != next {
-                return Err(ShardsError::Gap {
+            if shard.first_index < next {
+                return Err(ShardsError::Overlap {
                     tree: shard.tree,
                     expected: next,
                     got: shard.first_index,
                 });
             }
-            next = next.saturating_add(head.size);
+            next = shard.virtual_index(head.size);
         }
         let mut inactive = shards;
         let active = inactive.pop().ok_or(ShardsError::Empty)?;

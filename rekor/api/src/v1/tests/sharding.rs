@@ -166,10 +166,10 @@ async fn shards_that_do_not_make_one_log_are_refused() {
         |shards| Service::new(engine.clone(), shards, Policy::default(), Limits::default()).map(|_| ());
     assert!(matches!(service(vec![]), Err(ShardsError::Empty)));
     assert!(matches!(
-        service(vec![(OLD, one.clone()), (NEW, two.clone())]),
-        Err(ShardsError::Gap {
-            expected: 0,
-            got: 1,
+        service(vec![(NEW, two.clone()), (OLD, one.clone())]),
+        Err(ShardsError::Overlap {
+            expected: 1,
+            got: 0,
             ..
         })
     ));
