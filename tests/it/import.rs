@@ -334,6 +334,68 @@ fn replace(body: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_given_up_is_in_nobodys_way() {
+    let source = Stack::ephemeral();
+    write(&source, "/api/v2/log/entries", ENTRIES).await;
+    let trusted = json(&source, "/trust/trusted_root.json").await;
+    let mut logs = trusted["tlogs"].as_array().unwrap().iter();
+    let log = logs.find(|log| log["publicKey"]["keyDetails"] == "PKIX_ED25519");
+    let key = log.unwrap()["publicKey"]["rawBytes"].as_str().unwrap();
+    let key = source.file(
+        "log.pem",
+        format!("-----BEGIN PUBLIC KEY-----\n{key}\n-----END PUBLIC KEY-----\n"),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let (data, ports) = (folder.path().join("data"), Ports::free());
+    let url = format!("http://127.0.0.1:{}", ports.http);
+    let mut command = up(&data, &ports);
+    command.args(["--public-url", &url]);
+    let mut start = || Launch::new(&mut command).ready(Duration::from_secs(60)).unwrap();
+    let mut target = start();
+    write(&target, "/api/v2/log/entries", 3).await;
+    assert_eq!(target.interrupt(), Some(0));
+    // Most of the log is in before it shows that it is not what was signed.
+    let last: Change = |path, mut body| {
+        if path.contains("/tile/entries/002") {
+            *body.last_mut().unwrap() ^= 1;
+        }
+        body
+    };
+    let between = between(&source, last).await;
+    let more = ["--kind", "v2", "--key", key.to_str().unwrap()];
+    let said = refused(&mut import(&between, &data, &url, &more)).text();
+    assert!(said.contains("the leaves hash to root"), "{said}");
+
+    let file = folder.path().join("one.backup");
+    let backup = |data: &Path, file: &Path| {
+        let mut command = Command::new(sigbox());
+        command.args(["backup", "--data"]).arg(data).arg(file);
+        command
+    };
+    let said = ok(&mut backup(&data, &file)).text();
+    assert!(
+        said.contains("its import did not come to its end, with 512 entries"),
+        "{said}"
+    );
+    let mut target = start();
+    let roll = ["shard", "--log", "v2", "--propagate", "0s", "--wait", "--data"];
+    ok(Command::new(sigbox()).args(roll).arg(&data));
+    write(&target, "/api/v2/log/entries", 3).await;
+    assert_eq!(target.interrupt(), Some(0));
+    let mut target = start();
+    write(&target, "/api/v2/log/entries", 3).await;
+    assert_eq!(target.interrupt(), Some(0));
+
+    // What was given up is gone from what a backup brings back.
+    let (file, new) = (folder.path().join("two.backup"), folder.path().join("new"));
+    ok(&mut backup(&data, &file));
+    let mut restore = Command::new(sigbox());
+    restore.arg("restore").arg(&file).arg("--data").arg(&new);
+    ok(restore.arg("--replaces").arg(&data));
+    fsck(&new).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_log_did_not_sign_is_refused_with_the_reason() {
     let source = Stack::ephemeral();
     write(&source, "/api/v1/log/entries", 3).await;

@@ -101,6 +101,11 @@ pub enum ImportError {
         "this log was taken over before, with {0} leaves, and is closed: what its source took since is not in"
     )]
     Finished(u64),
+    /// All leaves are in, and the note of the head is none that the other log has signed.
+    #[error(
+        "an earlier attempt ended at size {0} before its source signed that size: import once the source is longer"
+    )]
+    Unsigned(u64),
     /// Somebody else writes to it.
     #[error("another process writes to this log")]
     Conflict,
@@ -173,6 +178,12 @@ impl Import {
         })
     }
 
+    /// Whether the log was taken over before, to its end.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.info.state == LogState::Frozen
+    }
+
     /// How many leaves are in.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -192,7 +203,7 @@ impl Import {
         if leaves.is_empty() {
             return Ok(());
         }
-        if self.info.state == LogState::Frozen {
+        if self.is_closed() {
             return Err(ImportError::Finished(self.head.size));
         }
         let log = self.info.id;
@@ -287,7 +298,7 @@ impl Import {
     /// Closes the log, once all of it is in.
     ///
     /// # Errors
-    /// [`ImportError::Root`] if it does not end at `target`.
+    /// [`ImportError::Root`] if it does not end at `target`, [`ImportError::Unsigned`] if it was not taken as ending there.
     pub async fn finish(self, target: &ImportTarget) -> Result<(), ImportError> {
         if (self.head.size, self.head.root) != (target.size, target.root) {
             return Err(ImportError::Root {
@@ -296,7 +307,17 @@ impl Import {
                 got: self.head.root,
             });
         }
-        if self.info.state != LogState::Frozen {
+        // A source that signs its head anew gives another note of the same tree.
+        let Head {
+            size,
+            root,
+            checkpoint,
+            ..
+        } = &self.head;
+        if *checkpoint == unfinished(&self.info.spec.origin, *size, *root)? {
+            return Err(ImportError::Unsigned(*size));
+        }
+        if !self.is_closed() {
             match self.storage.set_state(self.info.id, LogState::Frozen).await? {
                 Commit::Committed => {}
                 Commit::Conflict => return Err(ImportError::Conflict),

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, Limited};
 use tower::ServiceExt;
 use url::Url;
 
-/// Longest answer read; the largest honest one is a trust file.
-const ANSWER_LIMIT: usize = 4 << 20;
+/// Longest answer read: room for the ten entries of a Rekor v1 that are asked for at once, large ones among them.
+const ANSWER_LIMIT: usize = 64 << 20;
 /// Time for one request, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How much of an unexpected body an error quotes.

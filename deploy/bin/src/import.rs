@@ -239,22 +239,23 @@ struct Foreign {
 }
 
 impl Destination {
-    /// The number of the foreign log here: the one it has already, or the next.
-    async fn number(&self, spec: &LogSpec) -> Result<LogId, TakeOverError> {
+    /// The number of the foreign log here, and what it is: what an earlier attempt has made of it, or the next number.
+    async fn place(&self, mut spec: LogSpec) -> Result<(LogId, LogSpec), TakeOverError> {
         let stored = self.storage.logs().await?;
         if let Some(known) = stored
             .iter()
             .find(|log| log.info.spec.kind == spec.kind && log.info.spec.key_id == spec.key_id)
         {
-            return Ok(known.info.id);
+            spec.leaf_limit = known.info.spec.leaf_limit;
+            return Ok((known.info.id, spec));
         }
         // The first numbers belong to the logs that an instance begins with.
         let last = stored.iter().map(|log| log.info.id).chain([REKOR_V2]).max();
-        Ok(LogId(last.map_or(0, |last| last.0).saturating_add(1)))
+        Ok((LogId(last.map_or(0, |last| last.0).saturating_add(1)), spec))
     }
 
     async fn begin(
-        &self,
+        &mut self,
         record: &KeyRecord,
         log: &Foreign,
         leaf_limit: u32,
@@ -267,13 +268,23 @@ impl Destination {
             leaf_limit,
             created: unix_millis(self.now),
         };
-        let id = self.number(&spec).await?;
-        Ok(Import::open(Arc::clone(&self.storage), id, spec, log.terms_version).await?)
+        let (id, spec) = self.place(spec).await?;
+        let import = Import::open(Arc::clone(&self.storage), id, spec, log.terms_version).await?;
+        if import.is_closed() {
+            // An attempt that ended between the two; what the source has taken since is not waited for.
+            self.list(record.clone())?;
+        }
+        Ok(import)
     }
 
     /// Closes the log, registers its key as one that has ended, and has the trust repository list it.
     async fn end(&mut self, import: Import, log: &Foreign, record: KeyRecord) -> Result<(), TakeOverError> {
         import.finish(&log.target).await?;
+        self.list(record)
+    }
+
+    /// Registers the key of a closed log as one that has ended, and has the trust repository list it.
+    fn list(&mut self, record: KeyRecord) -> Result<(), TakeOverError> {
         let mut registry = self.keys.registry().clone();
         if registry.keys.iter().all(|key| key.id != record.id) {
             registry.add(record)?;

@@ -46,6 +46,8 @@ pub(crate) const REKOR_V2: LogId = LogId(3);
 
 /// Longest canonical v1 entry: what is large in a request is hashed, not stored.
 pub(crate) const V1_LEAF_LIMIT: u32 = 1 << 20;
+/// Longest entry of a v1 log that is taken over: others kept what they were sent, and none answers with much more.
+pub(crate) const IMPORTED_V1_LEAF_LIMIT: u32 = 16 << 20;
 /// Longest v2 entry: its length has 16 bits in an entry bundle (C2SP tlog-tiles "Log entries").
 pub(crate) const V2_LEAF_LIMIT: u32 = u16::MAX as u32;
 /// Fulcio's own tokens live as long as those of most providers.

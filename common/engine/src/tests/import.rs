@@ -168,3 +168,41 @@ async fn leaves_that_were_not_signed_are_not_taken() {
         Err(ImportError::Finished(10))
     ));
 }
+
+/// A source that answers with an older head than before: the leaves up to it are in, as the middle of a longer log.
+#[tokio::test]
+async fn a_log_is_not_closed_under_a_note_that_nobody_signed() {
+    let storage = Arc::new(MemoryStorage::new());
+    let mut import = begin(&storage).await;
+    import
+        .append((0..10).map(leaf).collect(), &target(20))
+        .await
+        .unwrap();
+    let ended = begin(&storage).await.finish(&target(10)).await;
+    assert!(matches!(ended, Err(ImportError::Unsigned(10))), "{ended:?}");
+    assert!(!begin(&storage).await.is_closed());
+    // Its end, when it comes, is the signed one.
+    let mut import = begin(&storage).await;
+    import
+        .append((10..20).map(leaf).collect(), &target(20))
+        .await
+        .unwrap();
+    import.finish(&target(20)).await.unwrap();
+    assert!(begin(&storage).await.is_closed());
+}
+
+/// Rows of a log that nobody serves yet must not stand in for those of one that is served.
+#[tokio::test]
+async fn an_import_under_way_takes_no_place_in_a_search() {
+    let storage = Arc::new(MemoryStorage::new());
+    let engine = open(&storage).await;
+    let mut found = entry("found");
+    found.terms = vec!["term 1".to_owned()];
+    engine.submit(V1, found).await.unwrap();
+    let mut import = begin(&storage).await;
+    import
+        .append((0..100).map(leaf).collect(), &target(200))
+        .await
+        .unwrap();
+    assert_eq!(engine.search("term 1", 5).await.unwrap(), vec![(V1, 0)]);
+}

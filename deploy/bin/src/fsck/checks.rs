@@ -2,7 +2,7 @@
 
 use common_bundle::trust::{Registry, Role};
 use common_engine::fsck::LogCheck;
-use common_engine::{LogKind, StoredLog};
+use common_engine::{LogKind, LogState, StoredLog};
 
 use crate::log_checks;
 use crate::services::{V1_LEAF_LIMIT, V2_LEAF_LIMIT};
@@ -22,7 +22,10 @@ pub(super) fn logs(registry: &Registry, stored: &[StoredLog]) -> Logs {
     for log in stored {
         match log_checks::of(registry, stored, log) {
             Some(mut check) => {
-                check.spec.leaf_limit = leaf_limit(&check);
+                // A closed log takes no more entries, and one that was taken over came with its own limit.
+                if log.info.state != LogState::Frozen {
+                    check.spec.leaf_limit = leaf_limit(&check);
+                }
                 logs.checks.push(check);
             }
             None => logs.wrong.push((

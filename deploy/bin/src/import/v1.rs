@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
 use crate::console::Console;
 use crate::http::Client;
-use crate::services::V1_LEAF_LIMIT;
+use crate::services::IMPORTED_V1_LEAF_LIMIT;
 
 /// Entries of one request (rekor `pkg/api/entries.go`, maxSearchQueries).
 const AT_ONCE: u64 = 10;
@@ -191,7 +191,7 @@ async fn take(
     let start = ours.map_or(first, |ours| first.min(ours.valid_from.plus_seconds(-1)));
     let mut record = KeyRecord::new(Role::RekorV1, id, &log.key, client.base(), host, start)?;
     record.valid_to = Some(end.max(start));
-    let mut import = to.begin(&record, log, V1_LEAF_LIMIT).await?;
+    let mut import = to.begin(&record, log, IMPORTED_V1_LEAF_LIMIT).await?;
     let read = async |index: u64| {
         let count = log.target.size.saturating_sub(index).min(AT_ONCE);
         let from = first_index.saturating_add(index);
