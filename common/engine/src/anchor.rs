@@ -5,7 +5,8 @@
 //! and root of each log, and the engine refuses to start on a store that is behind it or differs from it.
 //!
 //! It is advanced after the commit, beside the path of the waiters, at most once in [`INTERVAL`]: it may lag behind
-//! the store, never run ahead. So it protects from a store that is older than the last advance, from an exchanged
+//! the store, never run ahead. How far is bounded: once it could not be advanced for [`PATIENCE`], nothing is logged any
+//! more until it is. So it protects from a store that is older than the last advance, from an exchanged
 //! and from a deleted one; it does not protect from losing only the commits of the last interval, nor when the
 //! anchor is rolled back together with the store (a snapshot of the whole disk). Witnesses do, see
 //! C2SP tlog-witness.
@@ -16,9 +17,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use common_tlog::Hash;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Least time between two advances.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
+/// How long heads may be published that are not recorded.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A published head, as far as the anchor keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +71,23 @@ impl Anchor for NoAnchor {
     }
 }
 
-/// Records `heads` whenever they change, and again after a failure, until their sender is gone. The error is that of
-/// the last record: what was published last is not in it.
+/// Records `heads` whenever they change, and again after a failure, until their sender is gone. Tells `current` when it
+/// has lagged for [`PATIENCE`], and when it no longer does. The error is that of the last record: what was published last
+/// is not in it.
 pub(crate) async fn follow(
     anchor: Arc<dyn Anchor>,
     mut heads: watch::Receiver<Vec<Published>>,
+    current: impl Fn(bool),
 ) -> Result<(), AnchorError> {
     let mut recorded = Ok(());
+    // Since when there has been something to record.
+    let mut since = Instant::now();
     loop {
         // After a failure there is a record to make even if nothing has changed.
         let open = if recorded.is_ok() {
-            heads.changed().await.is_ok()
+            let open = heads.changed().await.is_ok();
+            since = Instant::now();
+            open
         } else {
             heads.has_changed().is_ok()
         };
@@ -85,7 +95,19 @@ pub(crate) async fn follow(
             return recorded;
         }
         let state = heads.borrow_and_update().clone();
-        recorded = anchor.advance(&state).await;
+        // A disk that hangs is one that fails, as far as anybody can tell.
+        let advance = anchor.advance(&state);
+        tokio::pin!(advance);
+        let late = tokio::time::sleep(PATIENCE.saturating_sub(since.elapsed()));
+        recorded = tokio::select! {
+            biased;
+            recorded = &mut advance => recorded,
+            () = late => {
+                current(false);
+                advance.await
+            }
+        };
+        current(recorded.is_ok() || since.elapsed() < PATIENCE);
         if let Err(error) = &recorded {
             metrics::counter!("sigbox_engine_anchor_failures_total").increment(1);
             tracing::error!(%error, "published checkpoints could not be recorded");

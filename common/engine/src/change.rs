@@ -72,7 +72,8 @@ impl Engine {
         self.log(id).ok_or(OpenError::Stopping)
     }
 
-    /// Closes a log for good and gives its final head, which is published. Closing it again gives the same.
+    /// Closes a log for good, in favour of another, and gives its final head, which is published. Closing it again gives
+    /// the same. Until whoever submits is sent to the other, it is told to come again.
     ///
     /// # Errors
     /// [`ReadError::Busy`] while the final head is not the published one: another replica logged the last entry, or
@@ -80,6 +81,7 @@ impl Engine {
     pub async fn freeze(&self, id: LogId) -> Result<Arc<Head>, ReadError> {
         if self.log(id).is_none_or(|info| info.state != LogState::Frozen) {
             self.set_state(id, LogState::Frozen).await?;
+            self.shared.set_succeeded(id);
         }
         let (done, settled) = oneshot::channel();
         let settle = Change::Settle { done };

@@ -10,13 +10,13 @@ use common_tlog::{Hash, TileId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::anchor::{Anchor, Published, follow};
+use crate::anchor::{Anchor, PATIENCE, Published, follow};
 use crate::batch::{Submission, Tip};
 use crate::change::Change;
 use crate::error::{OpenError, ReadError, SubmitError};
 use crate::options::{Clock, LogConfig, Options};
 use crate::read::{Reader, View};
-use crate::sequencer::{Job, Sequencer, Waiter};
+use crate::sequencer::{Job, LOOK, Sequencer, Waiter};
 use crate::storage::{Commit, Storage};
 use crate::terms::{self, Indexed};
 use crate::types::{Entry, Head, LogId, LogInfo, LogState, Outcome, StoredLeaf};
@@ -41,10 +41,14 @@ pub(crate) struct Shared {
     logs: ArcSwap<BTreeMap<LogId, Arc<PublishedLog>>>,
     room: Arc<Semaphore>,
     writable: AtomicBool,
+    /// Whether the anchor keeps up.
+    recorded: AtomicBool,
 }
 
 struct PublishedLog {
     info: ArcSwap<LogInfo>,
+    /// Closed by this process, for another log that takes its place.
+    succeeded: AtomicBool,
     view: ArcSwap<View>,
     /// `None` for a log that is not searched.
     indexed: ArcSwapOption<Indexed>,
@@ -54,6 +58,7 @@ impl PublishedLog {
     fn new(tip: &Tip, indexed: Option<Indexed>) -> Arc<Self> {
         Arc::new(Self {
             info: ArcSwap::new(Arc::clone(&tip.info)),
+            succeeded: AtomicBool::new(false),
             view: ArcSwap::from_pointee(View::new(Arc::clone(&tip.head), &tip.edge)),
             indexed: ArcSwapOption::from(indexed.map(Arc::new)),
         })
@@ -76,6 +81,7 @@ impl Shared {
             logs: ArcSwap::from_pointee(logs),
             room: Arc::new(Semaphore::new(options.queue_bytes.min(Semaphore::MAX_PERMITS))),
             writable: AtomicBool::new(true),
+            recorded: AtomicBool::new(true),
             options,
         }
     }
@@ -130,6 +136,13 @@ impl Shared {
         Some(self.logs.load().get(&log)?.view.load_full())
     }
 
+    /// From now on, whoever submits to the log is told to come again, and will find the one that takes its place.
+    pub(crate) fn set_succeeded(&self, log: LogId) {
+        if let Some(log) = self.logs.load().get(&log) {
+            log.succeeded.store(true, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn info(&self, log: LogId) -> Option<Arc<LogInfo>> {
         Some(self.logs.load().get(&log)?.info.load_full())
     }
@@ -146,7 +159,31 @@ impl Shared {
 
     pub(crate) fn set_writable(&self, writable: bool) {
         self.writable.store(writable, Ordering::Relaxed);
-        metrics::gauge!("sigbox_engine_writable").set(if writable { 1.0 } else { 0.0 });
+        self.gauge_writable();
+    }
+
+    /// While published heads are not recorded, a store without them could not be told from this one: none is added.
+    fn set_recorded(&self, recorded: bool) {
+        if self.recorded.swap(recorded, Ordering::Relaxed) != recorded {
+            self.gauge_writable();
+            if recorded {
+                tracing::info!("published checkpoints are recorded again");
+            } else {
+                tracing::error!(
+                    "published checkpoints could not be recorded for {} seconds, no entry can be logged until they are",
+                    PATIENCE.as_secs()
+                );
+            }
+        }
+    }
+
+    fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed) && self.recorded.load(Ordering::Relaxed)
+    }
+
+    fn gauge_writable(&self) {
+        let writable = f64::from(u8::from(self.is_writable()));
+        metrics::gauge!("sigbox_engine_writable").set(writable);
     }
 }
 
@@ -177,7 +214,9 @@ impl Engine {
         let (stop, stopping) = watch::channel(false);
         let (finished, done) = watch::channel(());
         let (published, heads) = watch::channel(Vec::new());
-        let recorder = tokio::spawn(follow(anchor, heads));
+        let recording = Arc::clone(&shared);
+        let recorder = follow(anchor, heads, move |current| recording.set_recorded(current));
+        let recorder = tokio::spawn(recorder);
         let sequencer = Sequencer {
             shared: Arc::clone(&shared),
             queue: jobs,
@@ -185,6 +224,7 @@ impl Engine {
             stop: stopping,
             published,
             answering: JoinSet::new(),
+            look: tokio::time::interval(LOOK),
         };
         let mut completing = JoinSet::new();
         for log in indexed.into_keys() {
@@ -226,11 +266,9 @@ impl Engine {
     /// # Errors
     /// See [`SubmitError`]. Submitting the same entry again is always safe.
     pub async fn submit(&self, log: LogId, entry: Entry) -> Result<Outcome, SubmitError> {
-        let info = self.shared.info(log).ok_or(SubmitError::UnknownLog(log))?;
-        match info.state {
-            LogState::Active => {}
-            LogState::ReadOnly => return Err(SubmitError::ReadOnly),
-            LogState::Frozen => return Err(SubmitError::Frozen),
+        let info = self.takes_entries(log)?;
+        if !self.shared.recorded.load(Ordering::Relaxed) {
+            return Err(SubmitError::Unavailable);
         }
         let (limit, got) = (u64::from(info.spec.leaf_limit), entry.body.len() as u64);
         if got > limit {
@@ -259,6 +297,23 @@ impl Engine {
         })?;
         // Only a panic loses the sender; what became of the entry is not known then.
         answer.await.unwrap_or(Err(SubmitError::Unavailable))
+    }
+
+    /// Whether a log takes entries, and what it is.
+    ///
+    /// # Errors
+    /// What a submission would be refused with because of the log's state: [`SubmitError::Frozen`] of a log that takes no
+    /// more, [`SubmitError::Unavailable`] of one that was closed for another, which is not open yet.
+    pub fn takes_entries(&self, id: LogId) -> Result<Arc<LogInfo>, SubmitError> {
+        let logs = self.shared.logs.load();
+        let log = logs.get(&id).ok_or(SubmitError::UnknownLog(id))?;
+        let info = log.info.load_full();
+        match info.state {
+            LogState::Active => Ok(info),
+            LogState::ReadOnly => Err(SubmitError::ReadOnly),
+            LogState::Frozen if log.succeeded.load(Ordering::Relaxed) => Err(SubmitError::Unavailable),
+            LogState::Frozen => Err(SubmitError::Frozen),
+        }
     }
 
     /// What a log is, and its state.
@@ -295,10 +350,10 @@ impl Engine {
     }
 
     /// Whether entries can be logged: false from any failed write or contradiction on, until the store was verified
-    /// and written to again, and once the writer has stopped.
+    /// and written to again, while the anchor lags, and once the writer has stopped.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.shared.writable.load(Ordering::Relaxed) && !self.queue.is_closed()
+        self.shared.is_writable() && !self.queue.is_closed()
     }
 
     /// Entries that wait for the writer.
@@ -389,14 +444,22 @@ impl Engine {
     pub async fn search(&self, term: &str, limit: u32) -> Result<Vec<(LogId, u64)>, ReadError> {
         let key = self.shared.core.secret.term(term);
         let _turn = self.shared.reader.turn().await?;
-        let rows = self.shared.reader.storage.find(&[key], limit).await?;
-        let places = rows.into_iter().map(|(_, place)| place);
-        // A commit is visible in storage a moment before its head is published.
-        let published = |log, index| self.head(log).is_some_and(|head| index < head.size);
-        Ok(places
-            .filter(|p| published(p.log, p.index))
-            .map(|p| (p.log, p.index))
-            .collect())
+        let storage = &self.shared.reader.storage;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let logs = self.shared.logs.load_full();
+        let mut found = Vec::new();
+        // Log by log: the store may have rows of one that nobody serves, such as an import under way, and a commit is
+        // visible in it a moment before its head is published.
+        for (id, log) in logs.iter().rev() {
+            let left = most.saturating_sub(found.len());
+            if left == 0 {
+                break;
+            }
+            let (left, below) = (u32::try_from(left).unwrap_or(u32::MAX), log.view.load().head.size);
+            let indexes = storage.find_below(key, *id, below, left).await?;
+            found.extend(indexes.into_iter().map(|index| (*id, index)));
+        }
+        Ok(found)
     }
 
     /// The first `width` hashes of a tile, 32 bytes each; `None` unless the published tree has them all.

@@ -108,6 +108,7 @@ impl State {
 /// Storage in memory. Clones of its `Arc` are the replicas' view of one database.
 pub struct MemoryStorage {
     secret: IndexSecret,
+    shared: bool,
     state: Mutex<State>,
     /// Commits share it; [`MemoryStorage::hold_commits`] has it alone.
     gate: Arc<RwLock<()>>,
@@ -126,6 +127,15 @@ impl MemoryStorage {
         Self::default()
     }
 
+    /// An empty store that says of itself that others may write to it.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self {
+            shared: true,
+            ..Self::default()
+        }
+    }
+
     /// A store with what another one held.
     #[must_use]
     pub fn with_contents(contents: Contents) -> Self {
@@ -135,6 +145,7 @@ impl MemoryStorage {
         });
         Self {
             secret: IndexSecret([7; 32]),
+            shared: false,
             state,
             gate: Arc::default(),
         }
@@ -219,6 +230,10 @@ impl MemoryStorage {
 impl Storage for MemoryStorage {
     fn reserved(self: Arc<Self>) -> Arc<dyn Storage> {
         self
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared
     }
 
     async fn secret(&self) -> Result<IndexSecret, StorageError> {

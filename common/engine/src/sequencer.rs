@@ -1,7 +1,7 @@
 //! The loop around the writer: it collects what has queued, has it committed, publishes the heads, and answers.
 //!
-//! There is no timer: an idle log commits a single entry at once, and while a commit is under way the next batch
-//! gathers. The loop ends only when the engine is shut down; every failure leads back into it through
+//! No entry waits for a timer: an idle log commits a single one at once, and while a commit is under way the next batch
+//! gathers. Where others write to the same store, their commits are looked for once a second ([`LOOK`]). The loop ends only when the engine is shut down; every failure leads back into it through
 //! [`Poisoned::reload`].
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use common_tlog::{Hash, leaf_hash};
 use rayon::prelude::*;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Interval;
 
 use crate::anchor::Published;
 use crate::batch::{Attempt, Submission, Verdict};
@@ -28,6 +29,8 @@ const CONFLICT_RETRIES: u32 = 8;
 const PATIENCE: u32 = 6;
 /// Leaves of earlier batches that are proven at once, for one batch.
 const PROVING: usize = 8;
+/// How often other writers' commits are looked for.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
@@ -56,6 +59,8 @@ impl Waiter {
 
 /// What the sequencer does next.
 enum Work {
+    /// Looks for commits of other writers.
+    Look,
     Batch(Vec<Job>),
     Change(Change),
 }
@@ -69,6 +74,8 @@ pub(crate) struct Sequencer {
     /// Followed by the anchor.
     pub(crate) published: watch::Sender<Vec<Published>>,
     pub(crate) answering: JoinSet<()>,
+    /// When others' commits are looked for next, where there may be any.
+    pub(crate) look: Interval,
 }
 
 impl Sequencer {
@@ -78,6 +85,7 @@ impl Sequencer {
         let mut writer = Some(writer);
         while let Some(current) = writer.take() {
             writer = match self.next().await {
+                Some(Work::Look) => self.look(current).await,
                 Some(Work::Batch(jobs)) => self.process(current, jobs).await,
                 Some(Work::Change(change)) => Some(self.change(current, change)),
                 None => break,
@@ -97,6 +105,7 @@ impl Sequencer {
                 self.queue.recv().await?
             }
             Some(change) = self.changes.recv() => return Some(Work::Change(change)),
+            _ = self.look.tick(), if self.shared.core.storage.is_shared() => return Some(Work::Look),
             job = self.queue.recv() => job?,
         };
         let options = &self.shared.options;
@@ -112,6 +121,23 @@ impl Sequencer {
         metrics::histogram!("sigbox_engine_batch_entries").record(jobs.len() as f64);
         metrics::gauge!("sigbox_engine_queue_entries").set(self.queue.len() as f64);
         Some(Work::Batch(jobs))
+    }
+
+    /// Takes over what other writers have logged, verified like everything that is loaded: whoever only reads learns of it
+    /// too. `None` if shut down while the store failed.
+    async fn look(&mut self, writer: Writer) -> Option<Writer> {
+        match writer.is_current().await {
+            Ok(false) => {}
+            Ok(true) => return Some(writer),
+            Err(error) => {
+                tracing::debug!(%error, "other writers' commits could not be looked for");
+                return Some(writer);
+            }
+        }
+        let recovered = self.recover(writer.overtaken(), &mut Vec::new()).await?;
+        self.shared.publish_states(recovered.writer.tips());
+        self.publish(&recovered.writer);
+        Some(recovered.writer)
     }
 
     /// Every batch before it is published.
@@ -165,8 +191,9 @@ impl Sequencer {
 
     /// Reloads until it succeeds, ever more slowly. Meanwhile whatever queues is refused rather than left to wait.
     async fn recover(&mut self, mut poisoned: Poisoned, waiters: &mut Vec<Waiter>) -> Option<Recovered> {
-        tracing::warn!(cause = poisoned.describe(), "the writer is reloaded");
+        // Of several writers one is always first.
         if !poisoned.is_conflict() {
+            tracing::warn!(cause = poisoned.describe(), "the writer is reloaded");
             self.shared.set_writable(false);
         }
         if !poisoned.in_doubt() {
@@ -174,7 +201,9 @@ impl Sequencer {
         }
         let mut delay = FIRST_DELAY;
         for failures in 1u32.. {
-            metrics::counter!("sigbox_engine_reloads_total").increment(1);
+            if !poisoned.is_conflict() {
+                metrics::counter!("sigbox_engine_reloads_total").increment(1);
+            }
             poisoned = match poisoned.reload().await {
                 Ok(recovered) => {
                     self.shared.set_writable(true);

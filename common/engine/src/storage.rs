@@ -91,6 +91,12 @@ pub trait Storage: Send + Sync + 'static {
     /// that public reads can never keep it waiting.
     fn reserved(self: Arc<Self>) -> Arc<dyn Storage>;
 
+    /// Whether others may write to it while this one is open: then their commits are looked for also where nothing is
+    /// written.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// The key of the index hashes, drawn at random when the store was created and the same ever since.
     async fn secret(&self) -> Result<IndexSecret, StorageError>;
 

@@ -115,6 +115,21 @@ impl Writer {
         }
     }
 
+    /// Whether the store still has every head and state as this writer knows them.
+    pub(crate) async fn is_current(&self) -> Result<bool, StorageError> {
+        let stored = self.core.storage.logs().await?;
+        let same = |log: &StoredLog| {
+            let tip = self.tips.get(&log.info.id);
+            tip.is_none_or(|tip| *tip.head == log.head && tip.info.state == log.info.state)
+        };
+        Ok(stored.iter().all(same))
+    }
+
+    /// Another writer has moved a head or a state.
+    pub(crate) fn overtaken(self) -> Poisoned {
+        self.poison(Cause::Conflict)
+    }
+
     /// Where each log stands.
     pub(crate) fn tips(&self) -> impl Iterator<Item = &Tip> {
         self.tips.values()

@@ -199,6 +199,10 @@ impl Storage for PostgresStorage {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn secret(&self) -> Result<IndexSecret, StorageError> {
         Ok(self.inner.secret)
     }

@@ -45,7 +45,7 @@ async fn fast_heads_are_recorded_together_and_the_last_one_always() {
         failures: Mutex::new(0),
     });
     let (sender, receiver) = watch::channel(Vec::new());
-    let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver));
+    let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver, |_| ()));
     for size in 0..100 {
         sender.send_replace(heads(size));
         tokio::time::sleep(INTERVAL / 50).await;
@@ -64,7 +64,7 @@ async fn a_failed_record_is_made_again() {
         failures: Mutex::new(1),
     });
     let (sender, receiver) = watch::channel(Vec::new());
-    let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver));
+    let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver, |_| ()));
     sender.send_replace(heads(1));
     tokio::time::sleep(INTERVAL.saturating_mul(2)).await;
     assert_eq!(*recorder.records.lock().unwrap(), vec![heads(1)]);
@@ -83,7 +83,7 @@ async fn a_record_that_failed_last_is_tried_once_more_at_the_end() {
             failures: Mutex::new(failures),
         });
         let (sender, receiver) = watch::channel(Vec::new());
-        let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver));
+        let task = tokio::spawn(follow(Arc::clone(&recorder) as _, receiver, |_| ()));
         sender.send_replace(heads(1));
         tokio::time::sleep(INTERVAL / 2).await;
         drop(sender);

@@ -81,7 +81,8 @@ async fn the_final_head_has_every_entry_that_was_acknowledged() {
                     for number in 0.. {
                         match engine.submit(V1, entry(format!("{writer} {number}"))).await {
                             Ok(outcome) => last = Some(outcome.receipt().leaf.index),
-                            Err(SubmitError::Frozen) => return last,
+                            // In the queue already, or too late for it.
+                            Err(SubmitError::Frozen | SubmitError::Unavailable) => return last,
                             Err(other) => panic!("{other}"),
                         }
                     }
@@ -99,6 +100,11 @@ async fn the_final_head_has_every_entry_that_was_acknowledged() {
         }
         assert_eq!(engine.head(V1).unwrap(), last);
         assert_eq!(engine.log(V1).unwrap().state, LogState::Frozen);
+        let late = engine.submit(V1, entry("late")).await;
+        assert!(
+            matches!(late, Err(SubmitError::Unavailable)),
+            "its successor may be open in a moment: {late:?}"
+        );
     }
 }
 

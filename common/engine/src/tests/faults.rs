@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use tokio::sync::watch;
+
 use super::harness::*;
+use crate::anchor::{INTERVAL, PATIENCE};
 use crate::memory::{Fault, MemoryStorage};
-use crate::{Outcome, SubmitError};
+use crate::{Anchor, AnchorError, Options, Outcome, Published, SubmitError};
 
 /// The number that the next call will have.
 fn next(storage: &MemoryStorage) -> usize {
@@ -130,4 +134,63 @@ async fn another_writer_is_no_reason_not_to_be_ready() {
     fill(&engine, V1, "own", 1).await;
     assert!(engine.is_writable());
     assert!(!storage.calls().contains(&"probe"));
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Sound,
+    Fails,
+    Hangs,
+}
+
+struct Record(watch::Receiver<Disk>);
+
+#[async_trait]
+impl Anchor for Record {
+    async fn load(&self) -> Result<Vec<Published>, AnchorError> {
+        Ok(Vec::new())
+    }
+
+    async fn advance(&self, _heads: &[Published]) -> Result<(), AnchorError> {
+        let mut disk = self.0.clone();
+        if *disk.borrow() == Disk::Fails {
+            return Err(AnchorError {
+                path: "nowhere".to_owned(),
+                reason: "injected".to_owned(),
+            });
+        }
+        let _ = disk.wait_for(|disk| *disk != Disk::Hangs).await;
+        Ok(())
+    }
+}
+
+/// Heads that nothing outside the store knows of stay few: whoever brings an older store back could fork the log behind
+/// the last one that is recorded.
+#[tokio::test(start_paused = true)]
+async fn a_log_takes_nothing_while_its_record_lags() {
+    for fault in [Disk::Fails, Disk::Hangs] {
+        let (set, disk) = watch::channel(Disk::Sound);
+        let storage = Arc::new(MemoryStorage::new());
+        let engine = open_with(
+            Arc::clone(&storage) as _,
+            Arc::new(Record(disk)),
+            Options::default(),
+        );
+        let engine = engine.await.unwrap();
+        fill(&engine, V1, "recorded", 1).await;
+        tokio::time::sleep(INTERVAL * 4).await;
+        assert!(engine.is_writable());
+        set.send_replace(fault);
+        fill(&engine, V1, "not recorded", 1).await;
+        tokio::time::sleep(PATIENCE + INTERVAL * 2).await;
+        assert!(!engine.is_writable(), "{fault:?}");
+        let refused = engine.submit(V1, entry("refused")).await;
+        assert!(matches!(refused, Err(SubmitError::Unavailable)), "{fault:?}");
+        assert_eq!(engine.head(V1).unwrap().size, 2, "nothing came after them");
+        set.send_replace(Disk::Sound);
+        tokio::time::sleep(INTERVAL * 2).await;
+        assert!(engine.is_writable(), "{fault:?}");
+        fill(&engine, V1, "recorded again", 1).await;
+        engine.shutdown().await;
+    }
 }

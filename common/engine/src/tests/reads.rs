@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use super::harness::*;
 use crate::memory::MemoryStorage;
-use crate::{Corrupt, LogId, NoAnchor, Options, ReadError, StoreError};
+use crate::sequencer::LOOK;
+use crate::{Corrupt, LogId, LogState, NoAnchor, Options, ReadError, StoreError};
 
 /// Roots of every size, by an independent way.
 fn roots(leaves: &[Vec<u8>]) -> Vec<Hash> {
@@ -279,4 +280,29 @@ async fn reads_beyond_the_bound_wait_shortly_and_are_refused() {
     tokio::task::yield_now().await;
     drop(slow);
     assert!(waiting.await.unwrap().unwrap().is_some());
+}
+
+/// A replica that is only asked, and never written to.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_only_reads_learns_of_what_others_log() {
+    let storage = Arc::new(MemoryStorage::shared());
+    let (writer, reader) = (open(&storage).await, open(&storage).await);
+    let before = storage.contents();
+    fill(&writer, V1, "a", 300).await;
+    tokio::time::sleep(LOOK * 3).await;
+    let head = writer.head(V1).unwrap();
+    assert_eq!(reader.head(V1).unwrap(), head);
+    assert!(reader.leaf(V1, 299).await.unwrap().is_some());
+    reader.inclusion_proof(V1, 0, 300).await.unwrap();
+    writer.freeze(V1).await.unwrap();
+    tokio::time::sleep(LOOK * 3).await;
+    assert_eq!(reader.log(V1).unwrap().state, LogState::Frozen);
+    writer.shutdown().await;
+
+    // What is not an extension of what it has shown is not shown, and nothing is added to it.
+    storage.damage(|contents| *contents = before);
+    tokio::time::sleep(LOOK * 3).await;
+    assert_eq!(reader.head(V1).unwrap(), head);
+    assert!(!reader.is_writable());
+    reader.shutdown().await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use common_engine::{Entry, LogKind, LogState, Outcome, Receipt};
+use common_engine::{Entry, LogKind, Outcome, Receipt};
 use common_server::cpu;
 use common_tlog::{Hash, leaf_hash};
 use http::StatusCode;
@@ -82,17 +82,11 @@ pub(super) async fn create(
 pub(super) async fn check(service: &Service) -> Result<(), ApiError> {
     // A frozen log answers so whatever the body is. One that is frozen because the next shard is being opened is not meant:
     // whoever comes in that moment waits for the end of it.
-    if !takes_entries(service, &service.active.load())
-        && !takes_entries(service, &*service.active.enter().await)
-    {
-        return Err(ApiError::Frozen);
+    if service.engine.takes_entries(service.active.load().log).is_err() {
+        let shard = service.active.enter().await;
+        service.engine.takes_entries(shard.log)?;
     }
     Ok(service.writes.check()?)
-}
-
-fn takes_entries(service: &Service, shard: &Shard) -> bool {
-    let log = service.engine.log(shard.log);
-    log.is_some_and(|log| log.state == LogState::Active)
 }
 
 /// Logs the entry of a request in proto-JSON, and answers it.
