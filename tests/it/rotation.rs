@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common_pki::key::KeyAlgorithm;
+use common_tlog::sha256;
 use serde_json::{Value, json};
 use tests::clients::{Cosign, Python, Rekor, rekor_cli};
 use tests::entries::Key;
@@ -224,6 +227,30 @@ async fn every_key_takes_over_under_load_and_clients_follow_through_tuf() {
     assert_eq!(final_checkpoint.lines().next(), checkpoint.lines().next());
     let next = text(&stack, "/shards/rekor-v2-2/checkpoint").await;
     assert_eq!(next.lines().next(), Some("rekor-v2-2.localhost"));
+    // Each new one begins with a leaf of ours: no client has index 0.
+    let first = |origin: &str| sha256(&[format!("sigbox: first leaf of {origin}\n").as_bytes()]);
+    let origin = inactive[1]["signedTreeHead"]
+        .as_str()
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap();
+    let index = &inactive[0]["treeSize"];
+    let entry: Value =
+        serde_json::from_str(&text(&stack, &format!("/api/v1/log/entries?logIndex={index}")).await).unwrap();
+    let body = entry.as_object().unwrap().values().next().unwrap()["body"]
+        .as_str()
+        .unwrap();
+    let body = String::from_utf8(STANDARD.decode(body).unwrap()).unwrap();
+    assert!(body.contains(&first(origin).to_string()), "{body}");
+    let bundle = match next.lines().nth(1).unwrap().parse().unwrap() {
+        width @ 0..256_u64 => format!("000.p/{width}"),
+        _ => "000".to_owned(),
+    };
+    let leaves = text(&stack, &format!("/shards/rekor-v2-2/tile/entries/{bundle}")).await;
+    let leaf = leaves.split(r#"{"apiVersion""#).nth(1).unwrap();
+    let digest = STANDARD.encode(first("rekor-v2-2.localhost").as_bytes());
+    assert!(leaf.contains(&digest), "{leaf}");
     text(&stack, "/shards/ct-log-2/ct/v1/get-sth").await;
     text(&stack, "/shards/ct-log-3/checkpoint").await;
     ok(Command::new(sigbox()).args(["doctor", "--url", &stack.ready.url]));

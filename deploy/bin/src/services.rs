@@ -1,6 +1,7 @@
 //! The composition: all logs in one engine, and every service on one origin.
 
 mod certificates;
+mod first_leaf;
 pub(crate) mod handover;
 mod health;
 pub(crate) mod logs;
@@ -84,6 +85,9 @@ pub(crate) enum ServicesError {
     /// A log cannot be closed or opened now.
     #[error("a log cannot be handed over: {0}")]
     Read(#[from] common_engine::ReadError),
+    /// The entry that a new shard begins with.
+    #[error("the first leaf of the new shard: {0}")]
+    FirstLeaf(#[from] first_leaf::FirstLeafError),
     /// Requests do not finish.
     #[error("entries on their way did not finish within {} seconds; nothing was changed", handover::PATIENCE.as_secs())]
     Busy,

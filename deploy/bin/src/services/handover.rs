@@ -17,6 +17,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::in_process::OwnCtLog;
 use crate::keys::{Keys, KeysError};
 use crate::services::ServicesError;
+use crate::services::first_leaf::{Api, FirstLeafError, first_leaf};
 use crate::services::logs::{self, Kind, Shard, Shards};
 use crate::services::places::Places;
 
@@ -180,6 +181,7 @@ impl Running {
         if engine.log(shard.config.id).is_none() {
             engine.open_log(shard.config.clone()).await?;
         }
+        begin(engine, shard).await?;
         if let Some(finder) = &self.finder {
             finder.add(logs::searched(shards.iter()));
         }
@@ -190,6 +192,21 @@ impl Running {
         let since = (self.clock)().duration_since(UNIX_EPOCH);
         since.map_err(|_| ServicesError::System("the clock is before 1970"))
     }
+}
+
+/// Writes the first leaf of a Rekor shard, before any client can.
+async fn begin(engine: &Engine, shard: &Shard) -> Result<(), ServicesError> {
+    let api = match &shard.kind {
+        Kind::Ct(_) => return Ok(()),
+        Kind::V1(_) => Api::V1,
+        Kind::V2 => Api::V2,
+    };
+    let id = shard.config.id;
+    if engine.head(id).is_some_and(|head| head.size == 0) {
+        let leaf = first_leaf(api, &shard.config.spec.origin)?;
+        engine.submit(id, leaf).await.map_err(FirstLeafError::from)?;
+    }
+    Ok(())
 }
 
 async fn freeze(engine: &Engine, log: LogId) -> Result<(), ServicesError> {

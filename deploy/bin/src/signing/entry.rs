@@ -108,7 +108,8 @@ pub(crate) async fn log(
     }
 }
 
-fn v1_request(proposal: &Proposal<'_>, verifier: &Verifier<'_>) -> Value {
+/// The request of Rekor v1.
+pub(crate) fn v1_request(proposal: &Proposal<'_>, verifier: &Verifier<'_>) -> Value {
     match proposal {
         Proposal::Digest {
             hash,
@@ -155,8 +156,8 @@ async fn v1(client: &Client, request: &Value) -> Result<TransparencyLogEntry, En
     Ok(log_entry::parse(&answer.expect(StatusCode::CREATED)?)?)
 }
 
-/// An envelope is logged as the hash of what it signs: rekor-tiles 2.3 refuses `dsse`.
-fn v2_request(proposal: &Proposal<'_>, verifier: &Verifier<'_>) -> Result<Value, EntryError> {
+/// The request of Rekor v2. An envelope is logged as the hash of what it signs: rekor-tiles 2.3 refuses `dsse`.
+pub(crate) fn v2_request(proposal: &Proposal<'_>, verifier: &Verifier<'_>) -> Result<Value, EntryError> {
     let (hash, digest, signature) = match proposal {
         Proposal::Digest {
             hash,
