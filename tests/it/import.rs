@@ -10,10 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tests::clients::{Attested, Cosign, Python, Rekor, rekor_cli};
 use tests::entries::Key;
+use tests::postgres::Server;
 use tests::stack::{Launch, Ports, Stack, up};
 use tests::{fsck, ok, openssl_key_pair, refused, say, sigbox};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::serve::{Served, configure, serve};
 
 /// More than one transaction of an import.
 const ENTRIES: usize = 560;
@@ -206,6 +209,38 @@ async fn a_rekor_v1_with_two_shards_is_taken_over() {
     let late = refused(&mut again()).text();
     assert!(late.contains("import into a new folder"), "{late}");
     say(&format!("{total} entries of two shards, after {killed} kills"));
+}
+
+/// Into the database of `serve`, whose log goes on behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_taken_over_into_postgresql() {
+    let source = Stack::ephemeral();
+    write(&source, "/api/v1/log/entries", 30).await;
+    let server = Server::shared();
+    let database = server.url(&server.database());
+    let folder = tempfile::tempdir().unwrap();
+    let file = configure(folder.path(), &source.ready.issuer, &Ports::free(), "");
+    let mut command = Command::new(sigbox());
+    command.args(["import", &source.ready.url, "--config"]).arg(&file);
+    ok(command.env("SIGBOX_SERVE_STORAGE", &database));
+
+    let served = Served::start(serve(&file).env("SIGBOX_SERVE_STORAGE", &database));
+    let there = json(&source, "/api/v1/log").await;
+    let here = async |path: &str| -> Value {
+        let answer = source.http.get(format!("{}{path}", served.url())).send().await;
+        serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap()
+    };
+    for index in [0, 9, 10, 30] {
+        let path = format!("/api/v1/log/entries?logIndex={index}");
+        assert_eq!(here(&path).await, json(&source, &path).await, "{index}");
+    }
+    let log = here("/api/v1/log").await;
+    assert_eq!(
+        log["inactiveShards"][0]["signedTreeHead"],
+        there["signedTreeHead"]
+    );
+    assert!(!folder.path().join("data/sigbox.db").exists());
+    assert_eq!(served.stop(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,6 +35,10 @@ impl Served {
         Self { child, ready }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        self.ready["url"].as_str().unwrap()
+    }
+
     pub(crate) fn stop(mut self) -> Option<i32> {
         signal(self.child.id(), "TERM");
         self.child.wait().unwrap().code()
@@ -459,7 +463,7 @@ fn what_is_kept_of_identities_is_in_postgresql() {
     let served = Served::start(serve(&file).env("SIGBOX_SERVE_STORAGE", &url));
     let sign = |who: &str| {
         let mut command = Command::new(sigbox());
-        let at = served.ready["url"].as_str().unwrap();
+        let at = served.url();
         command.args([
             "sign",
             "--url",

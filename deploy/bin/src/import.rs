@@ -7,14 +7,15 @@
 mod tiled;
 mod v1;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use common_backend::folder::{DataFolder, FolderError};
-use common_backend::sqlite::{SqliteError, SqliteStorage};
 use common_bundle::trust::{KeyRecord, Role, Timestamp, TrustError};
 use common_engine::{
     Import, ImportError, ImportTarget, ImportedLeaf, LogId, LogKind, LogSpec, Storage, StorageError,
@@ -32,12 +33,15 @@ use crate::layout::Layout;
 use crate::progress::Progress;
 use crate::public_url::{BadPublicUrl, PublicUrl};
 use crate::repository::{Repository, RepositoryError};
+use crate::serve::config::{Config, Storage as Database};
+use crate::serve::store::{Store, StoreError as StoreOpenError};
 use crate::services::{REKOR_V1, REKOR_V2, logs};
 use crate::site::{Roles, Site};
-use crate::up;
 
 /// Leaves of one transaction.
 const BATCH: usize = 512;
+/// Requests that the other log answers at a time.
+const AT_A_TIME: usize = 8;
 
 /// What the other log speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,6 +66,9 @@ pub(crate) struct ImportArgs {
     /// The folder that takes it; created when missing. Its server must not run.
     #[arg(long, value_name = "DIR", default_value = "sigbox-data")]
     pub(crate) data: PathBuf,
+    /// The configuration of the `serve` that takes it, on its folder and its database, PostgreSQL too. It must not run.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "public_url"])]
+    pub(crate) config: Option<PathBuf>,
     /// How clients will reach the instance, if the folder is new.
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     pub(crate) public_url: String,
@@ -104,7 +111,7 @@ pub(crate) enum TakeOverError {
     Folder(#[from] FolderError),
     /// The database.
     #[error(transparent)]
-    Sqlite(#[from] SqliteError),
+    Open(#[from] StoreOpenError),
     /// The store.
     #[error("the log store: {0}")]
     Storage(#[from] StorageError),
@@ -151,9 +158,9 @@ fn read_key(given: &str) -> Result<(Option<String>, PublicKey), TakeOverError> {
 /// # Errors
 /// [`Failure`]; what was taken over before stays, and the same command goes on from there.
 pub(crate) async fn run(args: ImportArgs, console: Console) -> Result<(), Failure> {
-    let path = std::path::absolute(&args.data).map_err(Failure::failed)?;
-    let lock = DataFolder::open(path.clone()).map_err(Failure::cannot_start)?;
-    let outcome = take_over(&args, Layout::new(path), Arc::new(lock), console).await;
+    let place = place(&args)?;
+    let lock = DataFolder::open(place.data.clone()).map_err(Failure::cannot_start)?;
+    let outcome = take_over(&args, place, Arc::new(lock), console).await;
     outcome.map_err(|error| {
         Failure::failed(format!(
             "{error}; what is in stays, and the same command goes on from there"
@@ -161,20 +168,60 @@ pub(crate) async fn run(args: ImportArgs, console: Console) -> Result<(), Failur
     })
 }
 
+/// The instance that takes the log.
+struct Instance {
+    data: PathBuf,
+    site: Where,
+    database: Database,
+    places: Places,
+}
+
+/// Which services it has, and where clients reach them.
+enum Where {
+    /// As its configuration has it.
+    Configured(Site),
+    /// As its folder has it, or everything at this URL if the folder is new.
+    Folder { new: String },
+}
+
+/// As the flags have it, or the configuration.
+fn place(args: &ImportArgs) -> Result<Instance, Failure> {
+    match &args.config {
+        Some(file) => {
+            let config = Config::read(file, std::env::vars()).map_err(Failure::cannot_start)?;
+            Ok(Instance {
+                data: config.data,
+                site: Where::Configured(config.site),
+                database: config.storage,
+                places: config.places,
+            })
+        }
+        None => Ok(Instance {
+            data: std::path::absolute(&args.data).map_err(Failure::failed)?,
+            site: Where::Folder {
+                new: args.public_url.clone(),
+            },
+            database: Database::Sqlite,
+            places: Places::default(),
+        }),
+    }
+}
+
 async fn take_over(
     args: &ImportArgs,
-    layout: Layout,
+    place: Instance,
     lock: Arc<DataFolder>,
     console: Console,
 ) -> Result<(), TakeOverError> {
     let now = clock::system()();
-    let storage = Arc::new(SqliteStorage::open(lock).await?);
+    let store = Store::open(&place.database, &lock).await?;
     let outcome = async {
-        let keys = prepare(args, &layout, storage.as_ref(), now).await?;
+        let (layout, storage) = (Layout::new(place.data.clone()), store.storage());
+        let keys = prepare(&place, &layout, storage.as_ref(), now).await?;
         let destination = Destination {
             layout,
             keys,
-            storage: Arc::clone(&storage) as Arc<dyn Storage>,
+            storage,
             now,
             progress: Progress::new(console),
         };
@@ -184,26 +231,38 @@ async fn take_over(
         }
     }
     .await;
-    up::close(storage).await;
+    store.close().await;
     outcome
 }
 
 /// The keys of the folder. A new folder gets keys and a trust repository as from its first start, so that the start
 /// that follows finds logs and a repository alike.
 async fn prepare(
-    args: &ImportArgs,
+    place: &Instance,
     layout: &Layout,
     storage: &dyn Storage,
     now: SystemTime,
 ) -> Result<Keys, TakeOverError> {
-    let url: PublicUrl = match crate::disk::read(&layout.registry()).map_err(KeysError::from)? {
-        None => args.public_url.parse()?,
-        Some(json) => {
-            let registry = common_bundle::trust::Registry::parse(&json)?;
-            let in_use = registry.in_use(Role::RekorV1);
-            let url = in_use.map(|key| key.url.clone());
-            url.ok_or(KeysError::NoKey(Role::RekorV1))?.parse()?
-        }
+    let keys = Keys::open(layout, &site(place, layout)?, &place.places, now)?;
+    if storage.logs().await?.is_empty() {
+        Repository::open(layout.clone(), &keys, false, now)?;
+    }
+    Ok(keys)
+}
+
+/// What the instance runs, and where.
+fn site(place: &Instance, layout: &Layout) -> Result<Site, TakeOverError> {
+    let url: PublicUrl = match &place.site {
+        Where::Configured(site) => return Ok(site.clone()),
+        Where::Folder { new } => match crate::disk::read(&layout.registry()).map_err(KeysError::from)? {
+            None => new.parse()?,
+            Some(json) => {
+                let registry = common_bundle::trust::Registry::parse(&json)?;
+                let in_use = registry.in_use(Role::RekorV1);
+                let url = in_use.map(|key| key.url.clone());
+                url.ok_or(KeysError::NoKey(Role::RekorV1))?.parse()?
+            }
+        },
     };
     // What another process runs is not made here.
     let listed = Keys::listed(layout)?;
@@ -211,12 +270,7 @@ async fn prepare(
         true => Roles::all(),
         false => listed.into_iter().collect(),
     };
-    let site = Site::new(url, BTreeMap::new(), roles);
-    let keys = Keys::open(layout, &site, &Places::default(), now)?;
-    if storage.logs().await?.is_empty() {
-        Repository::open(layout.clone(), &keys, false, now)?;
-    }
-    Ok(keys)
+    Ok(Site::new(url, BTreeMap::new(), roles))
 }
 
 /// The folder that takes a log over.
@@ -306,21 +360,38 @@ impl Destination {
         Ok(own.map_or(0, |log| log.head.size))
     }
 
-    /// Takes what `read` gives from the first leaf that is not in to the last, in whole transactions.
-    async fn fill(
+    /// Takes what `read` gives from the first leaf that is not in to the last, in order and in whole transactions. It is asked
+    /// for pieces of at most `piece` leaves that begin at multiples of that, some of them at once.
+    async fn fill<F>(
         &self,
         import: &mut Import,
         log: &Foreign,
-        mut read: impl AsyncFnMut(u64) -> Result<Vec<ImportedLeaf>, TakeOverError>,
-    ) -> Result<(), TakeOverError> {
+        piece: NonZeroU64,
+        read: impl Fn(Range<u64>) -> F,
+    ) -> Result<(), TakeOverError>
+    where
+        F: Future<Output = Result<Vec<ImportedLeaf>, TakeOverError>> + Send + 'static,
+    {
         let mut waiting = Vec::with_capacity(BATCH);
-        let mut next = import.size();
+        let mut asked = VecDeque::with_capacity(AT_A_TIME);
+        let (mut next, mut ahead) = (import.size(), import.size());
         while next < log.target.size {
-            let leaves = read(next).await?;
-            if leaves.is_empty() {
-                return Err(source(format!("leaf {next}"), "expected a leaf, got none"));
+            while asked.len() < AT_A_TIME && ahead < log.target.size {
+                let end = (ahead / piece).saturating_add(1).saturating_mul(piece.get());
+                let end = end.min(log.target.size);
+                asked.push_back((ahead..end, tokio::spawn(read(ahead..end))));
+                ahead = end;
             }
-            next = next.saturating_add(leaves.len() as u64);
+            let Some((range, leaves)) = asked.pop_front() else {
+                break;
+            };
+            let leaves = leaves.await.map_err(|error| source("reading", error))??;
+            let (expected, got) = (range.end.saturating_sub(range.start), leaves.len() as u64);
+            if expected != got {
+                let problem = format!("expected {expected} leaves, got {got}");
+                return Err(source(format!("leaf {next}"), problem));
+            }
+            next = range.end;
             waiting.extend(leaves);
             if waiting.len() >= BATCH || next >= log.target.size {
                 import.append(std::mem::take(&mut waiting), &log.target).await?;

@@ -1,9 +1,13 @@
 //! A Rekor v2 log, read through its tiles (C2SP tlog-tiles).
 
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use common_bundle::trust::{KeyRecord, Role, Timestamp};
 use common_engine::fsck::KindCheck;
-use common_engine::{Head, ImportTarget, LogKind};
+use common_engine::{Head, ImportTarget, ImportedLeaf, LogKind};
 use common_tlog::bundle_codec;
 use common_tlog::note::Note;
 use common_tlog::tile::FULL_WIDTH;
@@ -16,6 +20,9 @@ use crate::clock::unix_millis;
 use crate::console::Console;
 use crate::services::V2_LEAF_LIMIT;
 
+/// Leaves of a whole bundle.
+const BUNDLE: NonZeroU64 = NonZeroU64::new(FULL_WIDTH as u64).unwrap();
+
 /// Takes the log over.
 pub(super) async fn take_over(
     args: &ImportArgs,
@@ -24,7 +31,7 @@ pub(super) async fn take_over(
 ) -> Result<(), TakeOverError> {
     let client = Client::new(&args.url, Limits::default())?;
     let base = client.base().to_owned();
-    let reader = LogReader::new(client);
+    let reader = Arc::new(LogReader::new(client));
     let (name, key) = read_key(args.key.as_deref().unwrap_or_default())?;
     let (note, checkpoint) = reader.checkpoint().await?;
     let what = format!("{base}checkpoint");
@@ -67,23 +74,8 @@ pub(super) async fn take_over(
     record.valid_to = Some(to.today()?);
     let mut import = to.begin(&record, &log, V2_LEAF_LIMIT).await?;
     let time = unix_millis(to.now);
-    let read = async |index: u64| {
-        let bundle = index.checked_div(u64::from(FULL_WIDTH)).unwrap_or_default();
-        let start = bundle.saturating_mul(u64::from(FULL_WIDTH));
-        let width = log.target.size.saturating_sub(start).min(u64::from(FULL_WIDTH));
-        let width = u16::try_from(width).unwrap_or(FULL_WIDTH);
-        let what = format!("entry bundle {bundle}");
-        let bytes = reader.bundle(Dialect::Entries, bundle, width).await?;
-        let bytes = bytes.ok_or_else(|| source(&what, "expected a bundle, got 404"))?;
-        let leaves = bundle_codec::decode(&bytes).map_err(|error| source(&what, error))?;
-        let skip = usize::try_from(index.saturating_sub(start)).unwrap_or(usize::MAX);
-        let leaves = leaves.into_iter().take(usize::from(width)).skip(skip);
-        let leaves = (index..).zip(leaves);
-        Ok(leaves
-            .map(|(index, leaf)| v2::imported_leaf(index, Bytes::copy_from_slice(leaf), time))
-            .collect())
-    };
-    to.fill(&mut import, &log, read).await?;
+    let read = |range| leaves(Arc::clone(&reader), range, log.target.size, time);
+    to.fill(&mut import, &log, BUNDLE, read).await?;
     let size = log.target.size;
     to.end(import, &log, record).await?;
     console.line(&format!("{size} leaves, the root and its signature verified"));
@@ -91,6 +83,27 @@ pub(super) async fn take_over(
         "Imported. `sigbox up` serves it, for reading, at /shards/{id}/"
     ));
     Ok(())
+}
+
+/// Leaves of one bundle, which is whole unless the log ends in it.
+async fn leaves(
+    reader: Arc<LogReader>,
+    range: Range<u64>,
+    size: u64,
+    time: u64,
+) -> Result<Vec<ImportedLeaf>, TakeOverError> {
+    let bundle = range.start / BUNDLE;
+    let start = bundle.saturating_mul(BUNDLE.get());
+    let width = u16::try_from(size.saturating_sub(start)).map_or(FULL_WIDTH, |left| left.min(FULL_WIDTH));
+    let what = format!("entry bundle {bundle}");
+    let bytes = reader.bundle(Dialect::Entries, bundle, width).await?;
+    let bytes = bytes.ok_or_else(|| source(&what, "expected a bundle, got 404"))?;
+    let leaves = bundle_codec::decode(&bytes).map_err(|error| source(&what, error))?;
+    let skip = usize::try_from(range.start.saturating_sub(start)).unwrap_or(usize::MAX);
+    let leaves = range.zip(leaves.into_iter().skip(skip));
+    Ok(leaves
+        .map(|(index, leaf)| v2::imported_leaf(index, Bytes::copy_from_slice(leaf), time))
+        .collect())
 }
 
 /// The head with the one signature that the log's own key made: lines of witnesses are theirs to keep.

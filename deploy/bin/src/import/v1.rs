@@ -1,5 +1,8 @@
 //! A Rekor v1, read through its API.
 
+use std::num::NonZeroU64;
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common_bundle::trust::{KeyRecord, Role, Timestamp};
@@ -19,7 +22,7 @@ use crate::http::Client;
 use crate::services::IMPORTED_V1_LEAF_LIMIT;
 
 /// Entries of one request (rekor `pkg/api/entries.go`, maxSearchQueries).
-const AT_ONCE: u64 = 10;
+const AT_ONCE: NonZeroU64 = NonZeroU64::new(10).unwrap();
 
 /// One shard, as `/api/v1/log` describes it.
 #[derive(Deserialize)]
@@ -176,9 +179,9 @@ async fn take(
 ) -> Result<(), TakeOverError> {
     let host = log.origin.rsplit_once(" - ").map_or("", |(host, _)| host);
     let id = format!("rekor-v1-tree-{}", log.tree_id);
-    let first = entries(client, first_index, 1).await?;
+    let first = entries(client, first_index..first_index.saturating_add(1)).await?;
     let last_index = first_index.saturating_add(log.target.size).saturating_sub(1);
-    let last = entries(client, last_index, 1).await?;
+    let last = entries(client, last_index..last_index.saturating_add(1)).await?;
     let time = |entries: &[Entry]| {
         let seconds = entries
             .first()
@@ -192,23 +195,27 @@ async fn take(
     let mut record = KeyRecord::new(Role::RekorV1, id, &log.key, client.base(), host, start)?;
     record.valid_to = Some(end.max(start));
     let mut import = to.begin(&record, log, IMPORTED_V1_LEAF_LIMIT).await?;
-    let read = async |index: u64| {
-        let count = log.target.size.saturating_sub(index).min(AT_ONCE);
-        let from = first_index.saturating_add(index);
-        let entries = entries(client, from, count).await?;
-        let leaves = (index..)
-            .zip(entries)
-            .map(|(index, entry)| leaf(shard, index, entry));
-        leaves.collect()
-    };
-    to.fill(&mut import, log, read).await?;
+    let read = |range| leaves(client.clone(), shard.clone(), range);
+    to.fill(&mut import, log, AT_ONCE, read).await?;
     to.end(import, log, record).await
 }
 
-/// The entries at `count` virtual indexes.
-async fn entries(client: &Client, from: u64, count: u64) -> Result<Vec<Entry>, TakeOverError> {
-    let indexes: Vec<u64> = (from..from.saturating_add(count)).collect();
-    let what = format!("entries from index {from} on");
+/// The leaves of a shard at these indexes in it, each verified.
+async fn leaves(
+    client: Client,
+    shard: v1::Shard,
+    range: Range<u64>,
+) -> Result<Vec<ImportedLeaf>, TakeOverError> {
+    let indexes = shard.virtual_index(range.start)..shard.virtual_index(range.end);
+    let entries = entries(&client, indexes).await?;
+    let leaves = range.zip(entries);
+    leaves.map(|(index, entry)| leaf(&shard, index, entry)).collect()
+}
+
+/// The entries at these virtual indexes.
+async fn entries(client: &Client, range: Range<u64>) -> Result<Vec<Entry>, TakeOverError> {
+    let what = format!("entries from index {} on", range.start);
+    let indexes: Vec<u64> = range.collect();
     let asked = json!({ "logIndexes": indexes }).to_string().into_bytes();
     let answer = client
         .post("/api/v1/log/entries/retrieve", "application/json", asked)
@@ -230,10 +237,10 @@ async fn entries(client: &Client, from: u64, count: u64) -> Result<Vec<Entry>, T
         .map(|entry| entry.log_index)
         .ne(indexes.iter().copied())
     {
-        let got = entries.len();
+        let (expected, got) = (indexes.len(), entries.len());
         return Err(source(
             &what,
-            format!("expected {count} entries, one at each index, got {got}"),
+            format!("expected {expected} entries, one at each index, got {got}"),
         ));
     }
     Ok(entries)
