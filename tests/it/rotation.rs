@@ -18,7 +18,7 @@ use tests::entries::Key;
 use tests::postgres::Server;
 use tests::softhsm::private_keys;
 use tests::stack::{Launch, Ports, Stack, up};
-use tests::vault::Vault;
+use tests::vault::{Mood, Vault};
 use tests::{fsck, ok, refused, say, sigbox};
 
 use crate::serve::{Served, configure, cosign_verifies, cosign_works, serve};
@@ -467,4 +467,71 @@ async fn a_roll_that_is_killed_goes_on() {
     say(&format!(
         "8 kills: {rolled} rolls went on, {kept} had not begun, fsck clean"
     ));
+}
+
+/// Status of the answer to a new entry, and whether it says when to come again.
+async fn logs(stack: &Stack, path: &str, message: &str) -> (u16, bool) {
+    let key = Key::generate();
+    let body = match path {
+        "/api/v1/log/entries" => key.v1(message.as_bytes()),
+        _ => key.v2(message.as_bytes()),
+    };
+    let request = stack.http.post(stack.url(path));
+    let request = request.header("content-type", "application/json");
+    let answer = request.body(body.to_string()).send().await.unwrap();
+    (
+        answer.status().as_u16(),
+        answer.headers().contains_key("retry-after"),
+    )
+}
+
+/// A key that does not sign is found out before the log in use is closed for it. One that fails right behind its trial has
+/// writers come again, and turns none of them away for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_that_does_not_sign_leaves_the_log_open() {
+    let vault = Vault::start(&[("v1", KeyAlgorithm::EcdsaP256), ("v2", KeyAlgorithm::Ed25519)]);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, ports) = (folder.path().join("data"), Ports::free());
+    let mut started = up(&data, &ports);
+    let stack = Launch::new(vault.lend(&mut started));
+    let stack = stack.ready(Duration::from_secs(60)).unwrap();
+    for (log, path) in [("v1", "/api/v1/log/entries"), ("v2", "/api/v2/log/entries")] {
+        let signer = format!("rekor-{log}=hashivault://{log}");
+        let roll = ["shard", "--log", log, "--propagate", "3s", "--signer", &signer];
+        ok(&mut command(&data, &roll));
+        vault.set(log, Mood::Sealed);
+        let tried = format!("rekor-{log}-2");
+        let refused = |line: &str| line.contains(&tried) && line.contains("did not sign a head on trial");
+        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+            while !stack.said().lines().any(refused) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("{}", stack.said()));
+        assert_eq!(logs(&stack, path, "while it is sealed").await.0, 201, "{log}");
+
+        vault.set(log, Mood::SealedAfter(1));
+        let answer_changes = async |to: u16| {
+            let change = async {
+                for turn in 0.. {
+                    let (status, again) = logs(&stack, path, &format!("{to} {turn}")).await;
+                    if status == to {
+                        return again;
+                    }
+                    assert!([201, 503].contains(&status), "{log}: {status}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                unreachable!("it ends")
+            };
+            tokio::time::timeout(Duration::from_secs(60), change)
+                .await
+                .unwrap()
+        };
+        assert!(answer_changes(503).await, "{log}: it says when to come again");
+        vault.set(log, Mood::Sound);
+        answer_changes(201).await;
+        let status = ok(&mut command(&data, &["shard", "--status"])).stdout;
+        assert!(!status.contains(&format!("rekor-{log}")), "{status}");
+    }
+    fsck(&data).unwrap();
 }

@@ -82,6 +82,9 @@ pub(crate) enum ServicesError {
          store are not of one instance; restore both from the same backup"
     )]
     ShardMissing(String),
+    /// The key of a log that is to be opened does not sign.
+    #[error("key {0:?} is to take over a log and did not sign a head on trial: {1}")]
+    Trial(String, common_engine::SealError),
     /// A log cannot be closed or opened now.
     #[error("a log cannot be handed over: {0}")]
     Read(#[from] common_engine::ReadError),

@@ -8,6 +8,7 @@ use common_bundle::trust::{KeyRecord, Role};
 use common_engine::{Engine, LogId, ReadError, Storage, StorageError, StoredLog};
 use common_pki::cert::Certificate;
 use common_server::admission::Bounds;
+use common_tlog::empty_root;
 use fulcio_ca::{Ca, CaChain};
 use fulcio_ct::{AcceptedRoots, CtLog, CtPersonality};
 use rekor_api::{search, v1, v2};
@@ -111,13 +112,16 @@ impl Running {
     /// Puts the successor of `role` in use. It can be called again after an error, and after it succeeded.
     ///
     /// # Errors
-    /// [`ServicesError`]. A log may be closed already: then entries are refused until the next call succeeds.
+    /// [`ServicesError`]. A log may be closed already: then writers are told to come again, until the next call succeeds.
     pub(crate) async fn hand_over(
         &self,
         role: Role,
         keys: &Keys,
         next: &KeyRecord,
     ) -> Result<(), ServicesError> {
+        if role.is_log() {
+            self.rehearse(role, keys, next).await?;
+        }
         let elsewhere = || KeysError::NoKey(role);
         match role {
             Role::FulcioCa => {
@@ -166,6 +170,22 @@ impl Running {
             // The trust repository signs with these, not a service.
             Role::TufRoot | Role::TufOnline => Ok(()),
         }
+    }
+
+    /// Makes the next log as it will be opened and has it sign a head, while the one in use goes on: what cannot be done is
+    /// found out before that one is closed for good.
+    async fn rehearse(&self, role: Role, keys: &Keys, next: &KeyRecord) -> Result<(), ServicesError> {
+        let (_, storage) = self.logs.as_ref().ok_or(KeysError::NoKey(role))?;
+        let now = unix_millis((self.clock)());
+        let shards = Shards::new(keys, &storage.logs().await?, now).of(role, Some(next))?;
+        let personality = Arc::clone(&last(&shards)?.config.personality);
+        // Signers may take their time.
+        let sign = tokio::task::spawn_blocking(move || personality.checkpoint(0, &empty_root(), now));
+        let signed = sign
+            .await
+            .map_err(|_| ServicesError::System("a thread panicked"))?;
+        signed.map_err(|error| ServicesError::Trial(next.id.clone(), error))?;
+        Ok(())
     }
 
     /// Closes the log in use and opens the next one, whose first entry follows on the last of the closed.
