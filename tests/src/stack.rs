@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -313,14 +314,24 @@ pub struct Ports {
 impl Ports {
     /// Asks the kernel for three.
     pub fn free() -> Self {
-        let held: Vec<TcpListener> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let port = |i: usize| held[i].local_addr().unwrap().port();
         Self {
-            http: port(0),
-            tls: port(1),
-            metrics: port(2),
+            http: free_port(),
+            tls: free_port(),
+            metrics: free_port(),
+        }
+    }
+}
+
+/// A port that nobody has, below those that Linux gives to outgoing connections (`ip_local_port_range`, from 32,768 on): one of
+/// them could take it before a server does, or between two starts of it.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id() % 12_000;
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + u16::try_from((begin + next) % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
     }
 }
