@@ -17,7 +17,10 @@ pub use root::{
     CertificateAuthority, CertificateChain, DistinguishedName, LogId, LogKey, RawCertificate,
     TransparencyLog, TrustedRoot,
 };
-pub use signing::{ClientTrustConfig, Selector, Service, ServiceConfiguration, SigningConfig};
+pub use signing::{
+    ClientTrustConfig, SIGNING_CONFIG, SIGNING_CONFIG_V2, Selector, Service, ServiceConfiguration,
+    SigningConfig,
+};
 pub use validity::{Timestamp, ValidFor};
 
 /// Largest trust file accepted, in bytes: sigstore clients cap TUF targets in the same order.

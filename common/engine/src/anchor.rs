@@ -19,6 +19,8 @@ use common_tlog::Hash;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::storage::StoredLog;
+
 /// Least time between two advances.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(500);
 /// How long heads may be published that are not recorded.
@@ -33,6 +35,16 @@ pub struct Published {
     pub size: u64,
     /// Root at that size.
     pub root: Hash,
+}
+
+impl From<&StoredLog> for Published {
+    fn from(log: &StoredLog) -> Self {
+        Self {
+            origin: log.info.spec.origin.clone(),
+            size: log.head.size,
+            root: log.head.root,
+        }
+    }
 }
 
 /// The record could not be read or written.

@@ -13,6 +13,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::telemetry::as_figure;
+
 /// How often the rate is looked at: long enough for some dozens of answers of the slowest kind.
 const WINDOW: Duration = Duration::from_millis(100);
 /// How long nobody must have been refused before the gate opens: longer than who was last refused is asked to stay away and
@@ -145,11 +147,6 @@ impl Inner {
         }
         decided
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
-fn as_figure(count: usize) -> f64 {
-    count as f64
 }
 
 /// What passes a gate.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::client::{Client, TrustedProxies};
+use crate::telemetry::as_figure;
 
 /// Closed at once when one place is wanted: looking for them goes over all.
 const BATCH: usize = 32;
@@ -230,14 +231,6 @@ impl Drop for Busy {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of connections are far below 2^52"
-)]
-fn as_figure(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -80,6 +80,15 @@ pub async fn upkeep(handle: PrometheusHandle) {
     }
 }
 
+/// A count as a metric has it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "requests, connections and bytes in memory are far below 2^52"
+)]
+pub(crate) fn as_figure(count: usize) -> f64 {
+    count as f64
+}
+
 /// The two process figures every operator plots first, under the names the Prometheus client libraries use.
 fn record_process() {
     if let Some(process) = Process::read() {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::client::Client;
+use crate::telemetry::as_figure;
 
 /// Bytes of all answers together.
 const ALL: usize = 256 << 20;
@@ -97,11 +98,6 @@ impl Drop for Share {
         held.give_back(self.peer, self.length);
         self.unsent.bytes.set(as_figure(held.total));
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bytes in memory are below 2^52")]
-fn as_figure(bytes: usize) -> f64 {
-    bytes as f64
 }
 
 #[cfg(test)]

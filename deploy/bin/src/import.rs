@@ -28,7 +28,7 @@ use crate::console::Console;
 use crate::exit::Failure;
 use crate::fsck;
 use crate::http::HttpError;
-use crate::keys::{Keys, KeysError, Places};
+use crate::keys::{Keys, KeysError, Places, read_registry};
 use crate::layout::Layout;
 use crate::progress::Progress;
 use crate::public_url::{BadPublicUrl, PublicUrl};
@@ -36,7 +36,7 @@ use crate::repository::{Repository, RepositoryError};
 use crate::serve::config::{Config, Storage as Database};
 use crate::serve::store::{Store, StoreError as StoreOpenError};
 use crate::services::{REKOR_V1, REKOR_V2, logs};
-use crate::site::{Roles, Site};
+use crate::site::Site;
 
 /// Leaves of one transaction.
 const BATCH: usize = 512;
@@ -252,24 +252,17 @@ async fn prepare(
 
 /// What the instance runs, and where.
 fn site(place: &Instance, layout: &Layout) -> Result<Site, TakeOverError> {
-    let url: PublicUrl = match &place.site {
+    let new = match &place.site {
         Where::Configured(site) => return Ok(site.clone()),
-        Where::Folder { new } => match crate::disk::read(&layout.registry()).map_err(KeysError::from)? {
-            None => new.parse()?,
-            Some(json) => {
-                let registry = common_bundle::trust::Registry::parse(&json)?;
-                let in_use = registry.in_use(Role::RekorV1);
-                let url = in_use.map(|key| key.url.clone());
-                url.ok_or(KeysError::NoKey(Role::RekorV1))?.parse()?
-            }
-        },
+        Where::Folder { new } => new,
     };
+    let Some(registry) = read_registry(layout)? else {
+        return Ok(new.parse::<PublicUrl>()?.into());
+    };
+    let in_use = registry.in_use(Role::RekorV1);
+    let url = in_use.ok_or(KeysError::NoKey(Role::RekorV1))?.url.parse()?;
     // What another process runs is not made here.
-    let listed = Keys::listed(layout)?;
-    let roles = match listed.is_empty() {
-        true => Roles::all(),
-        false => listed.into_iter().collect(),
-    };
+    let roles = registry.keys.iter().map(|key| key.role).collect();
     Ok(Site::new(url, BTreeMap::new(), roles))
 }
 

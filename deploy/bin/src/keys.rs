@@ -246,7 +246,7 @@ impl Keys {
 }
 
 /// The registry of the folder, `None` before the first start.
-fn read_registry(layout: &Layout) -> Result<Option<Registry>, KeysError> {
+pub(crate) fn read_registry(layout: &Layout) -> Result<Option<Registry>, KeysError> {
     let path = layout.registry();
     let Some(json) = disk::read(&path)? else {
         return Ok(None);

@@ -35,19 +35,26 @@ pub(crate) enum Unproven {
     Signature(String),
 }
 
-/// The check of a log among those `stored` with it, under the key that its row names; `None` if the registry does not
-/// list that key.
-pub(crate) fn of(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> Option<LogCheck> {
-    let role = match log.info.spec.kind {
+/// Whose keys sign logs of a kind.
+pub(crate) const fn role(kind: LogKind) -> Role {
+    match kind {
         LogKind::Ct => Role::CtLog,
         LogKind::RekorV1 => Role::RekorV1,
         LogKind::RekorV2 => Role::RekorV2,
-    };
-    let mut matching = registry.by_role(role).into_iter().filter_map(|record| {
-        let key = record.public_key().ok()?;
-        let (spec, kind) = by_key(&log.info.spec, record, key, first_index(registry, stored, log))?;
-        (spec == log.info.spec).then_some((spec, kind))
-    });
+    }
+}
+
+/// The check of a log among those `stored` with it, under the key that its row names; `None` if the registry does not
+/// list that key.
+pub(crate) fn of(registry: &Registry, stored: &[StoredLog], log: &StoredLog) -> Option<LogCheck> {
+    let mut matching = registry
+        .by_role(role(log.info.spec.kind))
+        .into_iter()
+        .filter_map(|record| {
+            let key = record.public_key().ok()?;
+            let (spec, kind) = by_key(&log.info.spec, record, key, first_index(registry, stored, log))?;
+            (spec == log.info.spec).then_some((spec, kind))
+        });
     let (spec, kind) = matching.next_back()?;
     Some(LogCheck {
         id: log.info.id,

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
 use common_bundle::trust::Role;
-use common_engine::{Anchor, Engine, LogId, LogKind, Options, Storage};
+use common_engine::{Anchor, Engine, LogId, Options, Storage, StoredLog};
 use common_pki::key::Signer;
 use common_server::reply;
 use deploy_issuer::Exposure;
@@ -28,6 +28,7 @@ use rekor_api::{search, v1, v2};
 use crate::clock::{Clock, unix_millis};
 use crate::files::FileSet;
 use crate::keys::Keys;
+use crate::log_checks::role;
 use crate::public_url::PublicUrl;
 use crate::records::Kept;
 use crate::repository::Validity;
@@ -129,27 +130,20 @@ pub(crate) enum ServicesError {
     System(&'static str),
 }
 
-/// Whether the store holds logs of `roles`. One whose keys are lost, because they are not among those `listed`, is refused
+/// Whether logs of `roles` are `stored`. One whose keys are lost, because they are not among those `listed`, is refused
 /// before new keys are made for it. Logs of other processes may be in the same database.
 ///
 /// # Errors
 /// [`ServicesError::LogsWithoutKeys`].
-pub(crate) async fn has_logs(
-    storage: &dyn Storage,
+pub(crate) fn has_logs(
+    stored: &[StoredLog],
     roles: &Roles,
     listed: &BTreeSet<Role>,
 ) -> Result<bool, ServicesError> {
-    let logs = storage.logs().await?.into_iter().map(|log| {
-        let role = match log.info.spec.kind {
-            LogKind::Ct => Role::CtLog,
-            LogKind::RekorV1 => Role::RekorV1,
-            LogKind::RekorV2 => Role::RekorV2,
-        };
-        (role, log.info.spec.origin)
-    });
-    let ours: Vec<_> = logs.filter(|(role, _)| roles.has(*role)).collect();
-    let orphans = ours.iter().filter(|(role, _)| !listed.contains(role));
-    let names: Vec<_> = orphans.map(|(_, origin)| origin.as_str()).collect();
+    let specs = stored.iter().map(|log| &log.info.spec);
+    let ours: Vec<_> = specs.filter(|spec| roles.has(role(spec.kind))).collect();
+    let orphans = ours.iter().filter(|spec| !listed.contains(&role(spec.kind)));
+    let names: Vec<_> = orphans.map(|spec| spec.origin.as_str()).collect();
     if names.is_empty() {
         Ok(!ours.is_empty())
     } else {

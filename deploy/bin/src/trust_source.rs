@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use common_bundle::trust::{SigningConfig, TrustedRoot};
+use common_bundle::trust::{SIGNING_CONFIG, SIGNING_CONFIG_V2, SigningConfig, TrustedRoot};
 use common_pki::key::sha256;
 use http::StatusCode;
 
@@ -199,8 +199,8 @@ impl Trusted {
             (None, Configs::Text(text)) => (text.as_bytes().to_vec(), self.source.clone()),
             (None, Configs::Targets(_)) => {
                 let name = match rekor_version {
-                    Some(2) => "signing_config_rekor_v2.v0.2.json",
-                    _ => "signing_config.v0.2.json",
+                    Some(2) => SIGNING_CONFIG_V2,
+                    _ => SIGNING_CONFIG,
                 };
                 (self.target(name).await?, format!("{name} of {}", self.source))
             }

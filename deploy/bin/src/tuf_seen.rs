@@ -2,24 +2,20 @@
 //!
 //! A file for each repository and each root that trust in it began with: another beginning is another trust.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use common_bundle::tuf::Seen;
 use common_pki::key::sha256;
 
+use crate::disk::{self, FileError};
+
 /// Why what was seen cannot be had or kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeenError {
     /// A file or folder.
-    #[error("{}: {cause}\nWhat was seen of a repository is kept there; --tuf-seen DIR names another folder", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        cause: io::Error,
-    },
+    #[error("{0}\nWhat was seen of a repository is kept there; --tuf-seen DIR names another folder")]
+    File(#[from] FileError),
     /// Changed by somebody else, or damaged.
     #[error("{}: not what was written there: {cause}\nWithout the file, the next update trusts what it sees first", .path.display())]
     Json {
@@ -62,16 +58,11 @@ impl Kept {
     /// # Errors
     /// [`SeenError`].
     pub(crate) fn read(&self) -> Result<Option<Seen>, SeenError> {
-        match fs::read(&self.file) {
-            Ok(json) => serde_json::from_slice(&json)
-                .map(Some)
-                .map_err(|cause| SeenError::Json {
-                    path: self.file.clone(),
-                    cause,
-                }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(self.failed(cause)),
-        }
+        let Some(json) = disk::read(&self.file)? else {
+            return Ok(None);
+        };
+        let seen = serde_json::from_slice(&json);
+        seen.map(Some).map_err(|cause| self.wrong(cause))
     }
 
     /// Keeps `seen`, unless another process has kept something newer meanwhile.
@@ -79,23 +70,19 @@ impl Kept {
     /// # Errors
     /// [`SeenError`].
     pub(crate) fn keep(&self, seen: &Seen) -> Result<(), SeenError> {
-        let failed = |cause| self.failed(cause);
-        fs::create_dir_all(&self.folder).map_err(failed)?;
-        let lock = File::create(self.folder.join("lock")).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        disk::create_folder(&self.folder)?;
+        let path = self.folder.join("lock");
+        let lock = File::create(&path).map_err(disk::failed("create", &path))?;
+        lock.lock().map_err(disk::failed("lock", &path))?;
         if self.read()?.is_some_and(|kept| kept >= *seen) {
             return Ok(());
         }
-        let json = serde_json::to_vec(seen).map_err(|cause| failed(cause.into()))?;
-        let mut next = tempfile::NamedTempFile::new_in(&self.folder).map_err(failed)?;
-        next.write_all(&json).map_err(failed)?;
-        next.as_file().sync_all().map_err(failed)?;
-        next.persist(&self.file).map_err(|error| failed(error.error))?;
-        Ok(())
+        let json = serde_json::to_vec(seen).map_err(|cause| self.wrong(cause))?;
+        Ok(disk::write(&self.file, &json)?)
     }
 
-    fn failed(&self, cause: io::Error) -> SeenError {
-        SeenError::File {
+    fn wrong(&self, cause: serde_json::Error) -> SeenError {
+        SeenError::Json {
             path: self.file.clone(),
             cause,
         }

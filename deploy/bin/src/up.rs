@@ -40,7 +40,7 @@ use crate::public_url::PublicUrl;
 use crate::records::{Kept, Place};
 use crate::repository::Repository;
 use crate::rotate::{self, Keeper};
-use crate::services::{self, Parts, Services, TrustFiles};
+use crate::services::{self, Parts, Services, ServicesError, TrustFiles};
 use crate::site::Roles;
 use crate::up::folder::Folder;
 use crate::up::ready::Ready;
@@ -277,11 +277,10 @@ pub(crate) async fn assemble(
             .map_err(Failure::cannot_start)?,
     );
     let listed = Keys::listed(layout).map_err(Failure::cannot_start)?;
-    let logs_exist = services::has_logs(storage.as_ref(), &Roles::all(), &listed)
-        .await
-        .map_err(Failure::cannot_start)?;
+    let stored = storage.logs().await.map_err(ServicesError::from);
+    let stored = stored.map_err(Failure::cannot_start)?;
+    let logs_exist = services::has_logs(&stored, &Roles::all(), &listed).map_err(Failure::cannot_start)?;
     let (keys, issuer_key) = open_keys(layout.clone(), url.clone(), clock()).await?;
-    let stored = storage.logs().await.map_err(Failure::cannot_start)?;
     let keys = rotate::resume(keys, layout, &stored, clock).map_err(Failure::cannot_start)?;
     let repository =
         Repository::open(layout.clone(), &keys, logs_exist, clock()).map_err(Failure::cannot_start)?;

@@ -15,7 +15,13 @@ struct Registry<'a> {
     tarball: PathBuf,
 }
 
-impl Registry<'_> {
+impl<'a> Registry<'a> {
+    /// That signs with `key`, and has the package of all these tests.
+    fn new(ci: &'a Ci, key: PathBuf) -> Self {
+        let tarball = ci.instance.file("app-4.13.1.tgz", "a package");
+        Self { ci, key, tarball }
+    }
+
     fn statement(&self, name: &str, kind: &str, predicate: &Value) -> PathBuf {
         let sum = ok(Command::new("sha512sum").arg(&self.tarball)).stdout;
         let statement = json!({
@@ -123,12 +129,7 @@ fn a_registrys_keys_come_from_a_tuf_repository() {
     let ci = Ci::start();
     let stack = &ci.instance;
     let (key, public) = key_pair(stack, "registry");
-    let tarball = stack.file("app-4.13.1.tgz", "a package");
-    let registry = Registry {
-        ci: &ci,
-        key,
-        tarball,
-    };
+    let registry = Registry::new(&ci, key);
     let provenance = registry.provenance(PURL, WORKFLOW, RUNNER);
     let published = registry.published("4.13.1");
     let hint = &published["verificationMaterial"]["publicKey"]["hint"];
@@ -243,12 +244,7 @@ fn a_package_is_verified_by_both_of_its_attestations() {
     let ci = Ci::start();
     let (key, public) = key_pair(&ci.instance, "registry");
     let (_, stranger) = key_pair(&ci.instance, "stranger");
-    let tarball = ci.instance.file("app-4.13.1.tgz", "a package");
-    let registry = Registry {
-        ci: &ci,
-        key,
-        tarball,
-    };
+    let registry = Registry::new(&ci, key);
     let provenance = registry.provenance(PURL, WORKFLOW, RUNNER);
     let published = registry.published("4.13.1");
     let tag = ["--source-tag", TAG];

@@ -4,8 +4,8 @@ use common_pki::{cert::Certificate, oid};
 
 use super::{
     CertificateAuthority, CertificateChain, ClientTrustConfig, DistinguishedName, KeyRecord, LogId, LogKey,
-    RawCertificate, RecordProblem, Registry, Role, Selector, Service, ServiceConfiguration, SigningConfig,
-    TransparencyLog, TrustError, TrustedRoot, ValidFor,
+    RawCertificate, RecordProblem, Registry, Role, SIGNING_CONFIG, SIGNING_CONFIG_V2, Selector, Service,
+    ServiceConfiguration, SigningConfig, TransparencyLog, TrustError, TrustedRoot, ValidFor,
 };
 
 /// Which Rekor services a signing configuration lists.
@@ -102,8 +102,7 @@ impl Registry {
     }
 
     /// The signing configurations by the names of their files; none while the registry lacks a service that signing needs,
-    /// because it is another process' and not known yet. Clients look for the first one, which lists version 1 where there is
-    /// one.
+    /// because it is another process' and not known yet.
     pub fn signing_configs(&self) -> Result<Vec<(&'static str, SigningConfig)>, TrustError> {
         let first = match self.by_role(Role::RekorV1).is_empty() {
             true => RekorVersions::V2Only,
@@ -111,8 +110,8 @@ impl Registry {
         };
         let mut configs = Vec::new();
         for (name, rekor) in [
-            ("signing_config.v0.2.json", first),
-            ("signing_config_rekor_v2.v0.2.json", RekorVersions::V2Only),
+            (SIGNING_CONFIG, first),
+            (SIGNING_CONFIG_V2, RekorVersions::V2Only),
         ] {
             match self.signing_config(rekor) {
                 Ok(config) => configs.push((name, config)),

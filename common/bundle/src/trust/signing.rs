@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{MAX_BYTES, MAX_INSTANCES, TrustError, TrustedRoot, ValidFor, root};
 
+/// The file that clients look for first. It lists Rekor v1 where there is one.
+pub const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
+/// The file that lists Rekor v2, whatever else there is.
+pub const SIGNING_CONFIG_V2: &str = "signing_config_rekor_v2.v0.2.json";
+
 /// Where clients sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

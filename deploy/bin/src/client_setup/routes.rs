@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use clap::ValueEnum;
-use common_bundle::trust::{Service, SigningConfig};
+use common_bundle::trust::{SIGNING_CONFIG, Service, SigningConfig};
 use common_server::reply;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ impl Setup {
 
     /// As the published signing configuration has it.
     fn elsewhere(&self) -> Elsewhere {
-        let config = self.trust.get("signing_config.v0.2.json");
+        let config = self.trust.get(SIGNING_CONFIG);
         let Some(config) = config.and_then(|file| SigningConfig::parse(&file.content).ok()) else {
             return Elsewhere::default();
         };

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use common_bundle::trust::{CertificateAuthority, SigningConfig, TrustedRoot};
+use common_bundle::trust::{
+    CertificateAuthority, SIGNING_CONFIG, SIGNING_CONFIG_V2, SigningConfig, TrustedRoot,
+};
 use common_pki::cert::Certificate;
 use http::StatusCode;
 
@@ -12,8 +14,6 @@ use crate::tuf_fetch::Repository;
 
 const ADVICE: &str = "clients cannot start from this repository: see the server's log, compare the clocks, and if the \
                       tuf folder was changed by hand restore it";
-
-const SIGNING_CONFIGS: [&str; 2] = ["signing_config.v0.2.json", "signing_config_rekor_v2.v0.2.json"];
 
 /// What the repository says to trust.
 pub(crate) struct Trust {
@@ -45,7 +45,7 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
     let root = TrustedRoot::parse(&trusted_root).map_err(|error| broken(error, ADVICE))?;
     // They are not there while services of other processes are not known.
     let mut configs = Vec::new();
-    for name in SIGNING_CONFIGS {
+    for name in [SIGNING_CONFIG, SIGNING_CONFIG_V2] {
         if repository.targets().names().any(|target| target == name) {
             let config = target(&repository, name).await?;
             configs.push(SigningConfig::parse(&config).map_err(|error| broken(error, ADVICE))?);

@@ -196,12 +196,7 @@ impl Partial {
         missed: u64,
         now: SystemTime,
     ) -> Result<(), FolderError> {
-        let head = |log: &StoredLog| Published {
-            origin: log.info.spec.origin.clone(),
-            size: log.head.size,
-            root: log.head.root,
-        };
-        let heads: Vec<Published> = logs.iter().map(head).collect();
+        let heads: Vec<Published> = logs.iter().map(Published::from).collect();
         FileAnchor::new(self.layout.published()).advance(&heads).await?;
         let json = registry.to_json()?;
         // Otherwise the trust repository is another process'.

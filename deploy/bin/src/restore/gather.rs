@@ -95,11 +95,7 @@ async fn store(old: &Path, locked: bool, console: Console) -> Result<Vec<Seen>, 
         registry.is_none_or(|registry| log_checks::of(registry, &logs, log).is_some())
     };
     let seen = |log: &StoredLog| Seen {
-        published: Published {
-            origin: log.info.spec.origin.clone(),
-            size: log.head.size,
-            root: log.head.root,
-        },
+        published: log.into(),
         kind: if locked { Kind::End } else { Kind::Checkpoint },
         source: format!("the database in {}", old.display()),
     };

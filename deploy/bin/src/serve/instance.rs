@@ -18,7 +18,7 @@ use crate::repository::Repository;
 use crate::rotate;
 use crate::serve::config::Config;
 use crate::serve::store::Store;
-use crate::services::{self, Parts, Services, TrustFiles};
+use crate::services::{self, Parts, Services, ServicesError, TrustFiles};
 use crate::site::Part;
 use crate::webhook::{self, Deliveries};
 
@@ -48,9 +48,9 @@ pub(super) async fn assemble(
     let storage = store.map(Store::storage);
     let (mut logs_exist, mut stored) = (false, Vec::new());
     if let Some(storage) = &storage {
-        let found = services::has_logs(&**storage, site.roles(), &listed).await;
-        logs_exist = found.map_err(Failure::cannot_start)?;
-        stored = storage.logs().await.map_err(Failure::cannot_start)?;
+        let logs = storage.logs().await.map_err(ServicesError::from);
+        stored = logs.map_err(Failure::cannot_start)?;
+        logs_exist = services::has_logs(&stored, site.roles(), &listed).map_err(Failure::cannot_start)?;
     }
     let opened = {
         let (layout, site, places, now) = (layout.clone(), site.clone(), config.places.clone(), clock());

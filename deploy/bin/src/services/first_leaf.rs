@@ -4,7 +4,7 @@
 //! refuses a proof without an index. At a first start the canary comes before every client. A shard that opens while entries
 //! wait for it begins with an entry that says what it is, by a key that made nothing else.
 
-use common_engine::Entry;
+use common_engine::{Entry, LogKind};
 use common_pki::key::{HashAlgorithm, KeyAlgorithm, LocalSigner, SignError, Signer};
 use rekor_api::{v1, v2};
 use rekor_entry::v1::ProposedEntry;
@@ -30,18 +30,11 @@ fn refused(error: impl ToString) -> FirstLeafError {
     FirstLeafError::Refused(error.to_string())
 }
 
-/// The APIs a leaf can be of.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Api {
-    V1,
-    V2,
-}
-
-/// A hashedrekord over `sigbox: first leaf of ORIGIN` and a line feed.
+/// A hashedrekord over `sigbox: first leaf of ORIGIN` and a line feed; `None` of a certificate log.
 ///
 /// # Errors
 /// [`FirstLeafError`].
-pub(super) fn first_leaf(api: Api, origin: &str) -> Result<Entry, FirstLeafError> {
+pub(super) fn first_leaf(kind: LogKind, origin: &str) -> Result<Option<Entry>, FirstLeafError> {
     let message = format!("sigbox: first leaf of {origin}\n");
     let (signer, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256)?;
     let hash = HashAlgorithm::Sha256;
@@ -51,21 +44,23 @@ pub(super) fn first_leaf(api: Api, origin: &str) -> Result<Entry, FirstLeafError
         signature: &signer.sign(message.as_bytes())?,
     };
     let verifier = Verifier::Key(signer.public_key());
-    match api {
-        Api::V1 => {
+    let leaf = match kind {
+        LogKind::Ct => return Ok(None),
+        LogKind::RekorV1 => {
             let request = entry::v1_request(&proposal, &verifier).to_string();
             let proposed = ProposedEntry::parse(request.as_bytes()).map_err(refused)?;
             let canonical = proposed.canonicalize(&v1::Policy::default()).map_err(refused)?;
-            v1::engine_entry(canonical).map_err(refused)
+            v1::engine_entry(canonical)
         }
-        Api::V2 => {
+        LogKind::RekorV2 => {
             let request = entry::v2_request(&proposal, &verifier)
                 .map_err(refused)?
                 .to_string();
             let canonical = parse_request(request.as_bytes(), &v2::Policy::default()).map_err(refused)?;
-            v2::engine_entry(canonical).map_err(refused)
+            v2::engine_entry(canonical)
         }
-    }
+    };
+    leaf.map(Some).map_err(refused)
 }
 
 #[cfg(test)]
@@ -78,14 +73,14 @@ mod tests {
 
     #[test]
     fn a_first_leaf_says_what_it_is() {
-        for api in [Api::V1, Api::V2] {
-            let leaf = first_leaf(api, "rekor-2.example.com").unwrap();
+        for kind in [LogKind::RekorV1, LogKind::RekorV2] {
+            let leaf = first_leaf(kind, "rekor-2.example.com").unwrap().unwrap();
             let read = committed::read(&leaf.body).unwrap();
             let message = b"sigbox: first leaf of rekor-2.example.com\n";
             assert_eq!(
                 read.digest.value,
                 HashAlgorithm::Sha256.digest(message),
-                "{api:?}"
+                "{kind:?}"
             );
             assert_eq!(read.signatures.len(), 1);
         }

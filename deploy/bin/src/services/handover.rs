@@ -18,7 +18,7 @@ use crate::clock::{Clock, unix_millis};
 use crate::in_process::OwnCtLog;
 use crate::keys::{Keys, KeysError};
 use crate::services::ServicesError;
-use crate::services::first_leaf::{Api, FirstLeafError, first_leaf};
+use crate::services::first_leaf::{FirstLeafError, first_leaf};
 use crate::services::logs::{self, Kind, Shard, Shards};
 use crate::services::places::Places;
 
@@ -216,14 +216,10 @@ impl Running {
 
 /// Writes the first leaf of a Rekor shard, before any client can.
 async fn begin(engine: &Engine, shard: &Shard) -> Result<(), ServicesError> {
-    let api = match &shard.kind {
-        Kind::Ct(_) => return Ok(()),
-        Kind::V1(_) => Api::V1,
-        Kind::V2 => Api::V2,
-    };
-    let id = shard.config.id;
-    if engine.head(id).is_some_and(|head| head.size == 0) {
-        let leaf = first_leaf(api, &shard.config.spec.origin)?;
+    let (id, spec) = (shard.config.id, &shard.config.spec);
+    if engine.head(id).is_some_and(|head| head.size == 0)
+        && let Some(leaf) = first_leaf(spec.kind, &spec.origin)?
+    {
         engine.submit(id, leaf).await.map_err(FirstLeafError::from)?;
     }
     Ok(())

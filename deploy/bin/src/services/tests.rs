@@ -168,7 +168,7 @@ async fn logs_continue_under_their_tree_id_and_stay_with_their_keys() {
     let listed = |roles: &[Role]| roles.iter().copied().collect::<BTreeSet<Role>>();
     let (all, none) = (listed(&[Role::CtLog, Role::RekorV1, Role::RekorV2]), listed(&[]));
     let has_logs = async |roles: &Roles, listed: &BTreeSet<Role>| {
-        has_logs(fixture.storage.as_ref(), roles, listed).await
+        has_logs(&fixture.storage.logs().await.unwrap(), roles, listed)
     };
     assert!(!has_logs(&Roles::all(), &none).await.unwrap());
     let first = fixture.start().await.unwrap();

@@ -187,8 +187,11 @@ struct Descriptor {
 
 /// Whether a host is this machine: as every container tool does, plain HTTP for that alone.
 fn is_here(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(name, "localhost" | "127.0.0.1")
+    matches!(without_port(host), "localhost" | "127.0.0.1")
+}
+
+fn without_port(host: &str) -> &str {
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
 impl Image {

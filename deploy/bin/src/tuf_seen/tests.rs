@@ -52,7 +52,7 @@ fn what_is_kept_never_becomes_older() {
     ] {
         assert_eq!(Kept::new(&below, url, root).read().unwrap(), None);
     }
-    fs::write(&kept.file, "{}").unwrap();
+    std::fs::write(&kept.file, "{}").unwrap();
     assert!(matches!(kept.read(), Err(SeenError::Json { .. })));
     assert!(matches!(kept.keep(&seen(3, 1)), Err(SeenError::Json { .. })));
 }

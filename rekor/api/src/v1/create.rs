@@ -32,7 +32,7 @@ const NOT_KEPT: HeaderName = HeaderName::from_static("x-attestation-not-kept");
 /// said of an attestation that is not kept. `None` when this is no place for a package.
 fn prepare(body: &[u8], policy: &Policy, here: Here) -> Result<Option<(Entry, Option<String>)>, ApiError> {
     let proposed = ProposedEntry::parse(body).map_err(ApiError::Entry)?;
-    if here == Here::Shared && proposed.kind().is_package() {
+    if !here.takes(proposed.kind()) {
         return Ok(None);
     }
     let canonical = proposed.canonicalize(policy).map_err(ApiError::Entry)?;

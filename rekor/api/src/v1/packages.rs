@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use common_server::body::Read;
 use common_server::cpu::{self, Overloaded, Pool};
 
+use super::Kind;
 use super::error::ApiError;
 
 /// Packages that wait or are read; more are refused.
@@ -23,6 +24,13 @@ pub(super) enum Here {
     Shared,
     /// On the thread for packages.
     Packages,
+}
+
+impl Here {
+    /// Whether an entry of that kind is read here.
+    pub(super) fn takes(self, kind: Kind) -> bool {
+        self == Here::Packages || !kind.is_package()
+    }
 }
 
 /// Does `job` on `body`. From the shared pool it gives `None` when there is a package in the body; it is then done again, on

@@ -65,7 +65,7 @@ impl Lookups {
         let mut leaves = Vec::with_capacity(proposed.len());
         for entry in proposed {
             let entry = ProposedEntry::parse(entry.get().as_bytes()).map_err(ApiError::Lookup)?;
-            if here == Here::Shared && entry.kind().is_package() {
+            if !here.takes(entry.kind()) {
                 return Ok(None);
             }
             leaves.push(leaf_hash(

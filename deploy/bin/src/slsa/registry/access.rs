@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::credentials::{Credentials, RegistryArgs, Secret};
-use super::{Image, RegistryError, is_here};
+use super::{Image, RegistryError, is_here, without_port};
 use crate::http::{bearer, execute};
 
 /// Longest token.
@@ -170,7 +170,7 @@ fn token_service(realm: &str, host: &str, args: &RegistryArgs) -> Result<(Url, b
     if !is_safe || !url.username().is_empty() || url.password().is_some() {
         return Err(refused());
     }
-    let own = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let own = without_port(host);
     let is_its_own = both_here || name == own || TOKEN_HOSTS.contains(&(own, name)) || args.lets_have(name);
     Ok((url, is_its_own))
 }
