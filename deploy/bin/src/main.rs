@@ -69,6 +69,11 @@ use crate::cli::{Cli, Command};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 
+/// A request allocates hundreds of small values that other threads free, which glibc's allocator is slow at; what SQLite and
+/// the cryptography allocate goes here too. Figures: `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new();
