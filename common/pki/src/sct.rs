@@ -13,9 +13,9 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use embedded::{
-    embedded_scts, is_precertificate, list_extension, precert_entry, precert_tbs, verify_embedded,
-};
+#[cfg(test)]
+pub(crate) use embedded::precert_tbs;
+pub use embedded::{embedded_scts, is_precertificate, list_extension, precert_entry, verify_embedded};
 use wire::Reader;
 
 use crate::key::{HashAlgorithm, PublicKey, SignError, SignatureError, Signer};

@@ -61,7 +61,7 @@ pub fn is_precertificate(cert: &Certificate) -> Result<bool, SctError> {
 
 /// The TBSCertificate without poison and without list of SCTs: the same octets for a precertificate and for
 /// the certificate issued from it (RFC 6962 §3.2). Nothing else is re-encoded.
-pub fn precert_tbs(cert: &Certificate) -> Vec<u8> {
+pub(crate) fn precert_tbs(cert: &Certificate) -> Vec<u8> {
     let kept = cert
         .extensions()
         .iter()
