@@ -22,31 +22,10 @@ impl CompactRange {
         }
     }
 
-    /// Restores a range from what [`CompactRange::peaks`] gave.
-    pub fn from_parts(size: u64, peaks: Vec<Hash>) -> Result<Self, ProofError> {
-        if size > MAX_SIZE {
-            return Err(ProofError::SizeTooLarge(size));
-        }
-        let expected = usize::try_from(size.count_ones()).unwrap_or(usize::MAX);
-        if peaks.len() != expected {
-            return Err(ProofError::Length {
-                expected,
-                got: peaks.len(),
-            });
-        }
-        Ok(Self { size, peaks })
-    }
-
     /// How many leaves were appended.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
-    }
-
-    /// The perfect subtrees, from the largest to the smallest.
-    #[must_use]
-    pub fn peaks(&self) -> &[Hash] {
-        &self.peaks
     }
 
     /// Appends a leaf, hashing it.

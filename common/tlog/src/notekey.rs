@@ -16,9 +16,8 @@ use crate::{
 
 /// What follows the 0xFF type byte of an RSA key (rekor-tiles `pkg/note/note.go`).
 const RSA_TYPE: &[u8] = b"PKIX-RSA-PKCS#1v1.5";
-/// Longest verifier or signer key text accepted, in bytes.
+/// Longest verifier key text accepted, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
-const SIGNER_PREFIX: &str = "PRIVATE+KEY+";
 
 /// A public key as notes identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,53 +144,6 @@ impl fmt::Display for VerifierKey {
             self.name,
             self.hint(),
             STANDARD.encode(self.key.encode())
-        )
-    }
-}
-
-/// A named Ed25519 signing key: the `skey` of golang.org/x/mod `sumdb/note`. It holds a secret: it has
-/// no `Debug` and is written out only by [`SignerKey::to_text`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct SignerKey {
-    /// The note key name.
-    pub name: String,
-    /// The hint of the public key, for the caller to compare with that of the key the seed gives.
-    pub hint: KeyHint,
-    /// Whether the key makes cosignatures (type 0x04) rather than plain signatures (0x01).
-    pub cosigner: bool,
-    /// The Ed25519 seed of RFC 8032.
-    pub seed: [u8; 32],
-}
-
-impl SignerKey {
-    /// Parses `PRIVATE+KEY+name+hint+base64(type ‖ seed)`.
-    pub fn parse(text: &str) -> Result<Self, NoteKeyError> {
-        let (name, hint, bytes) = split_key(text.strip_prefix(SIGNER_PREFIX).ok_or(NoteKeyError::Form)?)?;
-        let (kind, seed) = bytes.split_first().ok_or(NoteKeyError::Material)?;
-        let seed = seed.try_into().map_err(|_| NoteKeyError::Material)?;
-        let cosigner = match kind {
-            0x01 => false,
-            0x04 => true,
-            _ => return Err(NoteKeyError::Material),
-        };
-        Ok(Self {
-            name: name.to_owned(),
-            hint,
-            cosigner,
-            seed,
-        })
-    }
-
-    /// The text that [`SignerKey::parse`] reads. A secret.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let kind: u8 = if self.cosigner { 0x04 } else { 0x01 };
-        let bytes = [&[kind], self.seed.as_slice()].concat();
-        format!(
-            "{SIGNER_PREFIX}{}+{}+{}",
-            self.name,
-            self.hint,
-            STANDARD.encode(bytes)
         )
     }
 }

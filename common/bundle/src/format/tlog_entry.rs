@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protojson;
 
-/// One entry of a transparency log with its proofs.
-///
-/// `Serialize` writes the form of a bundle, where what is not set is left out; [`response_json`](Self::response_json)
-/// writes the form of a Rekor v2 answer.
+/// One entry of a transparency log with its proofs, in the form of a bundle: what is not set is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TransparencyLogEntry {
@@ -99,37 +96,4 @@ impl Checkpoint {
 
 fn is_zero(value: &u64) -> bool {
     *value == 0
-}
-
-impl TransparencyLogEntry {
-    /// The body of a Rekor v2 answer: every field, set or not, because sigstore-rust needs `integratedTime` there
-    /// (protobuf-go `protojson` with `EmitUnpopulated`, as `rekor-tiles internal/server/http.go` sets it).
-    ///
-    /// # Errors
-    /// None for values made by this crate's types; the serializer's signature is kept rather than a panic.
-    pub fn response_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Populated<'a> {
-            #[serde(with = "protojson::unsigned")]
-            log_index: u64,
-            log_id: &'a LogId,
-            kind_version: &'a KindVersion,
-            #[serde(with = "protojson::unsigned")]
-            integrated_time: u64,
-            inclusion_promise: Option<&'a InclusionPromise>,
-            inclusion_proof: Option<&'a InclusionProof>,
-            #[serde(with = "protojson::bytes")]
-            canonicalized_body: &'a [u8],
-        }
-        serde_json::to_vec(&Populated {
-            log_index: self.log_index,
-            log_id: &self.log_id,
-            kind_version: &self.kind_version,
-            integrated_time: self.integrated_time,
-            inclusion_promise: self.inclusion_promise.as_ref(),
-            inclusion_proof: self.inclusion_proof.as_ref(),
-            canonicalized_body: &self.canonicalized_body,
-        })
-    }
 }

@@ -104,28 +104,3 @@ fn malformed_verifier_keys_are_refused() {
     let long = format!("name+00000000+{}", "A".repeat(MAX_TEXT));
     assert_eq!(VerifierKey::parse(&long), Err(NoteKeyError::Form));
 }
-
-#[test]
-fn signer_keys_read_back() {
-    // From golang.org/x/mod's `sumdb/note` documentation.
-    let text = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
-    let key = SignerKey::parse(text).ok().unwrap();
-    assert_eq!(
-        (key.name.as_str(), key.hint.to_string().as_str(), key.cosigner),
-        ("PeterNeumann", "c74f20a3", false)
-    );
-    assert_eq!(key.to_text(), text);
-    let cosigner = SignerKey {
-        cosigner: true,
-        ..key
-    };
-    assert!(SignerKey::parse(&cosigner.to_text()).is_ok_and(|key| key.cosigner));
-    for bad in [
-        &text[1..],
-        "PRIVATE+KEY+name+c74f20a3+AQID",
-        "PRIVATE+KEY+name+c74f20a3+",
-        &text.replace("+AY", "+AI"),
-    ] {
-        assert!(SignerKey::parse(bad).is_err(), "{bad}");
-    }
-}
