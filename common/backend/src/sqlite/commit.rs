@@ -37,8 +37,10 @@ pub(super) async fn commit(
         |query, attachment| query.bind(attachment.key.as_str()).bind(attachment.data.as_ref()),
     )
     .await?;
+    let half_done = index.half_done().await;
     transaction.commit().await?;
     pending.committed();
+    drop(half_done);
     Ok(Commit::Committed)
 }
 

@@ -344,10 +344,14 @@ impl Storage for SqliteStorage {
     }
 
     async fn logs(&self) -> Result<Vec<StoredLog>, StorageError> {
+        // A commit waits for who holds this, so that must not wait for a connection.
+        let mut connection = self.readers()?.acquire().await.map_err(unknown)?;
+        let whole = self.inner.index.whole().await;
         let rows: Vec<LogRow> = sqlx::query_as(select_logs!(""))
-            .fetch_all(self.readers()?)
+            .fetch_all(&mut *connection)
             .await
             .map_err(unknown)?;
+        drop(whole);
         rows.into_iter()
             .map(|row| log_of(row).ok_or_else(|| damaged("log row")))
             .collect()

@@ -52,6 +52,8 @@ pub(super) struct Index {
     state: RwLock<State>,
     /// What the next commit goes on with; taken while one is under way.
     work: Mutex<Option<Work>>,
+    /// Held from before a commit is in the database until its rows are found in memory.
+    half_done: tokio::sync::RwLock<()>,
     /// The outcome of a commit is unknown: the database has to be asked.
     stale: AtomicBool,
     /// Somebody else writes: the database is asked every time whether it has changed.
@@ -67,9 +69,20 @@ impl Index {
         Ok(Self {
             state: RwLock::new(state),
             work: Mutex::new((!follows).then_some(work)),
+            half_done: tokio::sync::RwLock::default(),
             stale: AtomicBool::new(false),
             follows,
         })
+    }
+
+    /// For a commit to hold from before it is in the database until after [`Pending::committed`].
+    pub(super) async fn half_done(&self) -> impl Sized + Send + '_ {
+        self.half_done.write().await
+    }
+
+    /// For who reads heads: while it is held, no commit's heads are there without its rows. A commit is seen whole.
+    pub(super) async fn whole(&self) -> impl Sized + Send + '_ {
+        self.half_done.read().await
     }
 
     /// Whether [`Index::refresh`] has to be called before anything is looked up.
