@@ -85,6 +85,12 @@ impl Service {
         });
     }
 
+    /// First line of the log's checkpoints.
+    fn origin(&self, log: &Log) -> String {
+        let info = self.engine.log(log.id);
+        info.map(|info| info.spec.origin.clone()).unwrap_or_default()
+    }
+
     /// The logs as they are now, by number.
     fn logs(&self) -> Arc<Vec<Log>> {
         self.logs.load_full()

@@ -2,7 +2,6 @@
 
 use common_engine::{Head, LogKind};
 use common_pki::cert::{self, SubjectAltName};
-use common_tlog::leaf_hash;
 use rekor_entry::facts::{self, Facts};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -254,47 +253,48 @@ impl LogAnswer {
 }
 
 impl Found {
-    pub(super) fn new(service: &Service, log: &Log, hit: Hit) -> Self {
+    /// As it is in a list: nothing that is left out is kept.
+    pub(super) fn new(origin: &str, log: &Log, hit: &Hit) -> Self {
         let shortened = hit.facts.digests().count() > LISTED
             || hit.facts.signers.iter().any(|signer| signer.names.len() > LISTED);
-        let mut found = Self::whole(service, log, &hit);
-        found.digests.truncate(LISTED);
-        found.predicate_types.truncate(LISTED);
+        let mut found = Self::whole(origin, log, hit);
+        shorten(&mut found.digests);
+        shorten(&mut found.predicate_types);
         for signer in &mut found.signers {
-            signer.names.truncate(LISTED);
+            shorten(&mut signer.names);
             // A page of a hundred would be mostly certificates.
             if let Some(certificate) = &mut signer.certificate {
-                certificate.pem.clear();
+                certificate.pem = String::new();
             }
         }
         Self { shortened, ..found }
     }
 
-    pub(super) fn whole(service: &Service, log: &Log, hit: &Hit) -> Self {
+    pub(super) fn whole(origin: &str, log: &Log, hit: &Hit) -> Self {
         let Hit {
-            leaf,
+            index,
+            time,
+            leaf_hash,
             facts,
             confirmed,
         } = hit;
-        let hash = leaf_hash(&leaf.data);
         let millis = match log.kind() {
             // What is signed.
-            LogKind::RekorV1 => integrated_time(leaf.time).saturating_mul(1_000),
-            LogKind::RekorV2 | LogKind::Ct => leaf.time,
+            LogKind::RekorV1 => integrated_time(*time).saturating_mul(1_000),
+            LogKind::RekorV2 | LogKind::Ct => *time,
         };
-        let info = service.engine.log(log.id);
         Self {
             log: log.id.0,
             log_kind: log.kind().name(),
-            origin: info.map(|info| info.spec.origin.clone()).unwrap_or_default(),
-            index: leaf.index,
+            origin: origin.to_owned(),
+            index: *index,
             log_index: log
                 .v1
                 .as_ref()
-                .map_or(leaf.index, |shard| shard.virtual_index(leaf.index)),
-            entry_id: log.v1.as_ref().map(|shard| shard.entry_id(hash)),
+                .map_or(*index, |shard| shard.virtual_index(*index)),
+            entry_id: log.v1.as_ref().map(|shard| shard.entry_id(*leaf_hash)),
             time: rfc3339(millis),
-            leaf_hash: hash.to_string(),
+            leaf_hash: leaf_hash.to_string(),
             kind: facts.kind,
             api_version: facts.api_version,
             digest: primary(facts),
@@ -303,9 +303,14 @@ impl Found {
             signers: facts.signers.iter().map(Signer::new).collect(),
             shortened: false,
             confirmed: *confirmed,
-            url: format!("{}/{}/entries/{}", super::routes::LOGS, log.id, leaf.index),
+            url: format!("{}/{}/entries/{index}", super::routes::LOGS, log.id),
         }
     }
+}
+
+fn shorten<T>(list: &mut Vec<T>) {
+    list.truncate(LISTED);
+    list.shrink_to_fit();
 }
 
 fn primary(facts: &Facts) -> String {

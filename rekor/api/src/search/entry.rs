@@ -37,24 +37,20 @@ impl Service {
         let kind = log.kind();
         let hit = cpu::run(move || {
             let (facts, _) = terms::facts(kind, &leaf)?;
-            Ok::<_, terms::Unreadable>(Hit {
-                leaf,
-                facts,
-                confirmed: true,
-            })
+            Ok::<_, terms::Unreadable>((Hit::new(&leaf, facts, true), leaf))
         });
-        let hit = hit.await?.map_err(|error| {
+        let (hit, leaf) = hit.await?.map_err(|error| {
             tracing::error!(index, %error, "a stored entry cannot be read");
             Error::Internal
         })?;
         let set = match kind {
-            LogKind::RekorV1 => Extra::decode(&hit.leaf.extra).map(|record| STANDARD.encode(record.set)),
+            LogKind::RekorV1 => Extra::decode(&leaf.extra).map(|record| STANDARD.encode(record.set)),
             LogKind::RekorV2 | LogKind::Ct => None,
         };
         Ok(EntryAnswer {
-            entry: Found::whole(self, log, &hit),
-            body: STANDARD.encode(&hit.leaf.data),
-            integrated_time: set.as_ref().map(|_| integrated_time(hit.leaf.time)),
+            entry: Found::whole(&self.origin(log), log, &hit),
+            body: STANDARD.encode(&leaf.data),
+            integrated_time: set.as_ref().map(|_| integrated_time(leaf.time)),
             signed_entry_timestamp: set,
             inclusion_proof: InclusionProof {
                 index,

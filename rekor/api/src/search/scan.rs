@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use common_engine::{Head, LogId, LogKind, StoredLeaf};
 use common_server::cpu;
+use common_tlog::{Hash, leaf_hash};
 use rekor_entry::facts::{Condition, Facts, Field};
 
 use super::answer::{Answer, Found, LogAnswer, Range};
@@ -31,6 +32,8 @@ const LEAVES: usize = 1_024;
 const FEWEST: usize = 64;
 /// Leaves read at once: as many as the page still has room for, within these.
 const CHUNK: (usize, usize) = (16, 128);
+/// Most bytes of leaves read at once, were each as long as its log takes: 16 of a v1 log, each v2 chunk whole.
+const CHUNK_BYTES: u32 = 16 << 20;
 
 /// What a look through a log has come to.
 struct Scan<'a> {
@@ -43,22 +46,44 @@ struct Scan<'a> {
     /// Nothing below can be meant.
     ended: bool,
     /// Newest first.
-    found: Vec<Hit>,
+    found: Vec<Listed>,
 }
 
-/// A leaf that was asked for.
+/// An entry that was asked for, as a page has it: leaf and facts together can be megabytes, and a page waits for all its logs.
+struct Listed {
+    /// Unix milliseconds of its batch.
+    time: u64,
+    entry: Found,
+}
+
+/// A leaf that was asked for, without the leaf.
 pub(super) struct Hit {
-    pub(super) leaf: StoredLeaf,
+    pub(super) index: u64,
+    /// Unix milliseconds of its batch.
+    pub(super) time: u64,
+    pub(super) leaf_hash: Hash,
     pub(super) facts: Facts,
     /// The leaf itself says that it is meant. Of the oldest entries some terms are no longer to be told.
     pub(super) confirmed: bool,
+}
+
+impl Hit {
+    pub(super) fn new(leaf: &StoredLeaf, facts: Facts, confirmed: bool) -> Self {
+        Self {
+            index: leaf.index,
+            time: leaf.time,
+            leaf_hash: leaf_hash(&leaf.data),
+            facts,
+            confirmed,
+        }
+    }
 }
 
 /// A leaf that was read, and what it is if it is meant.
 struct Asked {
     time: u64,
     index: u64,
-    hit: Option<Hit>,
+    entry: Option<Found>,
 }
 
 /// Candidates, and the leaf below which nothing was looked for.
@@ -123,6 +148,8 @@ impl Service {
         clauses: &Arc<Vec<Vec<Condition>>>,
         mut budget: usize,
     ) -> Result<(), Error> {
+        let info = self.engine.log(scan.log.id);
+        let leaf_limit = info.map_or(u32::MAX, |info| info.spec.leaf_limit);
         let mut rows = FIRST;
         for _ in 0..ROUNDS {
             if scan.below == 0 || budget == 0 {
@@ -134,11 +161,8 @@ impl Service {
                 if budget == 0 {
                     return Ok(());
                 }
-                let room = query
-                    .limit()
-                    .saturating_sub(scan.found.len())
-                    .clamp(CHUNK.0, CHUNK.1);
-                let (chunk, later) = candidates.split_at(candidates.len().min(room));
+                let room = query.limit().saturating_sub(scan.found.len());
+                let (chunk, later) = candidates.split_at(candidates.len().min(at_once(leaf_limit, room)));
                 candidates = later;
                 budget = budget.saturating_sub(chunk.len());
                 for asked in self.confirm(scan.log, chunk, clauses).await? {
@@ -148,7 +172,8 @@ impl Service {
                         return Ok(());
                     }
                     scan.below = asked.index;
-                    scan.found.extend(asked.hit);
+                    let time = asked.time;
+                    scan.found.extend(asked.entry.map(|entry| Listed { time, entry }));
                     if scan.found.len() >= query.limit() {
                         return Ok(());
                     }
@@ -216,12 +241,12 @@ impl Service {
         clauses: &Arc<Vec<Vec<Condition>>>,
     ) -> Result<Vec<Asked>, Error> {
         let leaves = self.engine.leaves_at(log.id, indexes).await?;
-        let (kind, clauses) = (log.kind(), Arc::clone(clauses));
+        let (log, origin, clauses) = (log.clone(), self.origin(log), Arc::clone(clauses));
         let asked = cpu::run(move || {
             let each = leaves.into_iter().map(|leaf| Asked {
                 time: leaf.time,
                 index: leaf.index,
-                hit: ask(kind, leaf, &clauses),
+                entry: ask(log.kind(), &leaf, &clauses).map(|hit| Found::new(&origin, &log, &hit)),
             });
             each.collect()
         });
@@ -233,7 +258,7 @@ impl Service {
         let mut order: Vec<(u64, usize, usize)> = Vec::new();
         for (at, scan) in scans.iter().enumerate() {
             let times = scan.found.iter().enumerate();
-            order.extend(times.map(|(n, hit)| (hit.leaf.time, at, n)));
+            order.extend(times.map(|(n, listed)| (listed.time, at, n)));
         }
         // Newest first; within a log the order is that of the leaves.
         order.sort_unstable_by_key(|(time, at, n)| (std::cmp::Reverse(*time), *at, *n));
@@ -246,24 +271,24 @@ impl Service {
         }
         let mut next = Below::new();
         for (at, scan) in scans.iter_mut().enumerate() {
-            if let Some(hit) = first_left.get(&at).and_then(|n| scan.found.get(*n)) {
-                scan.below = hit.leaf.index.saturating_add(1);
+            if let Some(listed) = first_left.get(&at).and_then(|n| scan.found.get(*n)) {
+                scan.below = listed.entry.index.saturating_add(1);
                 scan.ended = false;
             }
             if !scan.ended && scan.below > 0 {
                 next.insert(scan.log.id, scan.below);
             }
         }
-        let mut found: Vec<Vec<Option<Hit>>> = scans
+        let mut found: Vec<Vec<Option<Found>>> = scans
             .iter_mut()
-            .map(|scan| std::mem::take(&mut scan.found).into_iter().map(Some).collect())
+            .map(|scan| {
+                let listed = std::mem::take(&mut scan.found).into_iter();
+                listed.map(|listed| Some(listed.entry)).collect()
+            })
             .collect();
         let entries = order
             .into_iter()
-            .filter_map(|(_, at, n)| {
-                let hit = found.get_mut(at)?.get_mut(n)?.take()?;
-                Some(Found::new(self, scans.get(at)?.log, hit))
-            })
+            .filter_map(|(_, at, n)| found.get_mut(at)?.get_mut(n)?.take())
             .collect();
         let needs_payload = query.needs_payloads();
         let logs: Vec<LogAnswer> = scans
@@ -293,9 +318,17 @@ struct Block {
     floor: u64,
 }
 
+/// Leaves read at once from a log that takes leaves of `leaf_limit` bytes, for a page with `room` for more.
+fn at_once(leaf_limit: u32, room: usize) -> usize {
+    let most = CHUNK_BYTES
+        .checked_div(leaf_limit)
+        .map_or(CHUNK.1, |count| count.max(1) as usize);
+    room.clamp(CHUNK.0, CHUNK.1).min(most)
+}
+
 /// The entry, if it is meant.
-fn ask(kind: LogKind, leaf: StoredLeaf, clauses: &[Vec<Condition>]) -> Option<Hit> {
-    let (facts, kept) = match terms::facts(kind, &leaf) {
+fn ask(kind: LogKind, leaf: &StoredLeaf, clauses: &[Vec<Condition>]) -> Option<Hit> {
+    let (facts, kept) = match terms::facts(kind, leaf) {
         Ok(read) => read,
         Err(error) => {
             tracing::error!(index = leaf.index, %error, "a stored entry cannot be read");
@@ -311,9 +344,8 @@ fn ask(kind: LogKind, leaf: StoredLeaf, clauses: &[Vec<Condition>]) -> Option<Hi
     let met = |clause: &Vec<Condition>| clause.iter().any(|condition| facts.meet(condition));
     let possible = |clause: &Vec<Condition>| met(clause) || clause.iter().any(silent);
     let (confirmed, possible) = (clauses.iter().all(met), clauses.iter().all(possible));
-    possible.then_some(Hit {
-        leaf,
-        facts,
-        confirmed,
-    })
+    possible.then(|| Hit::new(leaf, facts, confirmed))
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,10 +71,15 @@ pub(super) async fn create(
     check(&service).await?;
     // The gateway reads any content type as JSON.
     let body = service.bodies.read(request.into_body()).await?;
-    log(&service, body.bytes.clone(), |shard, kind, receipt| {
-        let body = transparency_log_entry(&shard.key_id, kind, &receipt);
-        (StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response()
-    })
+    let request = body.bytes.clone();
+    log(
+        &service,
+        || request,
+        |shard, kind, receipt| {
+            let body = transparency_log_entry(&shard.key_id, kind, &receipt);
+            (StatusCode::CREATED, [(CONTENT_TYPE, "application/json")], body).into_response()
+        },
+    )
     .await
 }
 
@@ -89,16 +94,17 @@ pub(super) async fn check(service: &Service) -> Result<(), ApiError> {
     Ok(service.writes.check()?)
 }
 
-/// Logs the entry of a request in proto-JSON, and answers it.
+/// Logs the entry of a request in proto-JSON, and answers it. Where the request is written as such first, that is work of the
+/// processor too.
 pub(super) async fn log<T>(
     service: &Service,
-    request: Bytes,
+    request: impl FnOnce() -> Bytes + Send + 'static,
     answer: impl FnOnce(&Shard, KindVersion, Receipt) -> T,
 ) -> Result<T, ApiError> {
     // A body that takes its time takes no place.
     let _admitted = service.writes.enter()?;
     let policy = Arc::clone(&service.policy);
-    let (kind, entry) = cpu::run(move || prepare(&request, &policy)).await??;
+    let (kind, entry) = cpu::run(move || prepare(&request(), &policy)).await??;
     // Held until it is answered: a shard is not closed while an entry is on its way there.
     let shard = service.active.enter().await;
     match service.engine.submit(shard.log, entry).await? {

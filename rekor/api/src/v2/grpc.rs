@@ -1,7 +1,7 @@
 //! The gRPC service, on the port of the HTTP API: the same entries, the same checks, the same errors.
 //!
 //! A request is written as the JSON it would be over HTTP and goes the same way from there, so that nothing is verified in two
-//! places. Reads are left to HTTP, as upstream leaves them to whatever serves its tiles.
+//! places; its lists are counted before. Reads are left to HTTP, as upstream leaves them to whatever serves its tiles.
 
 pub mod generated;
 
@@ -13,13 +13,14 @@ use base64::engine::general_purpose::STANDARD;
 use common_engine::Receipt;
 use common_server::grpc;
 use common_tlog::Hash;
+use rekor_entry::v2::check_dsse_lengths;
 use serde_json::{Value, json};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use super::Service;
 use super::create::{KindVersion, check, log};
 use super::error::ApiError;
+use super::{Policy, Service};
 
 use generated::dev::sigstore::rekor::v1::{
     Checkpoint, InclusionProof, KindVersion as KindVersionMessage, LogId, TransparencyLogEntry,
@@ -54,8 +55,10 @@ impl Rekor for Doors {
         request: Request<CreateEntryRequest>,
     ) -> Result<Response<TransparencyLogEntry>, Status> {
         check(&self.0).await?;
-        let request = to_json(request.into_inner()).to_string();
-        let made = log(&self.0, request.into(), |shard, kind, receipt| {
+        let request = request.into_inner();
+        check_lengths(&request, &self.0.policy)?;
+        let json = move || bytes::Bytes::from(to_json(request).to_string());
+        let made = log(&self.0, json, |shard, kind, receipt| {
             transparency_log_entry(shard.key_hash, kind, receipt)
         });
         Ok(Response::new(made.await?))
@@ -76,6 +79,16 @@ impl Rekor for Doors {
 
 fn over_http(path: &str) -> Status {
     Status::unimplemented(format!("read it over HTTP: GET /api/v2/{path}"))
+}
+
+/// Two octets of a message make an item of some hundred in JSON: long lists are refused before, as they are there.
+fn check_lengths(request: &CreateEntryRequest, policy: &Policy) -> Result<(), ApiError> {
+    let Some(Spec::DsseRequestV002(request)) = &request.spec else {
+        return Ok(());
+    };
+    let envelope = request.envelope.as_ref();
+    let signatures = envelope.map_or(0, |envelope| envelope.signatures.len());
+    Ok(check_dsse_lengths(request.verifiers.len(), signatures, policy)?)
 }
 
 /// The request in proto-JSON. What is not set is left out, as is an empty field, which is the same in proto3.

@@ -22,9 +22,20 @@ use crate::{Attestation, Canonical};
 
 pub(super) const KIND: &str = "dsse";
 
+/// What its lists are called in a refusal.
+const VERIFIERS: &str = "verifiers";
+const SIGNATURES: &str = "envelope signatures";
+
+/// Refuses the lists that [`canonicalize`] refuses, for whoever has them before they are JSON.
+pub(super) fn check_lengths(verifiers: usize, signatures: usize) -> Result<(), Invalid> {
+    at_most(VERIFIERS, verifiers)?;
+    at_most(SIGNATURES, signatures)
+}
+
 pub(super) fn canonicalize(request: Dsse<'_>, policy: &Policy) -> Result<Canonical, Invalid> {
     let Object(envelope) = request.envelope.ok_or(Invalid::Missing("envelope"))?;
-    let messages = request.verifiers.unwrap_or_default().bounded("verifiers")?;
+    let messages = request.verifiers.unwrap_or_default().bounded(VERIFIERS)?;
+    let sent = envelope.signatures.bounded(SIGNATURES)?;
     if messages.is_empty() {
         return Err(Invalid::Missing("verifiers"));
     }
@@ -39,25 +50,17 @@ pub(super) fn canonicalize(request: Dsse<'_>, policy: &Policy) -> Result<Canonic
         }
         signers.push(signer);
     }
-    if envelope
-        .signatures
-        .iter()
-        .any(|signature| signature.sig.is_empty())
-    {
+    if sent.iter().any(|signature| signature.sig.is_empty()) {
         return Err(Invalid::Missing("signature of the envelope"));
     }
     // Signatures are told apart by their octets here; hex stands in for the text they came as.
-    let texts: Vec<String> = envelope
-        .signatures
-        .iter()
-        .map(|signature| hex::encode(&signature.sig))
-        .collect();
+    let texts: Vec<String> = sent.iter().map(|signature| hex::encode(&signature.sig)).collect();
     let signatures: Vec<EnvelopeSignature<'_>> = texts
         .iter()
-        .zip(&envelope.signatures)
-        .map(|(text, signature)| EnvelopeSignature {
+        .zip(sent)
+        .map(|(text, Object(signature))| EnvelopeSignature {
             text,
-            octets: signature.sig.clone(),
+            octets: signature.sig,
         })
         .collect();
     let verifiers = signers

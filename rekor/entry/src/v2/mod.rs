@@ -77,6 +77,18 @@ pub fn parse_request(json: &[u8], policy: &Policy) -> Result<Canonical, RequestE
     }
 }
 
+/// Refuses a `dsse` request by the lengths of its lists, as [`parse_request`] does: for one that comes in another form, before
+/// each of its items becomes JSON of many times its octets.
+///
+/// # Errors
+/// See [`RequestError`].
+pub fn check_dsse_lengths(verifiers: usize, signatures: usize, policy: &Policy) -> Result<(), RequestError> {
+    if !policy.accept_dsse {
+        return Err(RequestError::NoEntry);
+    }
+    dsse::check_lengths(verifiers, signatures).map_err(RequestError::Dsse)
+}
+
 /// Reads the spec of a committed body.
 pub(crate) type Reader = fn(&RawValue) -> Result<CommittedEntry, Invalid>;
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use common_bundle::format::Envelope;
+use common_bundle::format::protojson;
 use common_pki::registry::SigningAlgorithm;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
@@ -52,9 +52,32 @@ pub(super) struct Signature<'a> {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dsse<'a> {
-    pub(super) envelope: Option<Object<Envelope>>,
+    #[serde(borrow)]
+    pub(super) envelope: Option<Object<Envelope<'a>>>,
     #[serde(borrow)]
     pub(super) verifiers: Option<List<Object<VerifierMessage<'a>>>>,
+}
+
+/// `io.intoto.Envelope`. The one of bundles holds however many signatures there are, and a bundle is a client's own.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Envelope<'a> {
+    #[serde(deserialize_with = "protojson::bytes::deserialize", default)]
+    pub(super) payload: Vec<u8>,
+    #[serde(borrow, default, rename = "payloadType", alias = "payload_type")]
+    pub(super) payload_type: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) signatures: List<Object<SignatureOfEnvelope<'a>>>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignatureOfEnvelope<'a> {
+    #[serde(deserialize_with = "protojson::bytes::deserialize", default)]
+    pub(super) sig: Vec<u8>,
+    /// Known, so that it is not refused; never used to choose a key.
+    #[serde(borrow, rename = "keyid")]
+    _keyid: Option<Text<'a>>,
 }
 
 /// A key or certificate with the label of its algorithm; also the form bodies hold.

@@ -165,6 +165,51 @@ fn dsse_lists_are_bounded_distinct_and_all_used() {
     assert_eq!(committed::read(&body).unwrap().signatures.len(), 1);
 }
 
+/// Three octets of JSON each became an item of many, and hexadecimal text beside it, before they were counted.
+#[test]
+fn signatures_beyond_the_bound_are_counted_and_not_read() {
+    let signer = Signer::new(KeyAlgorithm::EcdsaP256);
+    let request = dsse(&envelope(&[&signer]), &[signer.verifier()]);
+    let with = |signatures: Vec<Value>| {
+        let mut request: Value = serde_json::from_str(&request).unwrap();
+        request["dsseRequestV002"]["envelope"]["signatures"] = signatures.into();
+        submit(&request.to_string()).unwrap_err().to_string()
+    };
+    let refusal = "invalid dsse request: too many envelope signatures: got 100000, at most 10 are allowed";
+    assert_eq!(with(vec![json!({}); 100_000]), refusal);
+    // What cannot be read behind the tenth shows that it is not.
+    let mut unreadable = vec![json!(7); 100_000];
+    unreadable[..10].fill(json!({ "sig": "AAAA", "keyid": "a hint" }));
+    assert_eq!(with(unreadable.clone()), refusal);
+    unreadable.truncate(11);
+    assert_eq!(with(unreadable), refusal.replace("100000", "11"));
+    assert!(with(vec![json!({ "sig": "AAAA", "keyid": null }); 10]).contains("could not verify envelope"));
+    assert!(with(vec![json!({ "sig": "AAAA", "other": 1 })]).contains("unknown field `other`"));
+    assert!(with(vec![json!(["AAAA"])]).contains("expected an object"));
+}
+
+#[test]
+fn lists_in_another_form_are_refused_as_they_are_in_json() {
+    let check = |verifiers, signatures| check_dsse_lengths(verifiers, signatures, &Policy::default());
+    assert!(check(10, 10).is_ok());
+    assert_eq!(
+        check(11, 0).unwrap_err().to_string(),
+        "invalid dsse request: too many verifiers: got 11, at most 10 are allowed"
+    );
+    assert_eq!(
+        check(1, 11).unwrap_err().to_string(),
+        "invalid dsse request: too many envelope signatures: got 11, at most 10 are allowed"
+    );
+    let policy = Policy {
+        accept_dsse: false,
+        ..Policy::default()
+    };
+    assert!(matches!(
+        check_dsse_lengths(11, 11, &policy),
+        Err(RequestError::NoEntry)
+    ));
+}
+
 #[test]
 fn dsse_can_be_switched_off() {
     let signer = Signer::new(KeyAlgorithm::EcdsaP256);

@@ -135,6 +135,41 @@ async fn entries_over_grpc_are_those_over_http() {
     assert_eq!(read.message(), "read it over HTTP: GET /api/v2/checkpoint");
 }
 
+/// Each became JSON before it was counted: gigabytes of a message of 4 MiB.
+#[tokio::test]
+async fn long_lists_are_refused_before_they_are_json() {
+    let stack = Stack::new().await;
+    let mut client = client(&stack);
+    // Nothing else is right in these: what is said of them shows what was looked at first.
+    let request = |verifiers, signatures, envelope: bool| CreateEntryRequest {
+        spec: Some(Spec::DsseRequestV002(DsseRequestV002 {
+            envelope: envelope.then(|| Envelope {
+                signatures: vec![EnvelopeSignature::default(); signatures],
+                ..Envelope::default()
+            }),
+            verifiers: vec![Verifier::default(); verifiers],
+        })),
+    };
+    for (request, message) in [
+        (
+            request(0, 100_000, true),
+            "invalid dsse request: too many envelope signatures: got 100000, at most 10 are allowed",
+        ),
+        (
+            request(100_000, 0, false),
+            "invalid dsse request: too many verifiers: got 100000, at most 10 are allowed",
+        ),
+        (request(0, 10, true), "invalid dsse request: missing verifiers"),
+    ] {
+        let refused = client.create_entry(request).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.message()),
+            (Code::InvalidArgument, message)
+        );
+    }
+    assert_eq!(stack.size(TILES), 0);
+}
+
 #[tokio::test]
 async fn recorded_requests_get_the_same_over_grpc() {
     let Some(exchanges) = exchanges("rekor-v2") else {

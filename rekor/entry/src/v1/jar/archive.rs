@@ -13,6 +13,9 @@ use crate::error::Invalid;
 
 /// Most octets of a file with digests or signatures (`rekor cmd/rekor-server/app/root.go max_jar_metadata_size`).
 const MAX_METADATA: u64 = 1024 * 1024;
+/// Most octets of all of those, which are held at once: manifest, signature file and signature of the largest size, and as much
+/// again for signatures of no signature file.
+const MAX_ALL_METADATA: u64 = 4 * MAX_METADATA;
 /// Most octets of all files together. Upstream has no bound, so a small archive keeps it busy for minutes.
 const MAX_INFLATED: u64 = 256 * 1024 * 1024;
 /// Most files.
@@ -30,8 +33,10 @@ pub(super) fn verify(jar: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Invalid> {
             limit: MAX_FILES,
         });
     }
-    let mut budget = MAX_INFLATED;
+    let mut budget = MAX_ALL_METADATA;
     let metadata = Metadata::read(&mut zip, &mut budget)?;
+    // What is left of it goes to the other files.
+    budget = budget.saturating_add(MAX_INFLATED.saturating_sub(MAX_ALL_METADATA));
     let signature = SignedData::from_der(&metadata.signature)?;
     signature.verify(&metadata.digests)?;
     check_timestamps(&signature)?;
@@ -66,8 +71,7 @@ struct Metadata {
 
 impl Metadata {
     fn read(zip: &mut Zip<'_>, budget: &mut u64) -> Result<Self, Invalid> {
-        let mut manifest = None;
-        let (mut digests, mut signatures) = (Vec::new(), HashMap::new());
+        let (mut manifest, mut digests, mut signatures) = (None, None, HashMap::new());
         for index in 0..zip.len() {
             let mut file = zip.by_index(index).map_err(broken)?;
             let name = file.name().map_err(broken)?.to_uppercase();
@@ -81,22 +85,18 @@ impl Metadata {
             if name == "MANIFEST.MF" {
                 manifest = Some(inflate(&mut file, budget)?);
             } else if extension == "SF" {
-                digests.push((base.to_owned(), inflate(&mut file, budget)?));
+                if digests.is_some() {
+                    return Err(Invalid::Package(
+                        "multiple signatures detected in JAR; unable to process",
+                    ));
+                }
+                digests = Some((base.to_owned(), inflate(&mut file, budget)?));
             } else if is_signature {
                 signatures.insert(base.to_owned(), inflate(&mut file, budget)?);
             }
         }
         let manifest = manifest.ok_or(Invalid::Package("JAR contains no META-INF/MANIFEST.MF"))?;
-        let mut digests = digests.into_iter();
-        let (base, digests) = match (digests.next(), digests.next()) {
-            (Some(one), None) => one,
-            (None, _) => return Err(Invalid::Package("no signatures detected in JAR archive")),
-            (Some(_), Some(_)) => {
-                return Err(Invalid::Package(
-                    "multiple signatures detected in JAR; unable to process",
-                ));
-            }
-        };
+        let (base, digests) = digests.ok_or(Invalid::Package("no signatures detected in JAR archive"))?;
         let signature = signatures.remove(&base).ok_or(Invalid::Package(
             "JAR contains a signature file with no matching signature",
         ))?;
@@ -112,13 +112,15 @@ impl Metadata {
 fn inflate(file: &mut impl Read, budget: &mut u64) -> Result<Vec<u8>, Invalid> {
     let mut contents = Vec::new();
     let limit = MAX_METADATA.min(*budget);
+    let (what, most) = if limit < MAX_METADATA {
+        ("all jar metadata", MAX_ALL_METADATA)
+    } else {
+        ("jar metadata", MAX_METADATA)
+    };
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut contents);
     let got = read.map_err(|error| Invalid::Archive("JAR", error.to_string()))? as u64;
     if got > limit {
-        return Err(Invalid::Inflated {
-            what: "jar metadata",
-            limit,
-        });
+        return Err(Invalid::Inflated { what, limit: most });
     }
     *budget = budget.saturating_sub(got);
     Ok(contents)
@@ -262,6 +264,29 @@ mod tests {
                 "decompressed size of jar metadata exceeds max allowed size 1048576"
             );
         }
+    }
+
+    /// 256 of them, each a MiB of zeros, were all inflated and held before they were counted.
+    #[test]
+    fn metadata_is_bounded_as_a_whole_and_a_second_signature_file_is_not_inflated() {
+        let full: Vec<u8> = vec![0; usize::try_from(MAX_METADATA).unwrap()];
+        let longer: Vec<u8> = vec![0; full.len() + 1];
+        let (manifest, digests) = (("META-INF/MANIFEST.MF", &full[..]), ("META-INF/A.SF", &full[..]));
+        assert_eq!(
+            refusal(&[digests, ("META-INF/B.SF", &longer[..])]),
+            "multiple signatures detected in JAR; unable to process"
+        );
+        let signatures = ["META-INF/B.RSA", "META-INF/C.DSA", "META-INF/D.EC"].map(|name| (name, &full[..]));
+        let [first, second, third] = signatures;
+        assert_eq!(
+            refusal(&[manifest, digests, first, second, third]),
+            "decompressed size of all jar metadata exceeds max allowed size 4194304"
+        );
+        // The largest of each is read: there is no signature of this name.
+        assert_eq!(
+            refusal(&[manifest, digests, first, second]),
+            "JAR contains a signature file with no matching signature"
+        );
     }
 
     #[test]
