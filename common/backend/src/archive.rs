@@ -26,6 +26,7 @@
 mod digest;
 pub mod evidence;
 mod expected;
+mod limits;
 mod read;
 mod restore;
 mod save;
@@ -38,6 +39,7 @@ use bytes::Bytes;
 use common_engine::{IndexSecret, StorageError, StoredLog};
 use common_tlog::Hash;
 
+pub use limits::{MAX_FILE_BYTES, MAX_FILES, TooMuch, fits};
 pub use read::Archive;
 pub use restore::{Identity, LogPlan, Restore, restore};
 pub use save::{Saved, save};
@@ -139,6 +141,18 @@ pub enum ArchiveError {
         path: PathBuf,
         /// The part, and what is wrong with it.
         what: String,
+    },
+    /// More files than could be read back.
+    #[error(
+        "the backup {} cannot be written, because it could not be restored: {excess} in the data folder. Move results of old \
+         commits out of its folder scorecard",
+        .path.display()
+    )]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        excess: TooMuch,
     },
     /// The file could not be written.
     #[error("the backup {} cannot be written: {source}", .path.display())]

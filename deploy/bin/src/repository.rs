@@ -358,8 +358,9 @@ impl Repository {
     }
 }
 
-/// Signs the timestamp in the folder anew, `count` versions further on. Clients refuse a repository whose versions go
-/// back (TUF §5.4.3), and one that was restored is behind by whatever was signed after the backup.
+/// Signs timestamp, snapshot and targets in the folder anew, each `count` versions further on. Clients refuse a repository
+/// of which any goes back (TUF §5.4.3, §5.5.5), and one that was restored is behind by whatever was signed after the
+/// backup.
 ///
 /// # Errors
 /// [`RepositoryError`].
@@ -372,15 +373,10 @@ pub(crate) fn skip_versions(
     let root_key = root_key(keys)?;
     let (_, online_key) = keys.active(Role::TufOnline)?;
     let mut metadata = load(layout)?;
-    let mut newest = BTreeMap::new();
-    for _ in 0..count {
-        let files = with_signers(root_key.as_ref(), &online_key, |signers| {
-            metadata.refresh(Lifetimes::default(), now, signers)
-        })?;
-        newest.extend(files);
-    }
-    // The order does not matter: nobody is served from this folder yet.
-    Ok(store(layout, &newest.into_iter().collect())?)
+    let files = with_signers(root_key.as_ref(), &online_key, |signers| {
+        metadata.skip(count, Lifetimes::default(), now, signers)
+    })?;
+    Ok(store(layout, &files)?)
 }
 
 /// The metadata in the folder.

@@ -11,12 +11,9 @@ use sqlx::{ConnectOptions, Row};
 
 use super::digest::{self, Manifest};
 use super::schema::{APPLICATION_ID, Chunk, LAYOUT, MAX_CHUNK_BYTES, Part, TABLES};
-use super::{About, ArchiveError, FileEntry, io_error};
+use super::{About, ArchiveError, FileEntry, io_error, limits};
 use crate::log_row::{LogRow, log_of, select_logs};
 
-/// Most files of a data folder, and most bytes of them together.
-const MAX_FILES: i64 = 10_000;
-const MAX_FILE_BYTES: i64 = 256 << 20;
 /// Most logs of a store.
 const MAX_LOGS: i64 = 1 << 16;
 
@@ -213,24 +210,44 @@ impl Archive {
     async fn load_files(&mut self) -> Result<(), ArchiveError> {
         let what = "table files";
         let count = self.scalar("SELECT count(*) FROM files", what).await?;
-        let bytes = self
-            .scalar("SELECT coalesce(sum(length(data)), 0) FROM files", what)
-            .await?;
-        if count > MAX_FILES || bytes > MAX_FILE_BYTES {
-            return Err(self.damaged(format!("{what} is larger than any data folder")));
+        // The length of a text is in characters.
+        let bytes = "SELECT coalesce(sum(length(CAST(path AS BLOB)) + length(data)), 0) FROM files";
+        let bytes = self.scalar(bytes, what).await?;
+        let counted = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
+        limits::fits(counted(count), counted(bytes))
+            .map_err(|excess| self.damaged(format!("{what}: {excess}")))?;
+        // In the order they were written, which the manifest is over; in pages, because a row is a second copy.
+        let query =
+            "SELECT rowid, path, mode, data, sha256 FROM files WHERE rowid > ? ORDER BY rowid LIMIT 64";
+        let mut after = 0i64;
+        loop {
+            let rows = self.page(query, after, what).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in rows {
+                let (number, file, sha256) = file_of(&row).map_err(|error| self.unreadable(what, &error))?;
+                if digest::file(&file).0.as_slice() != sha256 {
+                    return Err(self.damaged(format!("file {:?} differs from its SHA-256", file.path)));
+                }
+                self.about.files.push(file);
+                after = number;
+            }
         }
-        // In the order they were written, which the manifest is over.
-        let rows = sqlx::query("SELECT path, mode, data, sha256 FROM files ORDER BY rowid")
+    }
+
+    /// The next rows behind `after`, none at the end.
+    async fn page(
+        &mut self,
+        query: &'static str,
+        after: i64,
+        what: &'static str,
+    ) -> Result<Vec<SqliteRow>, ArchiveError> {
+        let rows = sqlx::query(query)
+            .bind(after)
             .fetch_all(&mut self.connection)
             .await;
-        for row in rows.map_err(|error| self.unreadable(what, &error))? {
-            let (file, sha256) = file_of(&row).map_err(|error| self.unreadable(what, &error))?;
-            if digest::file(&file).0.as_slice() != sha256 {
-                return Err(self.damaged(format!("file {:?} differs from its SHA-256", file.path)));
-            }
-            self.about.files.push(file);
-        }
-        Ok(())
+        rows.map_err(|error| self.unreadable(what, &error))
     }
 
     async fn load_chunks(&mut self) -> Result<Manifest, ArchiveError> {
@@ -240,11 +257,7 @@ impl Archive {
             "SELECT row, part, log, first, rows, sha256 FROM chunks WHERE row > ? ORDER BY row LIMIT 10000";
         let mut after = 0i64;
         loop {
-            let rows = sqlx::query(query)
-                .bind(after)
-                .fetch_all(&mut self.connection)
-                .await;
-            let rows = rows.map_err(|error| self.unreadable("table chunks", &error))?;
+            let rows = self.page(query, after, "table chunks").await?;
             if rows.is_empty() {
                 return Ok(manifest);
             }
@@ -348,13 +361,13 @@ impl Archive {
     }
 }
 
-fn file_of(row: &SqliteRow) -> Result<(FileEntry, Vec<u8>), sqlx::Error> {
+fn file_of(row: &SqliteRow) -> Result<(i64, FileEntry, Vec<u8>), sqlx::Error> {
     let file = FileEntry {
-        path: row.try_get(0)?,
-        mode: u32::try_from(row.try_get::<i64, _>(1)?).unwrap_or(u32::MAX),
-        data: Bytes::from(row.try_get::<Vec<u8>, _>(2)?),
+        path: row.try_get(1)?,
+        mode: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(u32::MAX),
+        data: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
     };
-    Ok((file, row.try_get(3)?))
+    Ok((row.try_get(0)?, file, row.try_get(4)?))
 }
 
 fn chunk_of(row: &SqliteRow) -> Result<Option<(i64, Chunk)>, sqlx::Error> {

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::digest::{self, Manifest};
 use super::schema::{APPLICATION_ID, Chunk, LAYOUT, Part, TABLES};
-use super::{About, ArchiveError, io_error};
+use super::{About, ArchiveError, io_error, limits};
 use crate::sqlite::{insert_log, insert_rows};
 
 /// A backup being written. Dropped before [`Writer::finish`], it leaves nothing.
@@ -145,8 +145,13 @@ impl Writer {
     /// Writes what the backup says of itself, makes it durable, and gives it its name. Its size in bytes.
     ///
     /// # Errors
-    /// Nothing has the name then, except after an error of the last sync.
+    /// Nothing has the name then, except after an error of the last sync. [`ArchiveError::TooMuch`] for what could not be
+    /// read back.
     pub async fn finish(mut self, about: &About) -> Result<u64, ArchiveError> {
+        limits::check(&about.files).map_err(|excess| ArchiveError::TooMuch {
+            path: self.path.clone(),
+            excess,
+        })?;
         for log in &about.logs {
             self.execute(insert_log(log)).await?;
         }

@@ -308,6 +308,33 @@ impl Repository {
         Ok(files)
     }
 
+    /// Signs everything below the root anew, each of it `count` versions further on. For a repository that was restored:
+    /// clients refuse any role that is behind what they have seen (TUF §5.4.3, §5.5.5), and a version that they have
+    /// seen may have had other content.
+    pub fn skip(
+        &mut self,
+        count: u64,
+        lifetimes: Lifetimes,
+        now: SystemTime,
+        signers: Signers<'_>,
+    ) -> Result<Files, TufError> {
+        // The last version on is what signing adds.
+        let Some(unsigned) = count.checked_sub(1) else {
+            return Ok(Files::new());
+        };
+        let mut next = self.clone();
+        for version in [
+            &mut next.targets.version,
+            &mut next.snapshot.version,
+            &mut next.timestamp.version,
+        ] {
+            *version = version.checked_add(unsigned).ok_or(TufError::Time)?;
+        }
+        let files = next.advance(Role::Targets, lifetimes, now, signers)?;
+        *self = next;
+        Ok(files)
+    }
+
     /// Signs new versions of `from` and of the roles that list it.
     fn advance(
         &mut self,

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use common_bundle::tuf::{Proposal, verify};
+use common_bundle::tuf::{Proposal, Seen, Update, verify};
 use common_pki::key::{KeyAlgorithm, LocalSigner};
 
 use super::*;
@@ -206,6 +206,59 @@ async fn a_panic_does_not_end_the_rounds() {
         repository.tuf().get("timestamp.json").unwrap(),
         "the routes serve what the round published"
     );
+}
+
+/// What a client has seen after an update from the served files.
+fn updated(repository: &Repository, mut update: Update) -> Result<Seen, TufError> {
+    let served = repository.tuf();
+    while let Some(request) = update.request() {
+        let file = served.get(&request.path).map(|file| file.content.to_vec());
+        update.give(file.as_deref())?;
+    }
+    Ok(update.seen().clone())
+}
+
+/// The files of the folder, as a backup has them.
+fn copied(layout: &Layout) -> Files {
+    let mut files = Files::new();
+    for prefix in ["", "targets/"] {
+        for name in disk::names(&layout.tuf().join(prefix)).unwrap() {
+            let path = format!("{prefix}{name}");
+            if path != TARGETS {
+                let content = std::fs::read(layout.tuf().join(&path)).unwrap();
+                files.push((path, content));
+            }
+        }
+    }
+    files
+}
+
+/// A client that saw what was published after the backup goes on with what is restored from it.
+#[test]
+fn a_restored_repository_is_ahead_of_what_clients_have_seen_in_every_role() {
+    const URL: &str = "http://localhost:3000";
+    let below = [tuf::Role::Targets, tuf::Role::Snapshot, tuf::Role::Timestamp];
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let first = open(&folder, URL, start()).unwrap();
+    let backup = copied(&layout);
+    let moved = open(&folder, "http://localhost:4000", start()).unwrap();
+    let seen = updated(&moved, Update::new(&first.root(), start()).unwrap()).unwrap();
+    assert!(seen.targets > version(&first, tuf::Role::Targets));
+
+    std::fs::remove_dir_all(layout.tuf()).unwrap();
+    disk::create_folder(&layout.tuf().join(TARGETS)).unwrap();
+    store(&layout, &backup).unwrap();
+    let url: PublicUrl = URL.parse().unwrap();
+    let keys = Keys::open(&layout, &url.into(), &Places::default(), start()).unwrap();
+    skip_versions(&layout, &keys, 100, start()).unwrap();
+    let skipped = load(&layout).unwrap();
+    for role in below {
+        assert_eq!(skipped.current(role).0, version(&first, role) + 100, "{role}");
+    }
+    let restored = open(&folder, URL, start()).unwrap();
+    updated(&restored, Update::resume(seen, start()).unwrap()).unwrap();
+    client_accepts(&restored, &first.root(), start());
 }
 
 /// Three holders of whom two must sign, and none of them is the server.

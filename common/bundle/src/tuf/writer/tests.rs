@@ -134,6 +134,37 @@ fn what_runs_out_soon_is_renewed_with_it_where_its_key_is_at_hand() {
     assert_eq!(renew(290, true), all);
 }
 
+/// Clients compare each role's version with the last that they have seen of it (TUF §5.4.3, §5.5.5).
+#[test]
+fn versions_are_skipped_in_every_role_and_signed_once() {
+    let keys = Keys::new();
+    let (mut repository, mut server) = Server::create(&keys, &[target("a", "1")]);
+    let mut skip = |count| keys.with(|signers| repository.skip(count, LIVES, day(1), signers));
+    assert!(skip(0).unwrap().is_empty());
+    assert!(
+        skip(u64::MAX).is_err(),
+        "clients read versions into signed integers"
+    );
+    let files = skip(100).unwrap();
+    assert_eq!(
+        files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+        [
+            "101.targets.json",
+            "targets.json",
+            "101.snapshot.json",
+            "snapshot.json",
+            "timestamp.json"
+        ]
+    );
+    for role in [Role::Targets, Role::Snapshot, Role::Timestamp] {
+        assert_eq!(repository.current(role).0, 101, "{role}");
+    }
+    assert_eq!(repository.current(Role::Root).0, 1);
+    server.publish(files);
+    assert!(server.verified("1.root.json", day(2)).is_ok());
+    assert_eq!(Repository::load(|path| server.read(path)).unwrap(), repository);
+}
+
 #[test]
 fn new_targets_are_published_once() {
     let keys = Keys::new();
