@@ -46,7 +46,7 @@ const AT_A_TIME: usize = 8;
 /// What the other log speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Source {
-    /// Rekor v1, by its API, with all of its shards.
+    /// Rekor v1, by its API, with all of its shards, each of which must have a key of its own.
     V1,
     /// A Rekor v2 log, by its tiles.
     V2,
@@ -106,6 +106,17 @@ pub(crate) enum TakeOverError {
     /// Another one was imported.
     #[error("this folder has imported Rekor v1 tree {0} already, and its indexes begin at 0 as well")]
     OtherImported(u64),
+    /// Shards that only their trees tell apart.
+    #[error(
+        "trees {trees} of that Rekor v1 share one key (SHA-256 {key}): importing shards that repeat a key is not supported, \
+         because a log is found by its key here. No entry was taken"
+    )]
+    SharedKey {
+        /// The trees.
+        trees: String,
+        /// SHA-256 of their key, in hexadecimal.
+        key: String,
+    },
     /// The folder.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -161,10 +172,12 @@ pub(crate) async fn run(args: ImportArgs, console: Console) -> Result<(), Failur
     let place = place(&args)?;
     let lock = DataFolder::open(place.data.clone()).map_err(Failure::cannot_start)?;
     let outcome = take_over(&args, place, Arc::new(lock), console).await;
-    outcome.map_err(|error| {
-        Failure::failed(format!(
+    outcome.map_err(|error| match error {
+        // No command goes on from there.
+        TakeOverError::SharedKey { .. } => Failure::failed(error),
+        error => Failure::failed(format!(
             "{error}; what is in stays, and the same command goes on from there"
-        ))
+        )),
     })
 }
 

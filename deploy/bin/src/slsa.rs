@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use common_bundle::format::{BareEnvelope, Bundle, Content, KeyMaterial, TransparencyLogEntry};
-use common_bundle::slsa::{Asked, Found, GITHUB_ISSUER, Policy, Provenance, SlsaError, Workload, check};
+use common_bundle::slsa::{Asked, Found, GITHUB_ISSUER, Git, Policy, Provenance, SlsaError, Workload, check};
 use common_bundle::verify::{self, Evidence, Matcher};
 use common_pki::key::sha256;
 use common_tlog::leaf_hash;
@@ -26,8 +26,8 @@ const MAX_LINES: usize = 64;
 /// Options with slsa-verifier's names, and where ours go further.
 #[derive(Debug, Args)]
 pub(crate) struct SlsaArgs {
-    /// The source it must be built from, such as github.com/ORG/REPO; any host.
-    #[arg(long, value_name = "URI")]
+    /// The source it must be built from, such as github.com/ORG/REPO; any host, without a tag or branch.
+    #[arg(long, value_name = "URI", value_parser = repository)]
     pub(crate) source_uri: String,
     /// The tag it must be built from.
     #[arg(long, value_name = "TAG", conflicts_with = "source_versioned_tag")]
@@ -72,6 +72,24 @@ fn unreadable(from: &Path, why: impl std::fmt::Display) -> Failure {
         exit: Exit::Unverified,
         message: format!("{FAILED}: {}: {why}", from.display()),
     }
+}
+
+/// A source without a reference: whoever writes one there wants it checked, and only the repository is compared.
+fn repository(text: &str) -> Result<String, String> {
+    let Some(reference) = Git::parse(text).reference else {
+        return Ok(text.to_owned());
+    };
+    let option = match (
+        reference.strip_prefix("refs/tags/"),
+        reference.strip_prefix("refs/heads/"),
+    ) {
+        (Some(tag), _) => format!("--source-tag {tag}"),
+        (_, Some(branch)) => format!("--source-branch {branch}"),
+        _ => "--source-tag or --source-branch".to_owned(),
+    };
+    Err(format!(
+        "expected a repository without @{reference}: ask for that with {option}"
+    ))
 }
 
 /// `NAME=VALUE`, cut at the first `=`.
@@ -387,4 +405,58 @@ fn certificates(pem: &str) -> Result<KeyMaterial, common_pki::cert::CertError> {
     let chain = common_pki::cert::Certificate::chain_from_pem(pem, 10)?;
     let leaf = chain.first().map(|leaf| leaf.to_der().to_vec());
     Ok(KeyMaterial::Certificates(leaf.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    /// Each command that has the option, but for its value.
+    fn commands() -> [Vec<String>; 3] {
+        let image = format!("registry.example.com/app@sha256:{}", "ab".repeat(32));
+        [
+            "verify-artifact app --provenance-path app.jsonl".to_owned(),
+            format!("verify-image {image}"),
+            "verify-npm-package app.tgz --attestations-path a.json --package-name app --package-version 1.0.0".to_owned(),
+        ]
+        .map(|line| line.split(' ').map(str::to_owned).collect())
+    }
+
+    fn parse(command: &[String], source: &str) -> Result<Cli, clap::Error> {
+        let given = ["--source-uri".to_owned(), source.to_owned()];
+        Cli::try_parse_from(["sigbox".to_owned()].iter().chain(command).chain(&given))
+    }
+
+    #[test]
+    fn a_reference_in_the_source_is_a_wrong_command_line() {
+        for command in commands() {
+            for (source, option) in [
+                ("github.com/o/r@refs/tags/v1", "--source-tag v1"),
+                (
+                    "git+https://github.com/o/r@refs/heads/main",
+                    "--source-branch main",
+                ),
+                (
+                    "https://user@git.example.com/o/r@refs/pull/1/merge",
+                    "--source-tag or --source-branch",
+                ),
+            ] {
+                let error = parse(&command, source).unwrap_err();
+                assert_eq!(error.exit_code(), 2, "{error}");
+                assert!(error.to_string().contains(option), "{error}");
+            }
+            for source in [
+                "github.com/o/r",
+                "https://user@git.example.com/o/r",
+                "git+ssh://git@git.example.com/o/r.git",
+                "git@git.example.com:o/r",
+            ] {
+                parse(&command, source).unwrap();
+            }
+        }
+    }
 }

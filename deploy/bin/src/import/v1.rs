@@ -86,6 +86,9 @@ pub(super) async fn take_over(
         logs.push((shard, log, first_index));
         first_index = size.saturating_add(first_index);
     }
+    let full = logs.iter().filter(|(_, log, _)| log.target.size > 0);
+    let keys: Vec<(u64, &PublicKey)> = full.map(|(_, log, _)| (log.tree_id, &log.key)).collect();
+    one_key_each(&keys)?;
     let trees: Vec<u64> = logs.iter().map(|(_, log, _)| log.tree_id).collect();
     others(&to, &trees).await?;
     for (shard, log, first_index) in logs {
@@ -100,6 +103,22 @@ pub(super) async fn take_over(
     console.line(
         "Imported. `sigbox up` serves it as an old shard; new entries go into a shard of its own behind it.",
     );
+    Ok(())
+}
+
+/// Registry and store find a log by its key ([`crate::services::logs`]), so of two with one key only the first could be
+/// taken over. Upstream signs all shards with one key unless it is told otherwise (rekor `pkg/sharding/ranges.go`).
+fn one_key_each(shards: &[(u64, &PublicKey)]) -> Result<(), TakeOverError> {
+    for (_, key) in shards {
+        let same = shards.iter().filter(|(_, other)| other == key);
+        let trees: Vec<String> = same.map(|(tree, _)| tree.to_string()).collect();
+        if trees.len() > 1 {
+            return Err(TakeOverError::SharedKey {
+                trees: trees.join(", "),
+                key: hex::encode(key.fingerprint()),
+            });
+        }
+    }
     Ok(())
 }
 
@@ -262,4 +281,28 @@ fn leaf(shard: &v1::Shard, index: u64, entry: Entry) -> Result<ImportedLeaf, Tak
 
 fn parse<T: serde::de::DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, TakeOverError> {
     serde_json::from_slice(body).map_err(|error| source(what, error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use common_pki::key::{KeyAlgorithm, LocalSigner, Signer};
+
+    use super::*;
+
+    #[test]
+    fn shards_that_repeat_a_key_are_named_before_anything_is_taken() {
+        let key = || {
+            let (signer, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+            signer.public_key().clone()
+        };
+        let (one, other) = (key(), key());
+        assert!(one_key_each(&[(11, &one), (22, &other)]).is_ok());
+        let refused = one_key_each(&[(11, &other), (22, &one), (33, &one)]);
+        let said = refused.unwrap_err().to_string();
+        assert!(said.contains("trees 22, 33"), "{said}");
+        assert!(said.contains(&hex::encode(one.fingerprint())), "{said}");
+        assert!(said.contains("not supported"), "{said}");
+    }
 }
