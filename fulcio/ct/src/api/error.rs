@@ -35,6 +35,9 @@ pub(crate) enum ApiError {
     /// add-chain and add-pre-chain.
     #[error("submission over HTTP is disabled: this log takes precertificates from its own authority only")]
     SubmissionDisabled,
+    /// Submission to a log that was closed for another.
+    #[error("this log takes no more entries: its successor is in the trusted root of the instance")]
+    Closed,
     /// add-chain where submission is on.
     #[error("final certificates are not logged here: expected a precertificate at add-pre-chain")]
     FinalCertificate,
@@ -69,7 +72,7 @@ impl ApiError {
             | Self::ProofTreeSize { .. }
             | Self::UnknownTile(_)
             | Self::UnknownIssuer => StatusCode::NOT_FOUND,
-            Self::SubmissionDisabled => StatusCode::FORBIDDEN,
+            Self::SubmissionDisabled | Self::Closed => StatusCode::FORBIDDEN,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreadable => StatusCode::INTERNAL_SERVER_ERROR,
@@ -151,7 +154,7 @@ impl IntoResponse for ApiError {
             (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         ];
         let mut answer = (status, headers, body).into_response();
-        if matches!(self, Self::Busy) {
+        if matches!(self, Self::Busy | Self::Unavailable) {
             answer
                 .headers_mut()
                 .insert(header::RETRY_AFTER, reply::retry_after());

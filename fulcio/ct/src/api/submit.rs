@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use common_engine::LogState;
 use common_pki::sct::AddChainResponse;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -25,6 +26,11 @@ pub(crate) async fn add_pre_chain(
     request: Request,
 ) -> Result<Json<AddChainResponse>, ApiError> {
     let submission = log.submission().ok_or(ApiError::SubmissionDisabled)?;
+    // For ever, so that nobody is told to try again (RFC 6962 §4.2 leaves the form of refusals open).
+    let state = log.engine().log(log.id()).map(|info| info.state);
+    if state == Some(LogState::Frozen) {
+        return Err(ApiError::Closed);
+    }
     submission.writes.check()?;
     let body = submission.bodies.read(request.into_body()).await?;
     let _admitted = submission.writes.enter()?;

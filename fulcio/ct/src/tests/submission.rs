@@ -65,6 +65,18 @@ async fn an_outside_authority_gets_a_timestamp_that_verifies_and_the_same_again(
     );
 }
 
+/// Whoever is told to come again comes for ever: a closed log says that it is.
+#[tokio::test]
+async fn a_log_that_was_closed_for_another_refuses_for_good() {
+    let world = World::new().await;
+    let log = world.taking_submissions();
+    world.fill(1).await;
+    world.engine.freeze(super::LOG).await.unwrap();
+    let (status, said) = post(&log, "/v1/add-pre-chain", chain(&world, 2)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{said}");
+    assert!(said.contains("takes no more entries"), "{said}");
+}
+
 #[tokio::test]
 async fn what_no_authority_of_ours_made_is_refused_with_the_reason() {
     let world = World::new().await;
