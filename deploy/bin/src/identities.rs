@@ -3,6 +3,7 @@
 //! The file is upstream's (`fulcio_ca::Configuration`). It is read again on SIGHUP, and when it or a file that it names has
 //! changed; one that cannot be used changes nothing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,36 +53,36 @@ impl IssuersFile {
     /// # Errors
     /// [`IdentitiesError`].
     pub(crate) fn read(&self) -> Result<Configuration, IdentitiesError> {
-        let text = read(&self.0).map_err(|cause| IdentitiesError::Read {
+        self.look().0
+    }
+
+    /// The same, and what was read for it. A file that changes the moment after differs from that.
+    pub(crate) fn look(&self) -> (Result<Configuration, IdentitiesError>, Seen) {
+        let seen = RefCell::new(BTreeMap::new());
+        let read = |path: PathBuf| {
+            let content = read(&path);
+            seen.borrow_mut().insert(path, content.as_ref().ok().cloned());
+            content
+        };
+        let text = read(self.0.clone()).map_err(|cause| IdentitiesError::Read {
             path: self.0.clone(),
             cause,
-        })?;
-        Configuration::parse(&text, &|path| read(&self.beside(path))).map_err(|cause| {
-            IdentitiesError::Content {
-                path: self.0.clone(),
-                cause,
-            }
-        })
-    }
-
-    fn beside(&self, path: &Path) -> PathBuf {
-        self.0.parent().unwrap_or(Path::new("")).join(path)
-    }
-
-    /// What the files hold now: a change of any of it is a reason to read them again.
-    fn state(&self, named: &[PathBuf]) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
-        let named = named.iter().map(|path| self.beside(path));
-        let files = std::iter::once(self.0.clone()).chain(named);
-        files
-            .map(|path| {
-                let content = read(&path).ok();
-                (path, content)
+        });
+        let folder = self.0.parent().unwrap_or(Path::new(""));
+        let configuration = text.and_then(|text| {
+            Configuration::parse(&text, &|path| read(folder.join(path))).map_err(|cause| {
+                IdentitiesError::Content {
+                    path: self.0.clone(),
+                    cause,
+                }
             })
-            .collect()
+        });
+        (configuration, Seen(seen.into_inner()))
     }
 
-    /// Has `ca` follow the file for as long as this is polled: `own` issuers first, then those of the file.
-    pub(crate) async fn follow(self, ca: Arc<Ca>, own: Vec<IssuerConfig>, mut named: Vec<PathBuf>) {
+    /// Has `ca` follow the file for as long as this is polled: `own` issuers first, then those of the file, of which `seen`
+    /// are in use.
+    pub(crate) async fn follow(self, ca: Arc<Ca>, own: Vec<IssuerConfig>, mut seen: Seen) {
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => hangups,
             Err(cause) => {
@@ -89,39 +90,31 @@ impl IssuersFile {
                 return;
             }
         };
-        let mut seen = self.state(&named);
         loop {
             let asked = tokio::select! {
                 _ = hangups.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
-            let (file, files) = (self.clone(), named.clone());
-            let Ok(now) = tokio::task::spawn_blocking(move || file.state(&files)).await else {
+            let (file, before) = (self.clone(), seen.clone());
+            let look = move || (asked || before.has_changed()).then(|| file.look());
+            let Ok(Some((read, now))) = tokio::task::spawn_blocking(look).await else {
                 continue;
             };
-            if !asked && now == seen {
-                continue;
-            }
             seen = now;
-            let outcome = self
-                .read()
-                .map_err(|cause| cause.to_string())
-                .and_then(|configuration| {
-                    let issuers = own.iter().cloned().chain(configuration.issuers).collect();
-                    ca.reload(issuers)
-                        .map_err(|cause| format!("{}: {cause}", self.0.display()))?;
-                    Ok((configuration.files, configuration.warnings))
-                });
+            let outcome = read.map_err(|cause| cause.to_string()).and_then(|configuration| {
+                let issuers = own.iter().cloned().chain(configuration.issuers).collect();
+                ca.reload(issuers)
+                    .map_err(|cause| format!("{}: {cause}", self.0.display()))?;
+                Ok(configuration.warnings)
+            });
             match outcome {
-                Ok((files, warnings)) => {
+                Ok(warnings) => {
                     for warning in warnings {
                         tracing::warn!(file = %self.0.display(), "{warning}");
                     }
                     // Always shown: the default level is that of warnings.
                     tracing::warn!(file = %self.0.display(), "issuers read again; they are in use from now on");
                     metrics::counter!(RELOADS, "outcome" => "done").increment(1);
-                    named = files;
-                    seen = self.state(&named);
                 }
                 Err(cause) => {
                     tracing::error!(%cause, "issuers cannot be read again: those in use stay as they are");
@@ -129,6 +122,17 @@ impl IssuersFile {
                 }
             }
         }
+    }
+}
+
+/// What was read for a configuration, refused ones included: each file that was looked for, and its content if it was there.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(BTreeMap<PathBuf, Option<Vec<u8>>>);
+
+impl Seen {
+    /// Whether the files hold something else now.
+    fn has_changed(&self) -> bool {
+        self.0.iter().any(|(path, content)| read(path).ok() != *content)
     }
 }
 

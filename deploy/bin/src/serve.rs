@@ -17,6 +17,8 @@ use common_backend::folder::DataFolder;
 use common_server::listen::Bound;
 use common_server::serve::{Drained, Limits, serve};
 use common_server::{client, layers, telemetry};
+use fulcio_ca::{IssuerConfig, Rehearsal};
+use fulcio_ct::AcceptedRoots;
 use rekor_api::v1;
 use serde::Serialize;
 
@@ -67,8 +69,9 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let roles = config.site.roles();
     let read = |file: PathBuf| {
         let file = IssuersFile::new(file);
-        let configuration = file.read().map_err(Failure::cannot_start)?;
-        Ok::<_, Failure>((file, configuration))
+        let (configuration, seen) = file.look();
+        let configuration = configuration.map_err(Failure::cannot_start)?;
+        Ok::<_, Failure>(((file, seen), configuration))
     };
     let (issuers, configuration) = config.fulcio_config.clone().map(read).transpose()?.unzip();
     let configuration = configuration.unwrap_or_default();
@@ -77,7 +80,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     }
     let certificates = tls::read(&config.listen).map_err(Failure::cannot_start)?;
     if args.check {
-        return check(&config, configuration.issuers.len());
+        return check(&config, configuration.issuers);
     }
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
     let (bound, metrics_bound) = bind(&config).await?;
@@ -183,12 +186,8 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         control::listen(&layout, keeper).map_err(Failure::cannot_start)?,
         tokio::spawn(tls::follow(certificates)),
     ];
-    if let (Some(ca), Some(file)) = (&services.ca, issuers) {
-        background.push(tokio::spawn(file.follow(
-            Arc::clone(ca),
-            own,
-            configuration.files,
-        )));
+    if let (Some(ca), Some((file, seen))) = (&services.ca, issuers) {
+        background.push(tokio::spawn(file.follow(Arc::clone(ca), own, seen)));
     }
     let ready = Ready {
         url: config.site.url().as_str().to_owned(),
@@ -271,7 +270,12 @@ fn url(listen: &Listen, bound: &Bound) -> String {
 }
 
 /// What would run, on standard output.
-fn check(config: &Config, issuers: usize) -> Result<(), Failure> {
+fn check(config: &Config, issuers: Vec<IssuerConfig>) -> Result<(), Failure> {
+    let count = issuers.len();
+    // What the services would find only when they are made.
+    Rehearsal::new(issuers).map_err(Failure::cannot_start)?;
+    let outside = AcceptedRoots::new(config.intake.roots.clone());
+    outside.map_err(|error| Failure::cannot_start(format!("ct.roots: {error}")))?;
     let roles = config.site.roles();
     let mut lines = vec![
         format!("url       {}", config.site.url().as_str()),
@@ -285,7 +289,7 @@ fn check(config: &Config, issuers: usize) -> Result<(), Failure> {
             }
         ),
         match &config.fulcio_config {
-            Some(file) => format!("issuers   {issuers}, of {}", file.display()),
+            Some(file) => format!("issuers   {count}, of {}", file.display()),
             None => "issuers   none: no certificate is issued".to_owned(),
         },
         format!(

@@ -29,7 +29,7 @@ use crate::console::Console;
 use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
-use crate::identities::IssuersFile;
+use crate::identities::{IssuersFile, Seen};
 use crate::keys::others::Others;
 use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
@@ -81,13 +81,14 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
 }
 
 /// The issuers of a file, and the file to follow.
-fn issuers(file: &Path, console: Console) -> Result<(IssuersFile, Configuration), Failure> {
+fn issuers(file: &Path, console: Console) -> Result<(IssuersFile, Seen, Configuration), Failure> {
     let file = IssuersFile::new(file.to_owned());
-    let configuration = file.read().map_err(Failure::cannot_start)?;
+    let (configuration, seen) = file.look();
+    let configuration = configuration.map_err(Failure::cannot_start)?;
     for warning in &configuration.warnings {
         console.warning(warning);
     }
-    Ok((file, configuration))
+    Ok((file, seen, configuration))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a start, each made before")]
@@ -98,7 +99,7 @@ async fn serve_on(
     sockets: Sockets,
     url: &PublicUrl,
     folder: &Folder,
-    issuers: Option<(IssuersFile, Configuration)>,
+    issuers: Option<(IssuersFile, Seen, Configuration)>,
     began: Instant,
 ) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics(&v1::metrics::HISTOGRAMS, &v1::metrics::BUCKETS)
@@ -119,7 +120,7 @@ async fn serve_on(
         folder,
         issuers
             .as_ref()
-            .map(|(_, configuration)| configuration.issuers.clone())
+            .map(|(_, _, configuration)| configuration.issuers.clone())
             .unwrap_or_default(),
     )
     .await?;
@@ -169,13 +170,9 @@ async fn serve_on(
     let control = control::listen(folder.layout(), keeper).map_err(Failure::cannot_start)?;
 
     let follow = match (issuers, &services.ca) {
-        (Some((file, configuration)), Some(ca)) => {
+        (Some((file, seen, _)), Some(ca)) => {
             let own = services::own_issuers(url).map_err(Failure::cannot_start)?;
-            Some(tokio::spawn(file.follow(
-                Arc::clone(ca),
-                own,
-                configuration.files,
-            )))
+            Some(tokio::spawn(file.follow(Arc::clone(ca), own, seen)))
         }
         _ => None,
     };

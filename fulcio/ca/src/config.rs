@@ -11,7 +11,7 @@ mod privacy;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::extensions::Extension;
@@ -28,8 +28,6 @@ pub struct Configuration {
     pub issuers: Vec<IssuerConfig>,
     /// What was passed over, for people.
     pub warnings: Vec<String>,
-    /// Other files that it names, as it names them.
-    pub files: Vec<PathBuf>,
 }
 
 /// Reads a file that the configuration names.
@@ -124,13 +122,11 @@ impl Reader<'_> {
 
     /// A file that the configuration names, as text.
     fn file(&mut self, fields: &Fields, key: &str, path: &str) -> Result<String, ConfigError> {
-        let path = PathBuf::from(path);
-        let outcome = (self.read)(&path).and_then(|bytes| {
+        let outcome = (self.read)(Path::new(path)).and_then(|bytes| {
             String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not text"))
         });
         let text = outcome
             .map_err(|cause| fields.wrong(key, "a file that can be read", &format!("{path:?}: {cause}")))?;
-        self.out.files.push(path);
         Ok(text)
     }
 }

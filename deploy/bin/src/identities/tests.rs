@@ -9,23 +9,21 @@ fn files_are_named_as_seen_from_the_configuration() {
     let text = "oidc-issuers: {'https://a.example': {client-id: s, type: kubernetes, jwks-file: keys.json}}";
     std::fs::write(&path, text).unwrap();
     let file = IssuersFile::new(path.clone());
-    let cause = file.read().unwrap_err().to_string();
+    let (outcome, refused) = file.look();
+    let cause = outcome.unwrap_err().to_string();
+    assert!(!refused.has_changed());
     assert!(
         cause.contains("fulcio.yaml: ") && cause.contains("jwks-file"),
         "{cause}"
     );
     let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     std::fs::write(folder.path().join("keys.json"), key).unwrap();
-    let configuration = file.read().unwrap();
-    assert_eq!(configuration.files, [PathBuf::from("keys.json")]);
-    let state = file.state(&configuration.files);
-    assert_eq!(state.len(), 2);
+    assert!(refused.has_changed(), "what was missing is there");
+    let (configuration, seen) = file.look();
+    assert_eq!(configuration.unwrap().issuers.len(), 1);
+    assert!(!seen.has_changed());
     std::fs::write(folder.path().join("keys.json"), "{}").unwrap();
-    assert_ne!(
-        file.state(&configuration.files),
-        state,
-        "a named file has changed"
-    );
+    assert!(seen.has_changed(), "a named file has changed");
 }
 
 #[test]

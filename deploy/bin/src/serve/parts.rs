@@ -6,6 +6,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use common_server::reply;
 use http::StatusCode;
+use percent_encoding::percent_decode_str;
 
 use crate::site::Part;
 
@@ -48,7 +49,9 @@ pub(crate) fn only(router: Router, parts: &[Part]) -> Router {
     }
     let parts = parts.to_vec();
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let shown = owner(request.uri().path()).is_none_or(|part| parts.contains(&part));
+        // As the router will read it: `/shards/%63t-log-2` is a path of the certificate log.
+        let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
+        let shown = owner(&path).is_none_or(|part| parts.contains(&part));
         async move {
             if shown {
                 next.run(request).await
@@ -110,6 +113,8 @@ mod tests {
             ("/ct/checkpoint", 200),
             ("/api/v1/timestamp", 200),
             ("/healthz", 200),
+            ("/shards/%63t-log-2/checkpoint", 200),
+            ("/shards/%72ekor-v2-2/checkpoint", 404),
             ("/api/v2/signingCert", 404),
             ("/tuf/timestamp.json", 404),
             ("/", 404),

@@ -306,10 +306,6 @@ oidc-issuers:
         Proxy::Url("http://proxy.example:3128".to_owned())
     );
     assert!(config.keys.jwks.is_some());
-    let parsed =
-        parse("oidc-issuers: {'https://a.example': {type: email, audiences: x, jwks-file: keys.json}}")
-            .unwrap();
-    assert_eq!(parsed.files, [PathBuf::from("keys.json")]);
 }
 
 /// Behind a proxy nobody here sees what address a host has.

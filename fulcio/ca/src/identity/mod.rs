@@ -114,13 +114,30 @@ impl Issuers {
             };
             exact.insert(url, issuer);
         }
+        let concrete = old.map(|old| old.matched(&configs)).unwrap_or_default();
         Ok(Self {
             reading,
             configs,
             exact,
-            concrete: Mutex::default(),
+            concrete: Mutex::new(concrete),
             first_contacts: Semaphore::new(MAX_FIRST_CONTACTS),
         })
+    }
+
+    /// The issuers that matched patterns, where their keys would be read in the same way with `configs`.
+    fn matched(&self, configs: &[Arc<IssuerConfig>]) -> Concrete {
+        let old = self.concrete.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = old.known.iter().filter_map(|(iss, (used, issuer))| {
+            let config = configs.iter().find_map(|config| config.concrete(iss))?;
+            let same = config.keys == issuer.config.keys;
+            let keys = Arc::clone(&issuer.keys);
+            let config = Arc::new(config);
+            same.then(|| (iss.clone(), (*used, Issuer { config, keys })))
+        });
+        Concrete {
+            uses: old.uses,
+            known: kept.collect(),
+        }
     }
 
     /// How keys are read.

@@ -58,7 +58,7 @@ async fn issuers_are_reloaded() {
 #[tokio::test]
 async fn issuers_that_match_patterns_are_bounded() {
     let meta = IssuerConfig::meta(&format!("{BASE}/eks/*"), "sigstore", IdentityType::Kubernetes).unwrap();
-    let stack = Stack::with(vec![meta], Default::default());
+    let stack = Stack::with(vec![meta.clone()], Default::default());
     let known = format!("{BASE}/eks/known");
     stack
         .web
@@ -83,15 +83,23 @@ async fn issuers_that_match_patterns_are_bounded() {
         );
     }
     let reads = stack.web.reads();
-    assert_eq!(
-        stack.sign_in(&good, "system:serviceaccount:a:b").await.status,
-        StatusCode::OK
-    );
-    assert_eq!(
-        stack.web.reads(),
-        reads,
-        "the known issuer's keys are still there"
-    );
+    for what in [
+        "are still there",
+        "outlive a reload that reads them in the same way",
+    ] {
+        assert_eq!(
+            stack.sign_in(&good, "system:serviceaccount:a:b").await.status,
+            StatusCode::OK
+        );
+        assert_eq!(stack.web.reads(), reads, "the known issuer's keys {what}");
+        stack.ca.reload(vec![meta.clone()]).unwrap();
+    }
+    // With another way of reading them they are read again.
+    let mut other = meta;
+    other.keys.private_addresses = true;
+    stack.ca.reload(vec![other]).unwrap();
+    stack.sign_in(&good, "system:serviceaccount:a:b").await;
+    assert!(stack.web.reads() > reads);
 }
 
 /// A key set in the configuration: the issuer is never asked.
