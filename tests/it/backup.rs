@@ -266,7 +266,11 @@ async fn a_backup_of_a_stopped_instance_goes_on_where_it_stopped() {
     let artifact = first.file("artifact", "signed before the disk died");
     let bundle = Cosign::initialize(&first).sign_blob(Rekor::V1, EMAIL, &artifact);
     let trusted = log::json(&first, "/trust/trusted_root.json").await;
-    let timestamp = log::json(&first, "/tuf/timestamp.json").await;
+    let below = ["timestamp", "snapshot", "targets"];
+    let mut seen = Vec::new();
+    for role in below {
+        seen.push(log::json(&first, &format!("/tuf/{role}.json")).await);
+    }
     assert_eq!(first.interrupt(), Some(0));
     let made = json(&ok(&mut backup(&data, &file)));
     let said = refused(&mut backup(&data, &file), 1, &new);
@@ -300,12 +304,14 @@ async fn a_backup_of_a_stopped_instance_goes_on_where_it_stopped() {
         .await
         .unwrap_or_else(|broken| panic!("{broken:?}"));
     assert_eq!(log::json(&second, "/trust/trusted_root.json").await, trusted);
-    let now = log::json(&second, "/tuf/timestamp.json").await;
-    let version = |timestamp: &Value| timestamp["signed"]["version"].as_u64().unwrap();
-    assert!(
-        version(&now) >= version(&timestamp) + 100,
-        "clients that saw a later timestamp than the backup's accept this one"
-    );
+    let version = |metadata: &Value| metadata["signed"]["version"].as_u64().unwrap();
+    for (role, seen) in below.into_iter().zip(&seen) {
+        let now = log::json(&second, &format!("/tuf/{role}.json")).await;
+        assert!(
+            version(&now) >= version(seen) + 100,
+            "clients that saw a later {role} than the backup's accept this one"
+        );
+    }
     let cosign = Cosign::initialize(&second);
     ok(&mut cosign.verify_blob(&bundle, EMAIL, &artifact));
     for rekor in Rekor::BOTH {
@@ -383,15 +389,42 @@ async fn new_shards_follow_on_logs_that_were_restored_from_before_their_end() {
     let (data, file) = (folder.path().join("data"), folder.path().join("one.backup"));
     let (new, ports) = (folder.path().join("new"), Ports::free());
     stopped(&data, &ports, 3).await;
-    let made = json(&ok(&mut backup(&data, &file)));
     let mut stack = Stack::at(&data, &ports);
+    let roll = |data: &Path, what: &[&str]| {
+        let mut roll = Command::new(sigbox());
+        roll.args(what).arg("--data").arg(data);
+        ok(&mut roll)
+    };
+    // On its way when the backup is made, and logging when the machine is lost.
+    roll(&data, &["rotate", "ctlog", "--propagate", "8s"]);
+    let made = json(&ok(&mut backup(&data, &file)));
+    let taken_over = |data: &Path| {
+        let registry = std::fs::read_to_string(data.join("keys/registry.json")).unwrap();
+        !registry.contains("\"successor\"")
+    };
     let lost = write_some(&stack, 4).await;
     assert_eq!(lost.len(), 12);
+    assert!(!taken_over(&data), "the backup came too late");
+    for _ in 0..300 {
+        if taken_over(&data) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(taken_over(&data));
+    let logged_there = stack.file("logged-there", "with a certificate that is in the second log");
+    let lost_bundle = Cosign::initialize(&stack).sign_blob(Rekor::V1, EMAIL, &logged_there);
     assert_eq!(stack.interrupt(), Some(0));
     std::fs::remove_dir_all(&data).unwrap();
 
-    ok(restore(&file, &new).arg("--frozen"));
-    let mut stack = Stack::at(&new, &ports);
+    let said = ok(restore(&file, &new).arg("--frozen")).text();
+    let lost_machine = std::mem::replace(&mut stack, Stack::at(&new, &ports));
+    let second = stack.http.get(stack.url("/shards/ct-log-2/checkpoint"));
+    let second = second.send().await.unwrap();
+    assert_eq!(second.status().as_u16(), 404, "a second history: {said}");
+    // What only waits can be given up.
+    roll(&new, &["rotate", "ctlog", "--propagate", "1h"]);
+    roll(&new, &["rotate", "ctlog", "--cancel"]);
     for what in [&["shard"][..], &["shard", "--log", "v2"], &["rotate", "ctlog"]] {
         let mut roll = Command::new(sigbox());
         roll.args(what).args(["--propagate", "0s", "--wait", "--data"]);
@@ -403,6 +436,8 @@ async fn new_shards_follow_on_logs_that_were_restored_from_before_their_end() {
         let bundle = cosign.sign_blob(rekor, EMAIL, &artifact);
         ok(&mut cosign.verify_blob(&bundle, EMAIL, &artifact));
     }
+    ok(&mut cosign.verify_blob(&lost_bundle, EMAIL, &logged_there));
+    drop(lost_machine);
     let before = size(&made, "rekor-v1");
     let at = async |stack: &Stack, index: u64| {
         let path = format!("/api/v1/log/entries?logIndex={index}");

@@ -335,7 +335,7 @@ async fn every_key_takes_over_on_postgresql_from_a_file_to_a_key_service() {
     assert_eq!(private_keys(&data), first_keys, "no new key is on the disk");
     // Without another key the same one would take over from itself.
     let again = refused(&mut command(&data, &["rotate", "ctlog"])).text();
-    assert!(again.contains("--signer NAME=URI"), "{again}");
+    assert!(again.contains("--signer ct-log=URI"), "{again}");
     assert_eq!(served.stop(), Some(0));
     let served = start();
     cosign_works(&issuer, &data, "restarted");
@@ -467,6 +467,75 @@ async fn a_roll_that_is_killed_goes_on() {
     say(&format!(
         "8 kills: {rolled} rolls went on, {kept} had not begun, fsck clean"
     ));
+}
+
+/// The key before stays trusted until it is published that it has ended, so that is tried until it succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_that_failed_is_made_up_for() {
+    let stack = Stack::ephemeral();
+    let data = Path::new(&stack.ready.data_dir);
+    ok(&mut command(data, &["rotate", "tsa", "--propagate", "3s"]));
+    // Nothing can be written below a file, not even by root.
+    let (tuf, away) = (data.join("tuf"), data.join("tuf.away"));
+    std::fs::rename(&tuf, &away).unwrap();
+    std::fs::write(&tuf, "in the way").unwrap();
+    let until = async |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{what}: {}", stack.said());
+    };
+    until("it is told", &|| {
+        stack.said().contains("is not what the key registry lists")
+    })
+    .await;
+    let trusted = || std::fs::read_to_string(data.join("trust/trusted_root.json")).unwrap();
+    let ends = |root: String| root.matches("\"end\"").count();
+    assert_eq!(ends(trusted()), 0);
+    std::fs::remove_file(&tuf).unwrap();
+    std::fs::rename(&away, &tuf).unwrap();
+    until("it is published", &|| ends(trusted()) == 1).await;
+    let served = text(&stack, "/trust/trusted_root.json").await;
+    assert_eq!(ends(served), 1);
+}
+
+/// A key service that gives public keys and no signatures, or one key under several names, is found out before anything is
+/// registered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_does_not_sign_or_serves_already_is_not_registered() {
+    let vault = Vault::start(&[
+        ("tsa", KeyAlgorithm::EcdsaP256),
+        ("root", KeyAlgorithm::EcdsaP384),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut started = up(&data, &Ports::free());
+    let stack = Launch::new(vault.lend(&mut started));
+    let stack = stack.ready(Duration::from_secs(60)).unwrap();
+    let registry = || std::fs::read(data.join("keys/registry.json")).unwrap();
+    let before = registry();
+    let rotate = |signers: &[&str]| {
+        let mut rotate = command(&data, &["rotate", "tsa", "--propagate", "0s", "--wait"]);
+        for signer in signers {
+            rotate.args(["--signer", signer]);
+        }
+        rotate
+    };
+    vault.set("tsa", Mood::Sealed);
+    let said = refused(&mut rotate(&["tsa=hashivault://tsa"])).text();
+    assert!(said.contains("key tsa-2"), "{said}");
+    let twice = ["tsa-root=hashivault://root", "tsa-intermediate=hashivault://root"];
+    let said = refused(&mut rotate(&twice)).text();
+    assert!(said.contains("which is in use as tsa-root-2"), "{said}");
+    assert_eq!(registry(), before);
+    vault.set("tsa", Mood::Sound);
+    ok(&mut rotate(&["tsa=hashivault://tsa"]));
+    let said = refused(&mut rotate(&["tsa=hashivault://tsa"])).text();
+    assert!(said.contains("which is in use as tsa-2"), "{said}");
+    assert!(!text(&stack, "/healthz").await.is_empty());
 }
 
 /// Status of the answer to a new entry, and whether it says when to come again.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tests::clients::{Cosign, Python, Rekor};
-use tests::stack::Stack;
+use tests::stack::{Ports, Stack};
 use tests::{ok, refused, sigbox, tool};
 use url::Url;
 
@@ -42,13 +42,14 @@ async fn tough_reads(stack: &Stack, root: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_in_several_hands_is_followed_by_every_client() {
-    let stack = Stack::ephemeral();
+    let (data, ports) = (tempfile::tempdir().unwrap(), Ports::free());
+    let mut stack = Stack::at(data.path(), &ports);
     let (cosign, python) = (Cosign::initialize(&stack), Python::trust_instance(&stack));
     let artifact = stack.file("artifact", "signed before");
     let bundle = cosign.sign_blob(Rekor::V1, WHO, &artifact);
 
     let folder = stack.work.path();
-    let data = Path::new(&stack.ready.data_dir);
+    let data = data.path();
     let first = stack.path("first-root.json");
     std::fs::copy(data.join("tuf/1.root.json"), &first).unwrap();
     let root = data.join("tuf/root.json");
@@ -172,6 +173,17 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
     ok(&mut cosign.verify_blob(&bundle, WHO, &artifact));
     ok(&mut python.verify(&bundle, WHO, &artifact));
     assert_eq!(tough_reads(&stack, &first).await.len(), names.len());
+
+    // The first root key is not needed any more, and goes where nobody steals it.
+    std::fs::remove_file(&own).unwrap();
+    assert_eq!(stack.interrupt(), Some(0));
+    let stack = Stack::at(data, &ports);
+    let (fresh, python) = (Cosign::initialize(&stack), Python::trust_instance(&stack));
+    let mut rotate = Command::new(sigbox());
+    rotate.args(["rotate", "tsa", "--propagate", "0s", "--wait", "--data"]);
+    ok(rotate.arg(data));
+    let again = stack.file("again", "signed without the first root key");
+    ok(&mut python.verify(&fresh.sign_blob(Rekor::V2, WHO, &again), WHO, &again));
 }
 
 /// Each as the key needs it: plain, asked for on the terminal, in the environment.

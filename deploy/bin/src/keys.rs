@@ -73,13 +73,28 @@ pub(crate) enum KeysError {
         /// The record's id.
         id: String,
     },
-    /// The key that is to take over is one that is in use.
+    /// A key serves another purpose already.
     #[error(
-        "{uri} names one key, which is in use: make another one in the key service, or for the program, and name it by --signer NAME=URI"
+        "key {id}: {uri} names one key, which is in use as {other}: two logs with one key are one log with two histories, and a \
+         key that takes over is another one; make one in the key service, or for the program, and name it by --signer {name}=URI"
     )]
     Same {
+        /// What the key would be.
+        id: String,
         /// The signer's URI.
         uri: String,
+        /// What it is.
+        other: String,
+        /// What the option calls it.
+        name: String,
+    },
+    /// A key is there and does not sign.
+    #[error("key {id} does not sign: {problem}; nothing was changed")]
+    Trial {
+        /// The key's name.
+        id: String,
+        /// What came of it.
+        problem: String,
     },
     /// What another process exported is not there.
     #[error("{path} is missing: expected what `sigbox keys export` writes for the other process")]
@@ -182,13 +197,8 @@ impl Keys {
     pub(crate) fn load(layout: &Layout, registry: Registry, roles: Roles) -> Result<Keys, KeysError> {
         let mut signers = HashMap::new();
         for record in registry.keys.iter().filter(|record| signs(record, &roles)) {
-            match load(&keyring(layout), record) {
-                Ok(signer) => {
-                    signers.insert(record.id.clone(), signer);
-                }
-                // Best kept offline, by holders who sign each new root (`sigbox tuf`).
-                Err(KeysError::Missing { .. }) if record.role == Role::TufRoot => {}
-                Err(error) => return Err(error),
+            if let Some(signer) = load_where_kept(&keyring(layout), record)? {
+                signers.insert(record.id.clone(), signer);
             }
         }
         Ok(Keys {
@@ -334,6 +344,33 @@ fn load(keyring: &Keyring, record: &KeyRecord) -> Result<Arc<dyn Signer>, KeysEr
             id: record.id.clone(),
         })
     }
+}
+
+/// The private half of a key, or nothing where a TUF root's is not here: such are best kept offline, by holders who sign
+/// each new root (`sigbox tuf`).
+fn load_where_kept(keyring: &Keyring, record: &KeyRecord) -> Result<Option<Arc<dyn Signer>>, KeysError> {
+    match load(keyring, record) {
+        Err(KeysError::Missing { .. }) if record.role == Role::TufRoot => Ok(None),
+        loaded => loaded.map(Some),
+    }
+}
+
+/// Has the key `id` sign something: whoever may read a public key in a key service may not for that sign with it.
+///
+/// # Errors
+/// [`KeysError::Trial`].
+pub(crate) fn try_out(id: &str, signer: &dyn Signer) -> Result<(), KeysError> {
+    let message = b"sigbox: does this key sign?";
+    let key = signer.public_key();
+    let tried = signer.sign(message).map_err(|error| error.to_string());
+    let tried = tried.and_then(|signature| {
+        let verified = key.verify(key.default_hash(), message, &signature);
+        verified.map_err(|error| format!("its signature does not verify: {error}"))
+    });
+    tried.map_err(|problem| KeysError::Trial {
+        id: id.to_owned(),
+        problem,
+    })
 }
 
 /// Makes the key `id` at `place`, and gives the URI to open it by.

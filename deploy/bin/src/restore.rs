@@ -18,7 +18,7 @@ use common_backend::archive::evidence::{self, Refusal, Seen, Verdict, Word};
 use common_backend::archive::{self, Archive, LogPlan, Restore};
 use common_backend::folder::DataFolder;
 use common_backend::sqlite::SqliteStorage;
-use common_bundle::trust::{Registry, Role};
+use common_bundle::trust::{Registry, Role, Timestamp};
 use common_engine::fsck::LogCheck;
 use common_engine::{LogId, LogInfo, LogState, Storage, StoredLeaf, StoredLog};
 use common_tlog::Hash;
@@ -37,6 +37,9 @@ use crate::services::logs;
 /// More entries than any log takes between its last backup and its loss: years of them at thousands a second, and far
 /// below 2^53, up to which every client counts.
 const UNKNOWN_ENTRIES: u64 = 1 << 40;
+
+/// How far ahead the clock of the machine may have been that is lost.
+const SECONDS_AHEAD: i64 = 60;
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
@@ -81,6 +84,14 @@ struct Summary {
     leaves: u64,
 }
 
+/// What is there now.
+struct Restored {
+    summary: Summary,
+    logs: Vec<StoredLog>,
+    /// Keys that were about to take over from a log that is frozen.
+    given_up: Vec<String>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -92,7 +103,11 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
         () = interrupted() => Err(Failure::failed(format!("interrupted: {} was not made", args.data.display()))),
     };
     progress.finish();
-    let (summary, logs) = outcome?;
+    let Restored {
+        summary,
+        logs,
+        given_up,
+    } = outcome?;
     if args.json {
         let line = serde_json::to_string(&summary).map_err(Failure::failed)?;
         return console::result(&line)
@@ -113,6 +128,12 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
             log.info.spec.origin
         ));
     }
+    for key in given_up {
+        console.warning(&format!(
+            "key {key} was to take over from a frozen log and may have, after the backup: what it signed verifies, and no log is \
+             opened with it; sigbox rotate makes another"
+        ));
+    }
     if let Some(old) = &args.replaces {
         console.warning(&format!(
             "never run {} and this folder side by side: there is one history",
@@ -126,11 +147,7 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
     Ok(())
 }
 
-async fn bring_back(
-    args: &RestoreArgs,
-    console: Console,
-    progress: &Progress,
-) -> Result<(Summary, Vec<StoredLog>), Failure> {
+async fn bring_back(args: &RestoreArgs, console: Console, progress: &Progress) -> Result<Restored, Failure> {
     let (began, now) = (Instant::now(), clock::system()());
     let mut archive = Archive::open(&args.file).await.map_err(Failure::failed)?;
     let target = Target::new(&args.data).map_err(Failure::failed)?;
@@ -169,7 +186,8 @@ async fn bring_back(
     written.map_err(forks)?;
     let restored = restored.map_err(Failure::failed)?;
     let missed = missed(archive.about().created, now);
-    let registry = reserve(registry, &logs, &plans, &seen);
+    let mut registry = reserve(registry, &logs, &plans, &seen);
+    let given_up = give_up_successors(&mut registry, &restored, now);
     partial
         .finish(&restored, registry, missed, now)
         .await
@@ -184,7 +202,11 @@ async fn bring_back(
         logs: restored.iter().map(LogLine::new).collect(),
         leaves,
     };
-    Ok((summary, restored))
+    Ok(Restored {
+        summary,
+        logs: restored,
+        given_up,
+    })
 }
 
 fn registry_of(archive: &Archive) -> Result<Registry, Failure> {
@@ -280,6 +302,23 @@ fn reserve(
         }
     }
     registry
+}
+
+/// Gives up the successors of logs that are frozen here. The old instance may have opened their logs after the backup, and
+/// to open them again, empty and with the same keys, would be a second history of each.
+fn give_up_successors(registry: &mut Registry, restored: &[StoredLog], now: SystemTime) -> Vec<String> {
+    let mut given_up = Vec::new();
+    let end = Timestamp::from_system_time(now).map(|now| now.plus_seconds(SECONDS_AHEAD));
+    for role in Role::ALL.into_iter().filter(|role| role.is_log()) {
+        let frozen = registry.in_use(role).map(logs::key_id).is_some_and(|key| {
+            let log = restored.iter().find(|log| log.info.spec.key_id == key);
+            log.is_some_and(|log| log.info.state == LogState::Frozen)
+        });
+        if let Some(end) = end.filter(|_| frozen) {
+            given_up.extend(registry.give_up_log(role, end));
+        }
+    }
+    given_up
 }
 
 /// A fork that only the rebuilt tree shows.

@@ -132,6 +132,8 @@ struct State {
     keys: Keys,
     /// Absent where another process has it.
     repository: Option<Repository>,
+    /// What is published is not what the registry lists: it could not be signed or written.
+    behind: bool,
 }
 
 /// What is on its way.
@@ -188,7 +190,11 @@ impl Keeper {
             clock,
             running,
             router,
-            state: Mutex::new(State { keys, repository }),
+            state: Mutex::new(State {
+                keys,
+                repository,
+                behind: false,
+            }),
             others: others.unwrap_or_default(),
             wake: Notify::new(),
         })
@@ -204,14 +210,7 @@ impl Keeper {
         let mut fresh = tokio::time::interval(CHECK_EVERY);
         fresh.tick().await;
         loop {
-            let pause = match self.hand_over_what_is_due().await {
-                Ok(Some(wait)) => wait.min(CHECK_EVERY),
-                Ok(None) => CHECK_EVERY,
-                Err(error) => {
-                    tracing::error!(%error, "a key could not take over; it is tried again");
-                    RETRY
-                }
-            };
+            let pause = self.hand_over_what_is_due().await.min(CHECK_EVERY);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
@@ -236,11 +235,8 @@ impl Keeper {
         match read.and_then(|keys| state.keys.clone().with_others(keys)) {
             Ok(keys) => {
                 state.keys = keys;
-                match state.follow(&self.clock).await {
-                    Ok(()) => {
-                        tracing::warn!("keys of other processes read again; they are published from now on")
-                    }
-                    Err(error) => tracing::error!(%error, "keys of other processes are not published"),
+                if state.catch_up(&self.clock).await {
+                    tracing::warn!("keys of other processes read again; they are published from now on");
                 }
             }
             Err(error) => tracing::error!(%error, "keys of other processes: those that are published stay"),
@@ -364,12 +360,15 @@ impl Keeper {
         let mut state = self.state.lock().await;
         let under_way = self.under_way(&state, role);
         let under_way = under_way.ok_or(RotateError::NothingUnderWay(role))?;
-        if resume::has_begun(role, &state.keys, &self.running.logs().await?, &self.layout) {
+        let now = Timestamp::from_system_time((self.clock)()).ok_or(RotateError::Clock)?;
+        if resume::has_begun(role, &state.keys, &self.running.logs().await?, &self.layout, now) {
             return Err(RotateError::TooLate(under_way.id));
         }
         let mut registry = state.keys.registry().clone();
         registry.keys.retain(|key| key.id != under_way.id);
         state.keys = state.keys.with_registry(&self.layout, registry)?;
+        // Whatever fails from here on is tried again by the next look.
+        self.wake.notify_one();
         state.follow(&self.clock).await?;
         self.running.accept_roots(&state.keys)?;
         Ok(under_way.id)
@@ -433,34 +432,60 @@ impl Keeper {
         })
     }
 
-    /// Hands over every key that is due; how long until the next one is.
-    async fn hand_over_what_is_due(self: &Arc<Self>) -> Result<Option<Duration>, RotateError> {
+    /// Hands over every key that is due; how long until the next look.
+    async fn hand_over_what_is_due(self: &Arc<Self>) -> Duration {
         let keeper = Arc::clone(self);
-        tokio::spawn(async move { keeper.try_hand_over().await }).await?
+        let looked = tokio::spawn(async move { keeper.try_hand_over().await });
+        looked.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "handing keys over was interrupted; it is tried again");
+            RETRY
+        })
     }
 
-    async fn try_hand_over(&self) -> Result<Option<Duration>, RotateError> {
+    /// What cannot be done holds up nothing else, and is tried again.
+    async fn try_hand_over(&self) -> Duration {
         let mut state = self.state.lock().await;
+        let mut waits = vec![CHECK_EVERY];
         let unpublished = |state: &State| {
             let keys = state.keys.registry().keys.iter();
             let mut successors = keys.filter_map(|key| key.successor);
             successors.any(|succession| succession.published.is_none())
         };
-        if unpublished(&state) {
-            self.publish(&mut state).await?;
+        if state.behind {
+            state.catch_up(&self.clock).await;
         }
-        // By another process, later.
-        let mut next = unpublished(&state).then_some(elsewhere::LOOK_EVERY);
+        if unpublished(&state) {
+            match self.publish(&mut state).await {
+                // By another process, later.
+                Ok(()) if unpublished(&state) => waits.push(elsewhere::LOOK_EVERY),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a key that is to take over could not be published; it is tried again");
+                    waits.push(RETRY);
+                }
+            }
+        }
         for role in ROLES {
-            let Some(due) = self.under_way(&state, role).and_then(|under_way| under_way.due) else {
+            let Some(UnderWay {
+                id, due: Some(due), ..
+            }) = self.under_way(&state, role)
+            else {
                 continue;
             };
             match due.system_time().duration_since((self.clock)()) {
-                Ok(wait) if !wait.is_zero() => next = Some(next.map_or(wait, |next| next.min(wait))),
-                _ => self.hand_over(&mut state, role).await?,
+                Ok(wait) if !wait.is_zero() => waits.push(wait),
+                _ => {
+                    if let Err(error) = self.hand_over(&mut state, role).await {
+                        tracing::error!(%error, key = id, %role, "a key could not take over; it is tried again");
+                        waits.push(RETRY);
+                    }
+                }
             }
         }
-        Ok(next)
+        if state.behind {
+            waits.push(RETRY);
+        }
+        waits.into_iter().min().unwrap_or(RETRY)
     }
 
     async fn hand_over(&self, state: &mut State, role: Role) -> Result<(), RotateError> {
@@ -479,7 +504,8 @@ impl Keeper {
         registry.take_over(role, end_of(role, &self.clock)?);
         state.keys = state.keys.with_registry(&self.layout, registry)?;
         tracing::warn!(key = next.id, role = %role, "a key has taken over");
-        state.follow(&self.clock).await
+        state.catch_up(&self.clock).await;
+        Ok(())
     }
 }
 
@@ -491,7 +517,17 @@ impl State {
         };
         let (repository, outcome) = repository.follow(&self.keys, clock).await;
         self.repository = Some(repository);
+        self.behind = outcome.is_err();
         Ok(outcome?)
+    }
+
+    /// The same for what is done already; whether it is published. If not, the next look tries again.
+    async fn catch_up(&mut self, clock: &Clock) -> bool {
+        let outcome = self.follow(clock).await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "what clients trust is not what the key registry lists; it is tried again");
+        }
+        outcome.is_ok()
     }
 }
 

@@ -127,6 +127,10 @@ pub struct KeyRecord {
     /// it has entries. The next shard begins behind them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indexes: Option<u64>,
+    /// Of a log that may have taken entries where nobody here can see: a restore found its key about to take over. What it
+    /// signed verifies; no log is opened with it, for that would be a second history.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
     /// Where the private key is: `file:…`, later `pkcs11:…` or a KMS URI. Empty once destroyed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signer: String,
@@ -186,6 +190,7 @@ impl KeyRecord {
             service_url: String::new(),
             successor: None,
             indexes: None,
+            lost: false,
             signer: String::new(),
         })
     }
@@ -397,6 +402,16 @@ impl Registry {
             }
             key.successor = None;
         }
+    }
+
+    /// Ends the successor of a log's role at `end`, before it took over here: see [`KeyRecord::lost`]. Its id, if there is one.
+    pub fn give_up_log(&mut self, role: Role, end: Timestamp) -> Option<String> {
+        let mut keys = self.keys.iter_mut();
+        let key = keys.find(|key| key.role == role && key.successor.is_some())?;
+        key.successor = None;
+        key.valid_to = Some(end.max(key.valid_from));
+        key.lost = true;
+        Some(key.id.clone())
     }
 
     /// The keys of a role, oldest first.

@@ -7,11 +7,10 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 use common_backend::folder::DataFolder;
 use common_bundle::trust::{KeyRecord, Registry};
-use common_pki::key::Signer;
 
 use super::others::exported;
 use super::places::{Place, Places};
-use super::{Keys, KeysError, keyring, load, read_registry};
+use super::{Keys, KeysError, keyring, load, read_registry, try_out};
 use crate::clock;
 use crate::console::{self, Console};
 use crate::disk;
@@ -129,9 +128,14 @@ fn list(layout: &Layout) -> Result<(), Failure> {
         "ID", "ROLE", "ALGORITHM", "FROM", "TO"
     ))?;
     for record in &registry.keys {
-        let until = record
-            .valid_to
-            .map_or_else(|| "in use".to_owned(), |end| end.to_string());
+        let until = match (record.valid_to, record.successor) {
+            (Some(end), _) => end.to_string(),
+            (None, None) => "in use".to_owned(),
+            (None, Some(succession)) => match succession.due() {
+                Some(due) => format!("in use from {due}"),
+                None => "to be published".to_owned(),
+            },
+        };
         print(&format!(
             "{:<16} {:<12} {:<26} {:<21} {until:<21} {}",
             record.id,
@@ -174,19 +178,11 @@ fn show(layout: &Layout, id: &str, console: Console) -> Result<(), Failure> {
     }
     print(key.to_pem().trim_end())?;
     if record.valid_to.is_none() {
-        tried(&*load(&keyring(layout), record).map_err(Failure::failed)?).map_err(Failure::failed)?;
+        let signer = load(&keyring(layout), record).map_err(Failure::failed)?;
+        try_out(id, &*signer).map_err(Failure::failed)?;
         console.remark("The private key is there and signs.");
     }
     Ok(())
-}
-
-/// Has a key sign something.
-fn tried(signer: &dyn Signer) -> Result<(), String> {
-    let message = b"sigbox keys: does this key sign?";
-    let signature = signer.sign(message).map_err(|error| error.to_string())?;
-    let key = signer.public_key();
-    let verified = key.verify(key.default_hash(), message, &signature);
-    verified.map_err(|error| format!("the key's signature does not verify: {error}"))
 }
 
 fn init(
@@ -226,7 +222,7 @@ fn relocate(layout: &Layout, id: &str, uri: &str, console: Console) -> Result<()
         )),
         error => Failure::failed(error),
     })?;
-    tried(&*signer).map_err(Failure::failed)?;
+    try_out(id, &*signer).map_err(Failure::failed)?;
     for record in registry.keys.iter_mut().filter(|record| record.id == id) {
         record.signer.clone_from(&moved.signer);
     }

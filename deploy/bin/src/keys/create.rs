@@ -1,5 +1,7 @@
 //! The first keys of an instance, and the certificates over them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,7 +14,7 @@ use common_pki::cert::{
 use common_pki::key::{KeyAlgorithm, PublicKey, Signer};
 use common_pki::oid;
 
-use super::{KeysError, Places, keyring, make_key, place, service_url};
+use super::{KeysError, Places, keyring, make_key, place, service_url, try_out};
 use crate::layout::Layout;
 use crate::site::Site;
 
@@ -29,7 +31,7 @@ pub(super) fn complete(
     places: &Places,
     now: SystemTime,
 ) -> Result<(), KeysError> {
-    let maker = Maker::new(layout, site, places, now)?;
+    let maker = Maker::new(registry, layout, site, places, now)?;
     for role in Role::ALL.into_iter().filter(|role| site.roles().has(*role)) {
         if registry.by_role(role).is_empty() {
             registry.add(maker.first(role)?)?;
@@ -38,8 +40,10 @@ pub(super) fn complete(
     Ok(())
 }
 
-/// Makes keys and the records of them.
+/// Makes keys and the records of them. No two are the same, and each has signed something.
 pub(super) struct Maker<'a> {
+    /// The SubjectPublicKeyInfo of each key that is registered or was made here, and what it is.
+    taken: RefCell<HashMap<Vec<u8>, String>>,
     keyring: Keyring,
     places: &'a Places,
     site: &'a Site,
@@ -47,15 +51,18 @@ pub(super) struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// For keys that are made at their `places` and valid from a little before `now`.
+    /// For keys that `registry` does not have, are made at their `places` and valid from a little before `now`.
     pub(super) fn new(
+        registry: &Registry,
         layout: &Layout,
         site: &'a Site,
         places: &'a Places,
         now: SystemTime,
     ) -> Result<Self, KeysError> {
         let start = Timestamp::from_system_time(now).ok_or(KeysError::System("the clock is before 1970"))?;
+        let registered = registry.keys.iter().map(|key| (key.spki.clone(), key.id.clone()));
         Ok(Maker {
+            taken: RefCell::new(registered.collect()),
             keyring: keyring(layout),
             places,
             site,
@@ -84,7 +91,18 @@ impl<'a> Maker<'a> {
     }
 
     fn make(&self, id: &str, algorithm: KeyAlgorithm) -> Result<(Arc<dyn Signer>, String), KeysError> {
-        make_key(&self.keyring, self.places.of(id), id, algorithm)
+        let (signer, uri) = make_key(&self.keyring, self.places.of(id), id, algorithm)?;
+        let key = signer.public_key().spki_der().to_vec();
+        if let Some(other) = self.taken.borrow_mut().insert(key, id.to_owned()) {
+            return Err(KeysError::Same {
+                id: id.to_owned(),
+                uri,
+                other,
+                name: id.rsplit_once('-').map_or(id, |(name, _)| name).to_owned(),
+            });
+        }
+        try_out(id, &*signer)?;
+        Ok((signer, uri))
     }
 
     pub(super) fn key(

@@ -7,7 +7,7 @@ use common_bundle::trust::{KeyRecord, Registry, Role, Succession};
 use common_pki::key::KeyAlgorithm;
 
 use super::create::Maker;
-use super::{Keys, KeysError, Places, keyring, load, shard_path, signs};
+use super::{Keys, KeysError, Places, keyring, load_where_kept, shard_path, signs};
 use crate::disk;
 use crate::layout::Layout;
 use crate::site::Site;
@@ -37,9 +37,6 @@ impl Keys {
         now: SystemTime,
     ) -> Result<Keys, KeysError> {
         let mut record = make(&self.registry, layout, site, wanted, now)?;
-        if self.registry.keys.iter().any(|key| key.spki == record.spki) {
-            return Err(KeysError::Same { uri: record.signer });
-        }
         record.successor = Some(wanted.succession);
         let mut registry = self.registry.clone();
         registry.add(record)?;
@@ -57,8 +54,10 @@ impl Keys {
         let signing = || registry.keys.iter().filter(|key| signs(key, &roles));
         signers.retain(|id, _| signing().any(|key| key.id == *id));
         for record in signing() {
-            if !signers.contains_key(&record.id) {
-                signers.insert(record.id.clone(), load(&keyring(layout), record)?);
+            if !signers.contains_key(&record.id)
+                && let Some(signer) = load_where_kept(&keyring(layout), record)?
+            {
+                signers.insert(record.id.clone(), signer);
             }
         }
         disk::write_if_changed(&layout.registry(), registry.to_json()?.as_bytes())?;
@@ -81,7 +80,7 @@ fn make(
     let Wanted {
         role, host, places, ..
     } = *wanted;
-    let maker = Maker::new(layout, site, places, now)?;
+    let maker = Maker::new(registry, layout, site, places, now)?;
     let url = site.url_behind(role);
     let prefix = match role {
         Role::FulcioCa => "fulcio-ca",

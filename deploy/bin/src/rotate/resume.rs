@@ -27,7 +27,8 @@ pub(crate) fn resume(
         let Some((successor, succession)) = known.filter(|_| keys.roles().has(role)) else {
             continue;
         };
-        if succession.due().is_some_and(|due| due <= now) && has_begun(role, &keys, stored, layout) {
+        let due = succession.due().is_some_and(|due| due <= now);
+        if due && has_begun(role, &keys, stored, layout, now) {
             tracing::warn!(
                 key = successor.id,
                 "a key was taking over when the process ended: it has now"
@@ -38,16 +39,24 @@ pub(crate) fn resume(
     Ok(keys.with_registry(layout, registry)?)
 }
 
-/// Whether the log in use is closed in favour of the successor of its role, or the root of the trust repository lists
-/// it. Authorities leave no trace but in the registry.
-pub(super) fn has_begun(role: Role, keys: &Keys, stored: &[StoredLog], layout: &Layout) -> bool {
-    let Some((successor, _)) = keys.registry().successor(role) else {
+/// Whether the successor of a role is due, and the log in use closed in favour of it, or the root of the trust repository
+/// lists it. Authorities leave no trace but in the registry.
+pub(super) fn has_begun(
+    role: Role,
+    keys: &Keys,
+    stored: &[StoredLog],
+    layout: &Layout,
+    now: Timestamp,
+) -> bool {
+    let Some((successor, succession)) = keys.registry().successor(role) else {
         return false;
     };
     if matches!(role, Role::TufRoot | Role::TufOnline) {
         return repository::lists(layout, role, successor);
     }
-    let Some(in_use) = keys.registry().in_use(role).filter(|_| role.is_log()) else {
+    // A log that was restored for reading alone is closed as well, and waits for its successor like any other.
+    let due = succession.due().is_some_and(|due| due <= now);
+    let Some(in_use) = keys.registry().in_use(role).filter(|_| due && role.is_log()) else {
         return false;
     };
     let row = stored

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::clock::{Clock, unix_millis};
 use crate::in_process::OwnCtLog;
-use crate::keys::{Keys, KeysError};
+use crate::keys::{self, Keys, KeysError};
 use crate::services::ServicesError;
 use crate::services::first_leaf::{FirstLeafError, first_leaf};
 use crate::services::logs::{self, Kind, Shard, Shards};
@@ -119,8 +119,15 @@ impl Running {
         keys: &Keys,
         next: &KeyRecord,
     ) -> Result<(), ServicesError> {
+        // What cannot be done is found out while the key in use still is.
         if role.is_log() {
             self.rehearse(role, keys, next).await?;
+        } else if role.is_authority() {
+            let (id, signer) = (next.id.clone(), keys.signer(next)?);
+            let tried = tokio::task::spawn_blocking(move || keys::try_out(&id, &*signer));
+            tried
+                .await
+                .map_err(|_| ServicesError::System("a thread panicked"))??;
         }
         let elsewhere = || KeysError::NoKey(role);
         match role {

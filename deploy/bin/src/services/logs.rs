@@ -59,7 +59,7 @@ impl<'a> Shards<'a> {
     }
 
     /// The shards of a role, oldest first; the last one takes entries. A key that is still to take over has none,
-    /// unless it is `next`.
+    /// unless it is `next`, and neither has one whose log is lost.
     ///
     /// # Errors
     /// [`ServicesError`].
@@ -67,7 +67,9 @@ impl<'a> Shards<'a> {
         let mut shards = Vec::new();
         let mut first_index = 0;
         let keys = self.keys.registry().by_role(role);
-        let present = keys.into_iter().filter(|key| key.successor.is_none());
+        let present = keys
+            .into_iter()
+            .filter(|key| key.successor.is_none() && !key.lost);
         for record in present.chain(next) {
             let shard = self.shard(record, first_index)?;
             let row = self.stored.iter().find(|log| log.info.id == shard.config.id);

@@ -11,6 +11,7 @@ use common_pki::key::SignError;
 
 use super::*;
 use crate::public_url::PublicUrl;
+use crate::services::logs;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
@@ -107,4 +108,56 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
         shard_host("rekor-v2-2", "127.0.0.1"),
         "rekor-v2-2.ip-127-0-0-1.internal"
     );
+}
+
+/// The holders have the root, and its first key was removed as `docs/operations.md` says: nothing else waits for it.
+#[test]
+fn a_root_key_that_is_kept_elsewhere_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
+    Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    std::fs::remove_file(layout.keys().join("tuf-root-1.pem")).unwrap();
+    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    keys.with_registry(&layout, keys.registry().clone()).unwrap();
+    let keys = successor(&keys, &layout, &site, Role::Tsa).unwrap();
+    assert!(keys.registry().successor(Role::Tsa).is_some());
+    let other = layout.keys().join("tsa-2.pem");
+    std::fs::remove_file(&other).unwrap();
+    let restarted = Keys::open(&layout, &site, &Places::default(), now());
+    assert!(
+        matches!(restarted, Err(KeysError::Missing { .. })),
+        "any other key"
+    );
+}
+
+/// A restore gave the successor of a frozen log up: it verifies, and the next one has another number.
+#[test]
+fn a_log_that_is_lost_is_trusted_and_never_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
+    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    let keys = successor(&keys, &layout, &site, Role::CtLog).unwrap();
+    let mut registry = keys.registry().clone();
+    let end = registry
+        .successor(Role::CtLog)
+        .unwrap()
+        .0
+        .valid_from
+        .plus_seconds(900);
+    assert_eq!(
+        registry.give_up_log(Role::CtLog, end).as_deref(),
+        Some("ct-log-2")
+    );
+    assert_eq!(registry.give_up_log(Role::CtLog, end), None);
+    let registry = Registry::parse(registry.to_json().unwrap().as_bytes()).unwrap();
+    let keys = keys.with_registry(&layout, registry).unwrap();
+    assert_eq!(keys.active(Role::CtLog).unwrap().0.id, "ct-log-1");
+    assert_eq!(keys.registry().trusted_root().unwrap().ctlogs.len(), 2);
+    let shards = logs::Shards::new(&keys, &[], 1).of(Role::CtLog, None).unwrap();
+    let names: Vec<_> = shards.iter().map(|shard| shard.name.as_str()).collect();
+    assert_eq!(names, ["ct-log-1"]);
+    let keys = successor(&keys, &layout, &site, Role::CtLog).unwrap();
+    assert_eq!(keys.registry().successor(Role::CtLog).unwrap().0.id, "ct-log-3");
 }
