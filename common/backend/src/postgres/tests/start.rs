@@ -137,7 +137,7 @@ async fn sessions_are_durable_and_bounded_whatever_the_role_says() {
         ("remote_apply", "remote_apply"),
     ] {
         let alter = format!(
-            "ALTER DATABASE {name} SET synchronous_commit = {set}; ALTER DATABASE {name} SET statement_timeout = 1; \
+            "ALTER DATABASE {name} SET synchronous_commit = {set}; ALTER DATABASE {name} SET statement_timeout = 900; \
              ALTER DATABASE {name} SET search_path = public; ALTER DATABASE {name} SET enable_seqscan = on"
         );
         server.sql("postgres", &alter);
