@@ -17,9 +17,6 @@ use tokio::time::{Instant, timeout_at};
 const SMALL: usize = 256 * 1024;
 /// Bodies over [`SMALL`] that may be in memory at once.
 const SLOTS: usize = 16;
-/// Room made for a body over [`SMALL`]. It takes memory as far as the body comes, and more than 32 MiB are given back to the
-/// system at once where less would stay with the process (mallopt(3), `M_MMAP_THRESHOLD`).
-const LARGE: usize = 33 << 20;
 /// Bytes of all bodies up to [`SMALL`] that may be in memory at once: 1,024 bodies of 64 KiB.
 const SMALL_TOTAL: usize = 64 << 20;
 /// So much, or the rest, has to come within [`PACE`]: 6.4 KiB a second. A body that drips holds memory for nothing.
@@ -163,9 +160,10 @@ impl Reader {
                 rest.reserve(declared.min(PIECE).max(total));
                 rest.extend_from_slice(&std::mem::take(&mut first));
             }
-            // A length is only a promise: room for it is made where it is counted, and once, since room that grows is copied.
+            // A length is only a promise: room for it is made where it is counted, and once, since room that grows is copied. It
+            // takes memory as far as the body comes.
             if held.slot.is_some() && rest.capacity() < total {
-                rest.reserve(LARGE.max(self.limit));
+                rest.reserve(self.limit.saturating_sub(rest.len()));
             }
             rest.extend_from_slice(&data);
         }

@@ -60,6 +60,7 @@ pub struct Scorecard {
     config: Config,
     bodies: Reader,
     writes: Gate,
+    reads: Gate,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -71,6 +72,7 @@ impl Scorecard {
             config,
             bodies: Reader::new(MAX_BODY),
             writes: Gate::new("scorecard", Bounds::WRITES),
+            reads: Gate::new("scorecard_read", Bounds::EXPENSIVE_READS),
             turn: tokio::sync::Mutex::new(()),
         }
     }

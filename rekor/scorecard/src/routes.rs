@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use common_bundle::format::{IN_TOTO_PAYLOAD_TYPE, KeyMaterial};
 use common_pki::cert::Certificate;
 use common_pki::key::HashAlgorithm;
+use common_server::admission::Admitted;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -43,12 +44,13 @@ pub(crate) async fn publish(
     let body = scorecard.bodies.read(request.into_body()).await?;
     let _admitted = scorecard.writes.enter()?;
     let submission: Submission = serde_json::from_slice(&body.bytes).map_err(Refusal::Json)?;
-    drop(body);
     let bundle = submission.bundle(scorecard.config.log.as_ref()).await?;
     let trust = (scorecard.config.trust)().ok_or(Refusal::Internal)?;
     let (named, issuers) = (project.clone(), scorecard.config.issuers.clone());
     let judged = common_server::cpu::run(move || submission.judge(&named, &bundle, &trust, &issuers)).await?;
     let publication = judged?;
+    // Not before: the submission is as large, and counts until here.
+    drop(body);
 
     // One at a time: between look and put another could publish something newer.
     let _turn = scorecard.turn.lock().await;
@@ -67,7 +69,7 @@ pub(crate) async fn signed(
     Path(named): Named,
     Query(which): Query<Which>,
 ) -> Result<Response, Refusal> {
-    let (project, publication) = find(&scorecard, named, &which).await?;
+    let (project, publication, _admitted) = find(&scorecard, named, &which).await?;
     let mut headers = headers(&publication);
     let describedby = format!(
         "<{}>; rel=\"describedby\"",
@@ -91,7 +93,7 @@ pub(crate) async fn bundle(
     Path(named): Named,
     Query(which): Query<Which>,
 ) -> Result<Response, Refusal> {
-    let (_, publication) = find(&scorecard, named, &which).await?;
+    let (_, publication, _admitted) = find(&scorecard, named, &which).await?;
     let mut headers = headers(&publication);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok((headers, publication.bundle).into_response())
@@ -123,7 +125,7 @@ pub(crate) async fn evidence(
     Path(named): Named,
     Query(which): Query<Which>,
 ) -> Result<Response, Refusal> {
-    let (project, publication) = find(&scorecard, named, &which).await?;
+    let (project, publication, _admitted) = find(&scorecard, named, &which).await?;
     let bundle = publication.evidence().ok_or(Refusal::Internal)?;
     let KeyMaterial::Certificates(chain) = &bundle.key_material else {
         return Err(Refusal::Internal);
@@ -168,7 +170,7 @@ pub(crate) async fn badge(
         })?,
     };
     const SVG: HeaderValue = HeaderValue::from_static("image/svg+xml; charset=utf-8");
-    let (project, publication) = match find(&scorecard, named, &which).await {
+    let (project, publication, _admitted) = match find(&scorecard, named, &which).await {
         Ok(found) => found,
         // A picture all the same: most who ask are pages that show it.
         Err(refusal @ Refusal::NotPublished(_)) => {
@@ -196,11 +198,13 @@ pub(crate) async fn badge(
     Ok((headers, svg).into_response())
 }
 
+/// What is published, and the place that reading it takes: it is read and parsed whole, so hold on to that until it is answered.
 async fn find(
     scorecard: &Scorecard,
     (platform, org, repo): (String, String, String),
     which: &Which,
-) -> Result<(Project, Publication), Refusal> {
+) -> Result<(Project, Publication, Admitted), Refusal> {
+    let admitted = scorecard.reads.enter()?;
     let project = Project::new(&platform, &org, &repo)?;
     let commit = which.commit.as_deref();
     if let Some(commit) = commit.filter(|commit| !is_commit(commit)) {
@@ -211,7 +215,7 @@ async fn find(
         let at = commit.map_or_else(String::new, |commit| format!(" at commit {commit}"));
         Refusal::NotPublished(format!("{project}{at}"))
     })?;
-    Ok((project, publication))
+    Ok((project, publication, admitted))
 }
 
 fn headers(publication: &Publication) -> HeaderMap {
