@@ -474,11 +474,16 @@ async fn a_roll_that_is_killed_goes_on() {
 async fn a_publication_that_failed_is_made_up_for() {
     let stack = Stack::ephemeral();
     let data = Path::new(&stack.ready.data_dir);
-    ok(&mut command(data, &["rotate", "tsa", "--propagate", "3s"]));
-    // Nothing can be written below a file, not even by root.
     let (tuf, away) = (data.join("tuf"), data.join("tuf.away"));
-    std::fs::rename(&tuf, &away).unwrap();
-    std::fs::write(&tuf, "in the way").unwrap();
+    // Nothing can be written below a file, not even by root.
+    let block = || {
+        std::fs::rename(&tuf, &away).unwrap();
+        std::fs::write(&tuf, "in the way").unwrap();
+    };
+    let unblock = || {
+        std::fs::remove_file(&tuf).unwrap();
+        std::fs::rename(&away, &tuf).unwrap();
+    };
     let until = async |what: &str, holds: &dyn Fn() -> bool| {
         for _ in 0..600 {
             if holds() {
@@ -488,15 +493,21 @@ async fn a_publication_that_failed_is_made_up_for() {
         }
         panic!("{what}: {}", stack.said());
     };
-    until("it is told", &|| {
-        stack.said().contains("is not what the key registry lists")
-    })
-    .await;
+    block();
+    refused(&mut command(data, &["rotate", "tsa", "--propagate", "3s"]));
+    unblock();
+    let registry = || std::fs::read_to_string(data.join("keys/registry.json")).unwrap();
+    until("its publication", &|| registry().contains("\"published\"")).await;
+
+    block();
+    let told = |stack: &Stack| stack.said().matches("is not what the key registry lists").count();
+    let before = told(&stack);
+    until("it has taken over", &|| !registry().contains("\"successor\"")).await;
+    until("it is told", &|| told(&stack) > before).await;
     let trusted = || std::fs::read_to_string(data.join("trust/trusted_root.json")).unwrap();
     let ends = |root: String| root.matches("\"end\"").count();
     assert_eq!(ends(trusted()), 0);
-    std::fs::remove_file(&tuf).unwrap();
-    std::fs::rename(&away, &tuf).unwrap();
+    unblock();
     until("it is published", &|| ends(trusted()) == 1).await;
     let served = text(&stack, "/trust/trusted_root.json").await;
     assert_eq!(ends(served), 1);

@@ -157,7 +157,7 @@ impl UnderWay {
                 public.display()
             ),
             (None, None) => {
-                "once it is published; the process that serves trust learns of it by `sigbox keys export`"
+                "once it is published; where another process serves trust, that learns of it by `sigbox keys export`"
                     .to_owned()
             }
         }
@@ -316,6 +316,8 @@ impl Keeper {
             keys.with_successor(&layout, &site, &wanted, now)
         });
         state.keys = made.await??;
+        // Whatever fails from here on is tried again by the next look.
+        self.wake.notify_one();
         self.publish(&mut state).await?;
         let under_way = self.under_way(&state, role);
         let under_way = under_way.ok_or(RotateError::NothingUnderWay(role))?;
@@ -323,7 +325,6 @@ impl Keeper {
             let pem = key.public_key().map_err(KeysError::from)?.to_pem();
             disk::write(public, pem.as_bytes()).map_err(RepositoryError::from)?;
         }
-        self.wake.notify_one();
         Ok(under_way)
     }
 
