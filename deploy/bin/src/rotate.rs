@@ -210,7 +210,7 @@ impl Keeper {
         let mut fresh = tokio::time::interval(CHECK_EVERY);
         fresh.tick().await;
         loop {
-            let pause = self.hand_over_what_is_due().await.min(CHECK_EVERY);
+            let pause = self.hand_over_what_is_due().await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.wake.notified() => {}
