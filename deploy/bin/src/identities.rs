@@ -13,6 +13,8 @@ use std::time::Duration;
 use fulcio_ca::{Ca, ConfigError, Configuration, FetchFor, HttpFetcher, IssuerConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::console::Console;
+
 /// How often the files are looked at. A replaced file (Kubernetes swaps a link) is noticed as well as a written one.
 const LOOK: Duration = Duration::from_secs(2);
 /// Longest file that is read, in bytes.
@@ -57,7 +59,7 @@ impl IssuersFile {
     }
 
     /// The same, and what was read for it. A file that changes the moment after differs from that.
-    pub(crate) fn look(&self) -> (Result<Configuration, IdentitiesError>, Seen) {
+    fn look(&self) -> (Result<Configuration, IdentitiesError>, Seen) {
         let seen = RefCell::new(BTreeMap::new());
         let read = |path: PathBuf| {
             let content = read(&path);
@@ -80,9 +82,35 @@ impl IssuersFile {
         (configuration, Seen(seen.into_inner()))
     }
 
-    /// Has `ca` follow the file for as long as this is polled: `own` issuers first, then those of the file, of which `seen`
-    /// are in use.
-    pub(crate) async fn follow(self, ca: Arc<Ca>, own: Vec<IssuerConfig>, mut seen: Seen) {
+    /// Reads it for a start, and tells what is odd about it.
+    ///
+    /// # Errors
+    /// As [`IssuersFile::read`].
+    pub(crate) fn open(
+        path: PathBuf,
+        console: Console,
+    ) -> Result<(Follower, Configuration), IdentitiesError> {
+        let file = Self(path);
+        let (configuration, seen) = file.look();
+        let configuration = configuration?;
+        for warning in &configuration.warnings {
+            console.warning(warning);
+        }
+        Ok((Follower { file, seen }, configuration))
+    }
+}
+
+/// A file of issuers that are in use, as it was read.
+pub(crate) struct Follower {
+    file: IssuersFile,
+    seen: Seen,
+}
+
+impl Follower {
+    /// Has `ca` follow the file for as long as this is polled: `own` issuers first, then those of the file.
+    pub(crate) async fn follow(self, ca: Arc<Ca>, own: Vec<IssuerConfig>) {
+        let Self { file, mut seen } = self;
+        let path = file.0.clone();
         let mut hangups = match signal(SignalKind::hangup()) {
             Ok(hangups) => hangups,
             Err(cause) => {
@@ -95,7 +123,7 @@ impl IssuersFile {
                 _ = hangups.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
-            let (file, before) = (self.clone(), seen.clone());
+            let (file, before) = (file.clone(), seen.clone());
             let look = move || (asked || before.has_changed()).then(|| file.look());
             let Ok(Some((read, now))) = tokio::task::spawn_blocking(look).await else {
                 continue;
@@ -104,16 +132,16 @@ impl IssuersFile {
             let outcome = read.map_err(|cause| cause.to_string()).and_then(|configuration| {
                 let issuers = own.iter().cloned().chain(configuration.issuers).collect();
                 ca.reload(issuers)
-                    .map_err(|cause| format!("{}: {cause}", self.0.display()))?;
+                    .map_err(|cause| format!("{}: {cause}", path.display()))?;
                 Ok(configuration.warnings)
             });
             match outcome {
                 Ok(warnings) => {
                     for warning in warnings {
-                        tracing::warn!(file = %self.0.display(), "{warning}");
+                        tracing::warn!(file = %path.display(), "{warning}");
                     }
                     // Always shown: the default level is that of warnings.
-                    tracing::warn!(file = %self.0.display(), "issuers read again; they are in use from now on");
+                    tracing::warn!(file = %path.display(), "issuers read again; they are in use from now on");
                     metrics::counter!(RELOADS, "outcome" => "done").increment(1);
                 }
                 Err(cause) => {
@@ -126,8 +154,8 @@ impl IssuersFile {
 }
 
 /// What was read for a configuration, refused ones included: each file that was looked for, and its content if it was there.
-#[derive(Clone, Default)]
-pub(crate) struct Seen(BTreeMap<PathBuf, Option<Vec<u8>>>);
+#[derive(Clone)]
+struct Seen(BTreeMap<PathBuf, Option<Vec<u8>>>);
 
 impl Seen {
     /// Whether the files hold something else now.

@@ -446,7 +446,7 @@ impl Keeper {
     /// What cannot be done holds up nothing else, and is tried again.
     async fn try_hand_over(&self) -> Duration {
         let mut state = self.state.lock().await;
-        let mut waits = vec![CHECK_EVERY];
+        let mut pause = CHECK_EVERY;
         let unpublished = |state: &State| {
             let keys = state.keys.registry().keys.iter();
             let mut successors = keys.filter_map(|key| key.successor);
@@ -458,11 +458,11 @@ impl Keeper {
         if unpublished(&state) {
             match self.publish(&mut state).await {
                 // By another process, later.
-                Ok(()) if unpublished(&state) => waits.push(elsewhere::LOOK_EVERY),
+                Ok(()) if unpublished(&state) => pause = pause.min(elsewhere::LOOK_EVERY),
                 Ok(()) => {}
                 Err(error) => {
                     tracing::error!(%error, "a key that is to take over could not be published; it is tried again");
-                    waits.push(RETRY);
+                    pause = pause.min(RETRY);
                 }
             }
         }
@@ -474,19 +474,19 @@ impl Keeper {
                 continue;
             };
             match due.system_time().duration_since((self.clock)()) {
-                Ok(wait) if !wait.is_zero() => waits.push(wait),
+                Ok(wait) if !wait.is_zero() => pause = pause.min(wait),
                 _ => {
                     if let Err(error) = self.hand_over(&mut state, role).await {
                         tracing::error!(%error, key = id, %role, "a key could not take over; it is tried again");
-                        waits.push(RETRY);
+                        pause = pause.min(RETRY);
                     }
                 }
             }
         }
         if state.behind {
-            waits.push(RETRY);
+            pause = pause.min(RETRY);
         }
-        waits.into_iter().min().unwrap_or(RETRY)
+        pause
     }
 
     async fn hand_over(&self, state: &mut State, role: Role) -> Result<(), RotateError> {

@@ -67,17 +67,10 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let began = Instant::now();
     let config = Config::read(&args.config, std::env::vars()).map_err(Failure::cannot_start)?;
     let roles = config.site.roles();
-    let read = |file: PathBuf| {
-        let file = IssuersFile::new(file);
-        let (configuration, seen) = file.look();
-        let configuration = configuration.map_err(Failure::cannot_start)?;
-        Ok::<_, Failure>(((file, seen), configuration))
-    };
-    let (issuers, configuration) = config.fulcio_config.clone().map(read).transpose()?.unzip();
+    let issuers = config.fulcio_config.clone();
+    let issuers = issuers.map(|file| IssuersFile::open(file, console));
+    let (issuers, configuration) = issuers.transpose().map_err(Failure::cannot_start)?.unzip();
     let configuration = configuration.unwrap_or_default();
-    for warning in &configuration.warnings {
-        console.warning(warning);
-    }
     let certificates = tls::read(&config.listen).map_err(Failure::cannot_start)?;
     if args.check {
         return check(&config, configuration.issuers);
@@ -186,8 +179,8 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         control::listen(&layout, keeper).map_err(Failure::cannot_start)?,
         tokio::spawn(tls::follow(certificates)),
     ];
-    if let (Some(ca), Some((file, seen))) = (&services.ca, issuers) {
-        background.push(tokio::spawn(file.follow(Arc::clone(ca), own, seen)));
+    if let (Some(ca), Some(file)) = (&services.ca, issuers) {
+        background.push(tokio::spawn(file.follow(Arc::clone(ca), own)));
     }
     let ready = Ready {
         url: config.site.url().as_str().to_owned(),

@@ -8,7 +8,6 @@ pub(crate) mod rekor;
 pub(crate) mod signal;
 mod sockets;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,7 +28,7 @@ use crate::console::Console;
 use crate::control;
 use crate::doctor;
 use crate::exit::Failure;
-use crate::identities::{IssuersFile, Seen};
+use crate::identities::{Follower, IssuersFile};
 use crate::keys::others::Others;
 use crate::keys::{self, Keys, KeysError, Places};
 use crate::landing;
@@ -70,25 +69,13 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     services::issuer_config(&url, exposure(&args))
         .check()
         .map_err(Failure::cannot_start)?;
-    let issuers = match &args.fulcio_config {
-        None => None,
-        Some(file) => Some(issuers(file, console)?),
-    };
+    let issuers = args.fulcio_config.clone();
+    let issuers = issuers.map(|file| IssuersFile::open(file, console));
+    let issuers = issuers.transpose().map_err(Failure::cannot_start)?;
     let folder = Folder::open(&args).map_err(Failure::cannot_start)?;
     let outcome = serve_on(&args, console, stop, sockets, &url, &folder, issuers, began).await;
     folder.close().map_err(Failure::failed)?;
     outcome
-}
-
-/// The issuers of a file, and the file to follow.
-fn issuers(file: &Path, console: Console) -> Result<(IssuersFile, Seen, Configuration), Failure> {
-    let file = IssuersFile::new(file.to_owned());
-    let (configuration, seen) = file.look();
-    let configuration = configuration.map_err(Failure::cannot_start)?;
-    for warning in &configuration.warnings {
-        console.warning(warning);
-    }
-    Ok((file, seen, configuration))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a start, each made before")]
@@ -99,7 +86,7 @@ async fn serve_on(
     sockets: Sockets,
     url: &PublicUrl,
     folder: &Folder,
-    issuers: Option<(IssuersFile, Seen, Configuration)>,
+    issuers: Option<(Follower, Configuration)>,
     began: Instant,
 ) -> Result<(), Failure> {
     let metrics = telemetry::init_metrics(&v1::metrics::HISTOGRAMS, &v1::metrics::BUCKETS)
@@ -120,7 +107,7 @@ async fn serve_on(
         folder,
         issuers
             .as_ref()
-            .map(|(_, _, configuration)| configuration.issuers.clone())
+            .map(|(_, configuration)| configuration.issuers.clone())
             .unwrap_or_default(),
     )
     .await?;
@@ -170,9 +157,9 @@ async fn serve_on(
     let control = control::listen(folder.layout(), keeper).map_err(Failure::cannot_start)?;
 
     let follow = match (issuers, &services.ca) {
-        (Some((file, seen, _)), Some(ca)) => {
+        (Some((file, _)), Some(ca)) => {
             let own = services::own_issuers(url).map_err(Failure::cannot_start)?;
-            Some(tokio::spawn(file.follow(Arc::clone(ca), own, seen)))
+            Some(tokio::spawn(file.follow(Arc::clone(ca), own)))
         }
         _ => None,
     };

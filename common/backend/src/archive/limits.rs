@@ -43,3 +43,6 @@ pub(super) fn check(files: &[FileEntry]) -> Result<(), TooMuch> {
     });
     fits(files.len() as u64, bytes)
 }
+
+#[cfg(test)]
+mod tests;

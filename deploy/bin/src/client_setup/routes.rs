@@ -62,15 +62,21 @@ impl Served {
             let of_a_url = |c: char| c.is_ascii_alphanumeric() || ":/.-_~[]%@+=,".contains(c);
             (text.starts_with("http://") || text.starts_with("https://")) && text.chars().all(of_a_url)
         };
-        let all_plain = |urls: &[&Option<String>]| urls.iter().all(|url| url.as_deref().is_none_or(plain));
+        let plain_if_any = |url: &Option<String>| url.as_deref().is_none_or(plain);
         let Elsewhere { fulcio, rekor, tsa } = &self.elsewhere;
         let hash = self.root_sha256.as_str();
-        match () {
-            () if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) => Err("root_sha256"),
-            () if !plain(&self.tls_url) => Err("tls_url"),
-            () if !all_plain(&[&self.issuer]) => Err("issuer"),
-            () if !all_plain(&[fulcio, rekor, tsa]) => Err("elsewhere"),
-            () => Ok(()),
+        let sound = [
+            (
+                "root_sha256",
+                hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()),
+            ),
+            ("tls_url", plain(&self.tls_url)),
+            ("issuer", plain_if_any(&self.issuer)),
+            ("elsewhere", [fulcio, rekor, tsa].into_iter().all(plain_if_any)),
+        ];
+        match sound.into_iter().find(|(_, sound)| !sound) {
+            Some((member, _)) => Err(member),
+            None => Ok(()),
         }
     }
 

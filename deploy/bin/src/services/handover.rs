@@ -124,10 +124,7 @@ impl Running {
             self.rehearse(role, keys, next).await?;
         } else if role.is_authority() {
             let (id, signer) = (next.id.clone(), keys.signer(next)?);
-            let tried = tokio::task::spawn_blocking(move || keys::try_out(&id, &*signer));
-            tried
-                .await
-                .map_err(|_| ServicesError::System("a thread panicked"))??;
+            off_thread(move || keys::try_out(&id, &*signer)).await??;
         }
         let elsewhere = || KeysError::NoKey(role);
         match role {
@@ -186,11 +183,7 @@ impl Running {
         let now = unix_millis((self.clock)());
         let shards = Shards::new(keys, &storage.logs().await?, now).of(role, Some(next))?;
         let personality = Arc::clone(&last(&shards)?.config.personality);
-        // Signers may take their time.
-        let sign = tokio::task::spawn_blocking(move || personality.checkpoint(0, &empty_root(), now));
-        let signed = sign
-            .await
-            .map_err(|_| ServicesError::System("a thread panicked"))?;
+        let signed = off_thread(move || personality.checkpoint(0, &empty_root(), now)).await?;
         signed.map_err(|error| ServicesError::Trial(next.id.clone(), error))?;
         Ok(())
     }
@@ -219,6 +212,14 @@ impl Running {
         let since = (self.clock)().duration_since(UNIX_EPOCH);
         since.map_err(|_| ServicesError::System("the clock is before 1970"))
     }
+}
+
+/// Runs `work`, which signs, where it may take its time.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServicesError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ServicesError::System("a thread panicked"))
 }
 
 /// Writes the first leaf of a Rekor shard, before any client can.

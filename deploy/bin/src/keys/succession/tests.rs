@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use common_pki::key::SignError;
+use tempfile::TempDir;
 
 use super::*;
 use crate::public_url::PublicUrl;
@@ -22,6 +23,15 @@ const SUCCESSION: Succession = Succession {
     published: None,
 };
 
+/// An instance with its first keys.
+fn instance() -> (TempDir, Layout, Site, Keys) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::new(folder.path().to_owned());
+    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
+    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    (folder, layout, site, keys)
+}
+
 /// A key in `role`, kept where its predecessor is.
 fn successor(keys: &Keys, layout: &Layout, site: &Site, role: Role) -> Result<Keys, KeysError> {
     let wanted = Wanted {
@@ -35,10 +45,7 @@ fn successor(keys: &Keys, layout: &Layout, site: &Site, role: Role) -> Result<Ke
 
 #[test]
 fn a_successor_is_loaded_and_its_forerunner_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path().to_owned());
-    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
-    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    let (_folder, layout, site, keys) = instance();
     for role in Role::ALL {
         let before = keys.active(role).unwrap().0.id.clone();
         let both = successor(&keys, &layout, &site, role).unwrap();
@@ -67,10 +74,7 @@ fn a_successor_is_loaded_and_its_forerunner_forgotten() {
 
 #[test]
 fn every_shard_has_a_host_and_a_place_of_its_own() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path().to_owned());
-    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
-    let mut keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    let (_folder, layout, site, mut keys) = instance();
     for role in [Role::RekorV2, Role::CtLog] {
         keys = successor(&keys, &layout, &site, role).unwrap();
     }
@@ -113,10 +117,7 @@ fn every_shard_has_a_host_and_a_place_of_its_own() {
 /// The holders have the root, and its first key was removed as `docs/operations.md` says: nothing else waits for it.
 #[test]
 fn a_root_key_that_is_kept_elsewhere_stops_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path().to_owned());
-    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
-    Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    let (_folder, layout, site, _) = instance();
     std::fs::remove_file(layout.keys().join("tuf-root-1.pem")).unwrap();
     let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
     keys.with_registry(&layout, keys.registry().clone()).unwrap();
@@ -134,10 +135,7 @@ fn a_root_key_that_is_kept_elsewhere_stops_nothing() {
 /// A restore gave the successor of a frozen log up: it verifies, and the next one has another number.
 #[test]
 fn a_log_that_is_lost_is_trusted_and_never_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::new(folder.path().to_owned());
-    let site = Site::from("http://localhost:3000".parse::<PublicUrl>().unwrap());
-    let keys = Keys::open(&layout, &site, &Places::default(), now()).unwrap();
+    let (_folder, layout, site, keys) = instance();
     let keys = successor(&keys, &layout, &site, Role::CtLog).unwrap();
     let mut registry = keys.registry().clone();
     let end = registry
