@@ -5,7 +5,7 @@
 
 export SIGBOX_TOOLS=${SIGBOX_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/sigbox-tools}
 
-say() { printf '\n== %s\n' "$*" >&2; }
+say() { printf '\n== %d:%02d %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*" >&2; } # minutes since the start
 
 # A finished tool appears under its final name in one rename, so an interrupted install is not taken for one. Go names a
 # program after the last folder of its path; it gets the name it is called by here.

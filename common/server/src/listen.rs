@@ -5,8 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
+
+/// Connections that wait to be accepted: as many as [`crate::serve::Limits`] allows to be open, or what the system allows
+/// (`net.core.somaxconn`). tokio's own 128 is less than one burst: whoever finds no room tries again after a whole second.
+const BACKLOG: u32 = 4_096;
 
 /// Where to listen: `localhost:PORT`, `IPV4:PORT` or `[IPV6]:PORT`; port 0 takes a free one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +94,15 @@ impl Bound {
     ///
     /// # Errors
     /// The operating system's, `AddrInUse` for a taken port.
-    pub async fn bind(address: &ListenAddr) -> io::Result<Bound> {
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(address: &ListenAddr) -> io::Result<Bound> {
         // With a free port the second family may find it taken: take another.
         let attempts = if address.port == 0 { 16 } else { 1 };
         let mut last = None;
         for _ in 0..attempts {
-            match Bound::bind_once(address).await {
+            match Bound::bind_once(address) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = Some(error),
                 outcome => return outcome,
             }
@@ -103,11 +110,11 @@ impl Bound {
         Err(last.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
     }
 
-    async fn bind_once(address: &ListenAddr) -> io::Result<Bound> {
+    fn bind_once(address: &ListenAddr) -> io::Result<Bound> {
         let mut sockets: Vec<TcpListener> = Vec::new();
         let mut port = address.port;
         for host in &address.hosts {
-            match TcpListener::bind(SocketAddr::new(*host, port)).await {
+            match listen(SocketAddr::new(*host, port)) {
                 Ok(socket) => {
                     port = socket.local_addr()?.port();
                     sockets.push(socket);
@@ -146,6 +153,19 @@ impl Bound {
             .filter_map(|socket| socket.local_addr().ok())
             .collect()
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A restart must not wait for what is left of the last process's connections.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
         return check(&config, configuration.issuers);
     }
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
-    let (bound, metrics_bound) = bind(&config).await?;
+    let (bound, metrics_bound) = bind(&config)?;
     let metrics = telemetry::init_metrics(&v1::metrics::HISTOGRAMS, &v1::metrics::BUCKETS)
         .map_err(Failure::cannot_start)?;
     let clock = clock::system();
@@ -230,10 +230,10 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     Ok(())
 }
 
-async fn bind(config: &Config) -> Result<(Vec<Bound>, Bound), Failure> {
+fn bind(config: &Config) -> Result<(Vec<Bound>, Bound), Failure> {
     let mut bound = Vec::new();
     for Listen { address, .. } in &config.listen {
-        let at = Bound::bind(address).await;
+        let at = Bound::bind(address);
         bound.push(at.map_err(|error| {
             Failure::cannot_start(format!(
                 "cannot listen at {}:{}: {error}",
@@ -242,7 +242,7 @@ async fn bind(config: &Config) -> Result<(Vec<Bound>, Bound), Failure> {
             ))
         })?);
     }
-    let metrics = Bound::bind(&config.metrics).await;
+    let metrics = Bound::bind(&config.metrics);
     let metrics =
         metrics.map_err(|error| Failure::cannot_start(format!("cannot listen for metrics: {error}")))?;
     Ok((bound, metrics))

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is made, so that a signal during the start also ends it in order.
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
-    let sockets = Sockets::bind(&args).await.map_err(Failure::cannot_start)?;
+    let sockets = Sockets::bind(&args).map_err(Failure::cannot_start)?;
     // Also before anything is made: keys carry the host for good.
     let url = sockets.public_url(&args).map_err(Failure::cannot_start)?;
     services::issuer_config(&url, exposure(&args))

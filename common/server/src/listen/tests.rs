@@ -1,5 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use super::*;
 
 #[test]
@@ -30,7 +35,7 @@ fn addresses_are_parsed_not_resolved() {
 
 #[tokio::test]
 async fn localhost_takes_one_free_port_on_every_family() {
-    let bound = Bound::bind(&"localhost:0".parse().unwrap()).await.unwrap();
+    let bound = Bound::bind(&"localhost:0".parse().unwrap()).unwrap();
     assert_ne!(bound.port(), 0);
     assert!(
         bound
@@ -43,17 +48,33 @@ async fn localhost_takes_one_free_port_on_every_family() {
 
 #[tokio::test]
 async fn a_taken_port_is_an_error_on_either_family() {
-    let first = Bound::bind(&"localhost:0".parse().unwrap()).await.unwrap();
+    let first = Bound::bind(&"localhost:0".parse().unwrap()).unwrap();
     let again: ListenAddr = format!("localhost:{}", first.port()).parse().unwrap();
     assert_eq!(
-        Bound::bind(&again).await.err().unwrap().kind(),
+        Bound::bind(&again).err().unwrap().kind(),
         io::ErrorKind::AddrInUse
     );
-    if let Ok(only_v6) = Bound::bind(&"[::1]:0".parse().unwrap()).await {
+    if let Ok(only_v6) = Bound::bind(&"[::1]:0".parse().unwrap()) {
         let both: ListenAddr = format!("localhost:{}", only_v6.port()).parse().unwrap();
-        assert_eq!(
-            Bound::bind(&both).await.err().unwrap().kind(),
-            io::ErrorKind::AddrInUse
+        assert_eq!(Bound::bind(&both).err().unwrap().kind(), io::ErrorKind::AddrInUse);
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_connections_finds_room_while_nothing_is_accepted() {
+    // What the system allows is the most that can be had.
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let allowed: usize = allowed.map_or(128, |text| text.trim().parse().unwrap());
+    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = bound.addresses()[0];
+    let mut waiting = Vec::new();
+    for number in 0..allowed.min(512) {
+        // Who finds no room is told nothing, and tries again after one second.
+        let connected = timeout(Duration::from_millis(900), TcpStream::connect(address)).await;
+        waiting.push(
+            connected
+                .unwrap_or_else(|_| panic!("connection {number} found no room"))
+                .unwrap(),
         );
     }
 }

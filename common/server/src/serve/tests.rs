@@ -28,7 +28,7 @@ struct Running {
 }
 
 async fn start(router: Router, limits: Limits) -> Running {
-    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = bound.addresses().first().copied().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(serve(vec![bound], router, limits, async move {
@@ -217,7 +217,6 @@ async fn tls_offers_http2_by_alpn() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let acceptor = crate::tls::acceptor(&issued.cert.pem(), &issued.signing_key.serialize_pem()).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap())
-        .await
         .unwrap()
         .with_tls(acceptor);
     let address = bound.addresses().first().copied().unwrap();

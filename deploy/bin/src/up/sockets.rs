@@ -79,7 +79,7 @@ impl Sockets {
     ///
     /// # Errors
     /// [`SocketsError`] names the flag to change.
-    pub(crate) async fn bind(args: &UpArgs) -> Result<Sockets, SocketsError> {
+    pub(crate) fn bind(args: &UpArgs) -> Result<Sockets, SocketsError> {
         let addresses = args.addresses();
         let Addresses { http, tls, metrics } = &addresses;
         let named = [(http, "listen"), (tls, "tls-listen"), (metrics, "metrics-listen")];
@@ -88,17 +88,17 @@ impl Sockets {
         {
             return Err(SocketsError::Exposed { flag });
         }
-        let all = bind(http, "listen").await?;
+        let all = bind(http, "listen")?;
         let loopback = if http.is_loopback() || http.is_unspecified() {
             None
         } else {
-            Some(bind(&ListenAddr::localhost(all.port()), "listen").await?)
+            Some(bind(&ListenAddr::localhost(all.port()), "listen")?)
         };
         Ok(Sockets {
             http: all,
             loopback,
-            tls: bind(tls, "tls-listen").await?,
-            metrics: bind(metrics, "metrics-listen").await?,
+            tls: bind(tls, "tls-listen")?,
+            metrics: bind(metrics, "metrics-listen")?,
             addresses,
         })
     }
@@ -161,8 +161,8 @@ fn url(scheme: &str, address: &ListenAddr, bound: &Bound) -> String {
     format!("{scheme}://{host}:{}", bound.port())
 }
 
-async fn bind(address: &ListenAddr, flag: &'static str) -> Result<Bound, SocketsError> {
-    Bound::bind(address).await.map_err(|source| match source.kind() {
+fn bind(address: &ListenAddr, flag: &'static str) -> Result<Bound, SocketsError> {
+    Bound::bind(address).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => SocketsError::Taken {
             port: address.port(),
             flag,
@@ -192,24 +192,22 @@ mod tests {
     async fn another_interface_needs_the_words() {
         for flag in ["listen", "tls-listen", "metrics-listen"] {
             let asked = format!("--{flag}=0.0.0.0:0");
-            let error = Sockets::bind(&args(&[&asked])).await.err().unwrap().to_string();
+            let error = Sockets::bind(&args(&[&asked])).err().unwrap().to_string();
             assert!(error.contains(flag) && error.contains("loopback"), "{error}");
-            Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"]))
-                .await
-                .unwrap();
+            Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"])).unwrap();
         }
     }
 
     #[tokio::test]
     async fn a_taken_port_names_the_flag() {
-        let first = Sockets::bind(&args(&[])).await.unwrap();
+        let first = Sockets::bind(&args(&[])).unwrap();
         for (bound, flag) in [
             (&first.http, "listen"),
             (&first.tls, "tls-listen"),
             (&first.metrics, "metrics-listen"),
         ] {
             let asked = format!("--{flag}=localhost:{}", bound.port());
-            let error = Sockets::bind(&args(&[&asked])).await.err().unwrap().to_string();
+            let error = Sockets::bind(&args(&[&asked])).err().unwrap().to_string();
             assert!(
                 error.contains(&format!("--{flag} ")) && error.contains(&bound.port().to_string()),
                 "{error}"
@@ -219,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_public_url_follows_the_listener_unless_given() {
-        let sockets = Sockets::bind(&args(&[])).await.unwrap();
+        let sockets = Sockets::bind(&args(&[])).unwrap();
         let expected = format!("http://localhost:{}", sockets.http.port());
         assert_eq!(sockets.public_url(&args(&[])).unwrap().as_str(), expected);
         let exposed = "--expose-development-issuer-to-the-network";
@@ -250,7 +248,7 @@ mod tests {
             "0.0.0.0:0",
             "--expose-development-issuer-to-the-network",
         ]);
-        let sockets = Sockets::bind(&all).await.unwrap();
+        let sockets = Sockets::bind(&all).unwrap();
         assert!(matches!(sockets.public_url(&all), Err(SocketsError::NoUrl)));
         assert!(sockets.local_url().starts_with("http://127.0.0.1:"));
     }
@@ -269,9 +267,7 @@ mod tests {
             return;
         };
         let asked = format!("--listen={address}:0");
-        let sockets = Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"]))
-            .await
-            .unwrap();
+        let sockets = Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"])).unwrap();
         let error = sockets.public_url(&args(&[&asked, "--expose-development-issuer-to-the-network"]));
         assert!(
             matches!(error, Err(SocketsError::ClearText(_))),

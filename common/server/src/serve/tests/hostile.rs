@@ -127,7 +127,6 @@ async fn a_peer_that_is_gone_before_or_after_the_tls_handshake_is_cut() {
     let issued = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let acceptor = crate::tls::acceptor(&issued.cert.pem(), &issued.signing_key.serialize_pem()).unwrap();
     let bound = Bound::bind(&"127.0.0.1:0".parse().unwrap())
-        .await
         .unwrap()
         .with_tls(acceptor);
     let address = bound.addresses().first().copied().unwrap();

@@ -211,8 +211,8 @@ async fn client(shared: Rc<Shared>, mut stream: TcpStream, first: Instant, betwe
                 }
             }
             // What became of it is not known: it may be in the log.
-            Ok(Err(_)) => {
-                shared.failed("connection");
+            Ok(Err(error)) => {
+                shared.failed(&format!("connection ({})", error.kind()));
                 number = None;
             }
             Err(_) => {
@@ -224,7 +224,7 @@ async fn client(shared: Rc<Shared>, mut stream: TcpStream, first: Instant, betwe
         let address = shared.requests.borrow().address;
         match connect(address).await {
             Ok(fresh) => stream = fresh,
-            Err(_) => return shared.failed("connect"),
+            Err(error) => return shared.failed(&format!("connect ({})", error.kind())),
         }
     }
 }
