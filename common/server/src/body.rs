@@ -1,17 +1,24 @@
-//! Request bodies, read to the end within bounds: on one body, on all of them together, and on the time one takes.
+//! Request bodies, read to the end within bounds: on one body, on those of one client, on all of them together, and on the time
+//! one takes.
+//!
+//! A client that sends each body as slowly as it may could hold all there is room for, so one has a share of it and no more. Whom
+//! a request counts for, `serve` has put beside it.
 //!
 //! The services answer what went wrong in their own shapes; the bounds are the same for all of them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::body::HttpBody as _;
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
+use http::{Extensions, request};
 use http_body_util::BodyExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+
+use crate::client::{Client, Whose};
 
 /// Up to this many bytes a body needs no slot; hashes, signatures and keys stay far below.
 const SMALL: usize = 256 * 1024;
@@ -28,8 +35,7 @@ const PACE: Duration = Duration::from_secs(10);
 pub struct Reader {
     limit: usize,
     pace: Duration,
-    slots: Arc<Semaphore>,
-    small: Arc<AtomicUsize>,
+    room: Arc<Mutex<Room>>,
 }
 
 /// A body in memory. It counts as held until this is dropped, so hold it while the bytes are in use.
@@ -49,8 +55,8 @@ pub enum BodyError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Too many bodies, or too large ones, are in memory already.
-    #[error("the server is at its limit of request bodies; retry shortly")]
+    /// Too many bodies, or too large ones, are in memory already: of all clients, or of this one.
+    #[error("the server is at its limit of request bodies, in all or of one client; retry shortly")]
     Overloaded,
     /// It came too slowly.
     #[error("request body: expected it within {} s for each 64 KiB, got less", PACE.as_secs())]
@@ -60,45 +66,114 @@ pub enum BodyError {
     Unreadable,
 }
 
-/// What one body takes of what there is for all.
+/// What bodies take: bytes of small ones, and slots of larger ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    small: usize,
+    slots: usize,
+}
+
+impl Taken {
+    /// All that there is.
+    const ALL: Taken = Taken {
+        small: SMALL_TOTAL,
+        slots: SLOTS,
+    };
+    /// What one client may take. Exempt are this machine, and trusted proxies where they name nobody.
+    const PER_CLIENT: Taken = Taken {
+        small: SMALL_TOTAL / 4,
+        slots: SLOTS / 4,
+    };
+
+    /// By a body of `total` bytes.
+    fn by(total: usize) -> Taken {
+        if total > SMALL {
+            Taken { small: 0, slots: 1 }
+        } else {
+            Taken {
+                small: total,
+                slots: 0,
+            }
+        }
+    }
+
+    /// With `after` in place of `before`, if that is within `most`.
+    fn exchange(self, before: Taken, after: Taken, most: Taken) -> Option<Taken> {
+        let small = self
+            .small
+            .saturating_sub(before.small)
+            .saturating_add(after.small);
+        let slots = self
+            .slots
+            .saturating_sub(before.slots)
+            .saturating_add(after.slots);
+        (small <= most.small && slots <= most.slots).then_some(Taken { small, slots })
+    }
+}
+
+/// What is taken, by all and by each client that has a body here.
+#[derive(Debug, Default)]
+struct Room {
+    all: Taken,
+    clients: HashMap<Client, Taken>,
+}
+
+impl Room {
+    /// Takes `after` in place of `before` for `client`, `None` being one that is exempt. `None` when there is no room, and nothing
+    /// has changed then.
+    fn exchange(&mut self, client: Option<Client>, before: Taken, after: Taken) -> Option<()> {
+        let all = self.all.exchange(before, after, Taken::ALL)?;
+        if let Some(client) = client {
+            let its = self.clients.get(&client).copied().unwrap_or_default();
+            let its = its.exchange(before, after, Taken::PER_CLIENT)?;
+            if its == Taken::default() {
+                self.clients.remove(&client);
+            } else {
+                self.clients.insert(client, its);
+            }
+        }
+        self.all = all;
+        Some(())
+    }
+}
+
+/// What one body takes, given back when dropped.
 #[derive(Debug)]
 struct Held {
-    small: Arc<AtomicUsize>,
-    bytes: usize,
-    slot: Option<OwnedSemaphorePermit>,
+    room: Arc<Mutex<Room>>,
+    client: Option<Client>,
+    taken: Taken,
 }
 
 impl Held {
     /// Makes room for a body that has grown to `total` bytes.
-    fn grow(&mut self, total: usize, slots: &Arc<Semaphore>) -> Result<(), BodyError> {
-        if self.slot.is_some() {
-            return Ok(());
-        }
-        if total > SMALL {
-            let slot = Arc::clone(slots).try_acquire_owned();
-            self.slot = Some(slot.map_err(|_| BodyError::Overloaded)?);
-            self.give_back();
-            return Ok(());
-        }
-        let more = total.saturating_sub(self.bytes);
-        self.bytes = total;
-        let before = self.small.fetch_add(more, Ordering::AcqRel);
-        if before.saturating_add(more) > SMALL_TOTAL {
-            return Err(BodyError::Overloaded);
-        }
-        Ok(())
+    fn grow(&mut self, total: usize) -> Result<(), BodyError> {
+        self.exchange(Taken::by(total)).ok_or(BodyError::Overloaded)
     }
 
-    fn give_back(&mut self) {
-        self.small
-            .fetch_sub(std::mem::take(&mut self.bytes), Ordering::AcqRel);
+    fn exchange(&mut self, after: Taken) -> Option<()> {
+        if after != self.taken {
+            lock(&self.room).exchange(self.client, self.taken, after)?;
+            self.taken = after;
+        }
+        Some(())
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.give_back();
+        // Less than before is always within bounds.
+        let _ = self.exchange(Taken::default());
     }
+}
+
+fn lock(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
+    room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whom a request counts for. One that did not come over a connection counts for nobody.
+fn client(extensions: &Extensions) -> Option<Client> {
+    extensions.get::<Whose>().map(|Whose(client)| *client)
 }
 
 impl Reader {
@@ -108,8 +183,7 @@ impl Reader {
         Reader {
             limit,
             pace: PACE,
-            slots: Arc::new(Semaphore::new(SLOTS)),
-            small: Arc::default(),
+            room: Arc::default(),
         }
     }
 
@@ -119,20 +193,33 @@ impl Reader {
         Reader { pace, ..self }
     }
 
-    /// Reads `body` to its end.
+    /// Reads the body of `request` to its end.
     ///
     /// # Errors
     /// [`BodyError`], as soon as a bound is passed: a declared length is judged before anything is read.
-    pub async fn read(&self, mut body: Body) -> Result<Read, BodyError> {
+    pub async fn read(&self, request: Request) -> Result<Read, BodyError> {
+        let client = client(request.extensions());
+        self.read_for(client, request.into_body()).await
+    }
+
+    /// The same for a request whose other parts are still needed.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub async fn read_of(&self, parts: &request::Parts, body: Body) -> Result<Read, BodyError> {
+        self.read_for(client(&parts.extensions), body).await
+    }
+
+    async fn read_for(&self, client: Option<Client>, mut body: Body) -> Result<Read, BodyError> {
         let too_large = BodyError::TooLarge { limit: self.limit };
         let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         if declared > self.limit {
             return Err(too_large);
         }
         let mut held = Held {
-            small: Arc::clone(&self.small),
-            bytes: 0,
-            slot: None,
+            room: Arc::clone(&self.room),
+            client,
+            taken: Taken::default(),
         };
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
@@ -149,7 +236,7 @@ impl Reader {
             if total > self.limit {
                 return Err(too_large);
             }
-            held.grow(total, &self.slots)?;
+            held.grow(total)?;
             pace.came(total);
             // Nearly every body is one frame: it is passed on as it came.
             if first.is_empty() && rest.is_empty() {
@@ -162,7 +249,7 @@ impl Reader {
             }
             // A length is only a promise: room for it is made where it is counted, and once, since room that grows is copied. It
             // takes memory as far as the body comes.
-            if held.slot.is_some() && rest.capacity() < total {
+            if held.taken.slots > 0 && rest.capacity() < total {
                 rest.reserve(self.limit.saturating_sub(rest.len()));
             }
             rest.extend_from_slice(&data);

@@ -38,6 +38,11 @@ impl From<IpAddr> for Client {
     }
 }
 
+/// Whom a request counts for, as `serve` puts it into its extensions. It is absent where nobody counts: this machine is exempt, and
+/// trusted proxies where they name nobody.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose(pub(crate) Client);
+
 /// Proxies whose word about a client's address is taken.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Vec<IpNet>);
@@ -58,7 +63,7 @@ impl TrustedProxies {
 
     /// Who sent a request: the peer, or when that is a proxy, the last address in `X-Forwarded-For` that is none.
     /// What stands before that one is the client's own word.
-    fn sender(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn sender(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut sender = peer;
         let hops = headers
             .get_all(FORWARDED_FOR)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::client::{Client, TrustedProxies};
@@ -52,6 +53,7 @@ pub(crate) struct Seat {
 /// The place of one connection, free again when dropped.
 pub(crate) struct Place {
     number: u64,
+    address: IpAddr,
     seat: Arc<Seat>,
     counted: Counted,
     _permit: OwnedSemaphorePermit,
@@ -79,11 +81,9 @@ impl Connections {
         }
     }
 
-    /// A place for a connection from `peer`: waits while every other has a request, `None` when the peer has enough.
-    pub(crate) async fn place(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let address = peer.to_canonical();
-        let exempt = address.is_loopback() || self.proxies.contains(address);
-        let peer = (!exempt).then(|| Client::from(address));
+    /// A place for a connection from `address`: waits while every other has a request, `None` when the peer has enough.
+    pub(crate) async fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let peer = self.client(address);
         if !self.count(peer) {
             self.refused.increment(1);
             return None;
@@ -103,10 +103,18 @@ impl Connections {
         drop(open);
         Some(Place {
             number,
+            address,
             seat,
             counted,
             _permit: permit,
         })
+    }
+
+    /// Whom `address` counts for, if for anybody.
+    fn client(&self, address: IpAddr) -> Option<Client> {
+        let address = address.to_canonical();
+        let exempt = address.is_loopback() || self.proxies.contains(address);
+        (!exempt).then(|| Client::from(address))
     }
 
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
@@ -191,6 +199,14 @@ impl Place {
     /// Whom the connection counts for; `None` where nobody counts.
     pub(crate) fn peer(&self) -> Option<Client> {
         self.counted.peer
+    }
+
+    /// Whom a request on it counts for: the same, or whom the proxy names that is the peer.
+    pub(crate) fn client(&self, headers: &HeaderMap) -> Option<Client> {
+        self.peer().or_else(|| {
+            let connections = &self.counted.connections;
+            connections.client(connections.proxies.sender(self.address, headers))
+        })
     }
 
     /// A request has come.

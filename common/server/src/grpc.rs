@@ -49,7 +49,7 @@ where
         return refused(status);
     }
     let (parts, body) = call.into_parts();
-    match bounds.bodies.read(body).await {
+    match bounds.bodies.read_of(&parts, body).await {
         // The slot of a large one is held until it is answered.
         Ok(read) => {
             next.run(Request::from_parts(parts, Body::from(read.bytes.clone())))

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use crate::client::TrustedProxies;
+use crate::client::{TrustedProxies, Whose};
 use crate::connections::{Connections, Place};
 use crate::delivery::{Delivery, Pace};
 use crate::idle::Idle;
@@ -265,6 +265,9 @@ impl Server {
                 }
             });
             request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(client) = place.client(request.headers()) {
+                request.extensions_mut().insert(Whose(client));
+            }
             let (answer, answers) = (router.clone().oneshot(request), Arc::clone(&answers));
             let busy = place.busy();
             let (peer, unsent) = (place.peer(), Arc::clone(&unsent));

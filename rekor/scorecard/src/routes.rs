@@ -41,7 +41,7 @@ pub(crate) async fn publish(
 ) -> Result<Response, Refusal> {
     scorecard.writes.check()?;
     let project = Project::new(&platform, &org, &repo)?;
-    let body = scorecard.bodies.read(request.into_body()).await?;
+    let body = scorecard.bodies.read(request).await?;
     let _admitted = scorecard.writes.enter()?;
     let submission: Submission = serde_json::from_slice(&body.bytes).map_err(Refusal::Json)?;
     let bundle = submission.bundle(scorecard.config.log.as_ref()).await?;

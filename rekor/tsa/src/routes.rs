@@ -27,7 +27,7 @@ pub(crate) async fn timestamp(State(tsa): State<Arc<Tsa>>, request: Request) -> 
 async fn answer(tsa: Arc<Tsa>, request: Request) -> Result<Vec<u8>, Refusal> {
     tsa.writes.check()?;
     let form = Form::of(request.headers())?;
-    let body = tsa.bodies.read(request.into_body()).await?;
+    let body = tsa.bodies.read(request).await?;
     // A body that takes its time takes no place.
     let _admitted = tsa.writes.enter()?;
     let waits = tsa.authority.load().signing.waits();

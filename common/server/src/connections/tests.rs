@@ -38,6 +38,28 @@ async fn one_peer_has_a_share() {
 }
 
 #[tokio::test]
+async fn a_request_counts_for_the_peer_or_whom_a_proxy_names() {
+    let connections = connections(100, 100, Duration::ZERO);
+    let named = |client: &'static str| {
+        let name = http::HeaderName::from_static("x-forwarded-for");
+        HeaderMap::from_iter([(name, http::HeaderValue::from_static(client))])
+    };
+    for (peer, headers, expected) in [
+        ("192.0.2.1", HeaderMap::new(), Some("192.0.2.1")),
+        ("192.0.2.1", named("192.0.2.9"), Some("192.0.2.1")),
+        ("10.1.2.3", named("192.0.2.9"), Some("192.0.2.9")),
+        ("10.1.2.3", named("10.1.2.4"), None),
+        ("10.1.2.3", named("127.0.0.1"), None),
+        ("10.1.2.3", HeaderMap::new(), None),
+        ("127.0.0.1", named("192.0.2.9"), None),
+    ] {
+        let place = connections.place(ip(peer)).await.unwrap();
+        let expected = expected.map(|address| Client::from(ip(address)));
+        assert_eq!(place.client(&headers), expected, "{peer} {headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_longest_silent_goes_first_and_a_busy_one_stays() {
     let connections = connections(3, 100, Duration::ZERO);
     let here = ip("127.0.0.1");

@@ -9,7 +9,6 @@ mod reply;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -73,10 +72,10 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-async fn create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+async fn create(State(http): State<Http>, headers: HeaderMap, request: Request) -> Result<Response, Error> {
     http.ca.admission().check()?;
     // Held to the end: what is parsed out of a large body is as large.
-    let body = Arc::new(http.bodies.read(body).await?);
+    let body = Arc::new(http.bodies.read(request).await?);
     let read = Arc::clone(&body);
     let chain = http
         .ca
@@ -92,9 +91,13 @@ async fn create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Res
     Ok(reply::signing_certificate(chain))
 }
 
-async fn legacy_create(State(http): State<Http>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+async fn legacy_create(
+    State(http): State<Http>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Error> {
     http.ca.admission().check()?;
-    let body = Arc::new(http.bodies.read(body).await?);
+    let body = Arc::new(http.bodies.read(request).await?);
     let read = Arc::clone(&body);
     let chain = http
         .ca

@@ -32,7 +32,7 @@ pub(crate) async fn add_pre_chain(
         return Err(ApiError::Closed);
     }
     submission.writes.check()?;
-    let body = submission.bodies.read(request.into_body()).await?;
+    let body = submission.bodies.read(request).await?;
     let _admitted = submission.writes.enter()?;
     let wrong = |what: &str| ApiError::Parameter(format!("expected {{\"chain\":[base64, …]}}: {what}"));
     let AddChain { chain } =

@@ -79,7 +79,7 @@ async fn search(
 }
 
 async fn search_json(State(shared): State<Shared>, request: Request) -> Result<Json<Answer>, Error> {
-    let body = shared.bodies.read(request.into_body()).await?;
+    let body = shared.bodies.read(request).await?;
     let query = Query::from_json(&body.bytes)?;
     Ok(Json(shared.service.search(&query).await?))
 }

@@ -33,7 +33,7 @@ pub(crate) async fn json_body(
     } else {
         content_type(&parts.headers)?;
     }
-    let body = bodies.read(body).await?;
+    let body = bodies.read_of(&parts, body).await?;
     if body.bytes.is_empty() {
         return Err(Violation::new(parameter, Place::Body, Rule::Required).into());
     }

@@ -70,7 +70,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     check(&service).await?;
     // The gateway reads any content type as JSON.
-    let body = service.bodies.read(request.into_body()).await?;
+    let body = service.bodies.read(request).await?;
     let request = body.bytes.clone();
     log(
         &service,

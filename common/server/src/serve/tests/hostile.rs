@@ -51,14 +51,63 @@ async fn thousands_of_silent_connections_displace_each_other_and_nobody_else() {
     assert!(open <= 64, "{open} are open");
 }
 
+async fn read(State(bodies): State<Reader>, request: Request<Body>) -> http::StatusCode {
+    match bodies.read(request).await.map(drop) {
+        Ok(()) => http::StatusCode::OK,
+        Err(BodyError::TooSlow) => http::StatusCode::REQUEST_TIMEOUT,
+        Err(_) => http::StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Sends so much of a request with a body of [`LENGTH`] to `read`, as a proxy does for `client`.
+async fn send(address: SocketAddr, client: &str, sent: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /read HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\nContent-Length: {LENGTH}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![0; sent]).await.unwrap();
+    stream
+}
+
+/// Of a body that takes a slot.
+const LENGTH: usize = 300 * 1024;
+
+async fn status(address: SocketAddr, client: &str) -> String {
+    let mut stream = send(address, client, LENGTH).await;
+    let mut answer = [0; 12];
+    timeout(SOON, stream.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_client_that_sends_slowly_leaves_room_for_the_bodies_of_others() {
+    let router = Router::new()
+        .route("/read", post(read))
+        .with_state(Reader::new(1 << 20));
+    let limits = Limits {
+        proxies: TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]),
+        ..Limits::default()
+    };
+    let server = start(router, limits).await;
+    let mut slow = Vec::new();
+    let until_refused = async {
+        loop {
+            slow.push(send(server.address, "192.0.2.1", LENGTH - 1).await);
+            if status(server.address, "192.0.2.1").await == "HTTP/1.1 503" {
+                return;
+            }
+        }
+    };
+    timeout(SOON, until_refused).await.unwrap();
+    assert_eq!(status(server.address, "192.0.2.2").await, "HTTP/1.1 200");
+}
+
 #[tokio::test]
 async fn a_body_that_drips_is_answered_and_cut() {
-    async fn read(State(bodies): State<Reader>, body: Body) -> http::StatusCode {
-        match bodies.read(body).await.map(drop) {
-            Err(BodyError::TooSlow) => http::StatusCode::REQUEST_TIMEOUT,
-            _ => http::StatusCode::OK,
-        }
-    }
     let bodies = Reader::new(1 << 20).with_pace(Duration::from_millis(300));
     let router = Router::new()
         .route("/drip", post(read))

@@ -5,7 +5,8 @@ use common_server::body::Reader;
 use super::*;
 
 async fn body() -> Read {
-    Reader::new(16).read("body".into()).await.unwrap()
+    let request = http::Request::new("body".into());
+    Reader::new(16).read(request).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
