@@ -30,6 +30,7 @@ pub use san::SubjectAltName;
 pub use verify::{ChainError, VerifyOptions, verify_chain};
 pub use x509_cert::ext::pkix::KeyUsages;
 
+use crate::asn1;
 use crate::key::{KeyError, PublicKey, SignatureError, sha256};
 use crate::oid;
 use crate::pem::{self, PemError};
@@ -98,6 +99,16 @@ impl Certificate {
             return Err(CertError::TooLong(der.len()));
         }
         Ok(Certificate(Arc::new(parse::parse(der)?)))
+    }
+
+    /// Parses a TBSCertificate by itself, as the log entry of a precertificate has it (RFC 6962 §3.2): its names and extensions
+    /// are what the log committed to. Its signature is empty, and verifies with no key.
+    pub fn from_tbs_der(tbs: &[u8]) -> Result<Certificate, CertError> {
+        if tbs.len() > MAX_CERTIFICATE_LEN {
+            return Err(CertError::TooLong(tbs.len()));
+        }
+        let algorithm = parse::tbs_algorithm(tbs)?;
+        Certificate::from_der(&asn1::sequence(&[tbs, algorithm, &asn1::bit_string(&[])]))
     }
 
     /// Parses one PEM block `CERTIFICATE`.

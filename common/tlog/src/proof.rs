@@ -36,6 +36,9 @@ pub enum ProofError {
     /// A consistency proof from the empty tree would say nothing (RFC 6962 §2.1.2 asks 0 < m).
     #[error("there is no consistency proof from an empty tree")]
     FromEmpty,
+    /// The proof from a tree that is its own only peak does not repeat it.
+    #[error("a consistency proof from {0} leaves does not have the peaks of their tree")]
+    NoPeaks(u64),
     /// The sizes decide how many hashes a proof has.
     #[error("the proof has {got} hashes, expected {expected}")]
     Length {
@@ -174,7 +177,7 @@ fn path_len(index: u64, size: u64) -> usize {
     usize::try_from(inner.saturating_add(border)).unwrap_or(MAX_HASHES)
 }
 
-fn check_length(expected: usize, proof: &[Hash]) -> Result<(), ProofError> {
+pub(crate) fn check_length(expected: usize, proof: &[Hash]) -> Result<(), ProofError> {
     if proof.len() == expected {
         Ok(())
     } else {

@@ -17,13 +17,14 @@ mod condition;
 mod tests;
 
 use common_pki::cert::{Certificate, SubjectAltName};
-use common_pki::key::sha256;
+use common_pki::key::{HashAlgorithm, sha256};
 
 pub use condition::{Condition, Field, Unsearchable};
 
 use crate::Invalid;
-use crate::committed::{self, CommittedEntry, Digest, ReadError};
-use crate::index::{MAX_TERM, MAX_TERMS, PREDICATE_TYPE};
+use crate::committed::{self, CommittedEntry, CommittedSignature, Digest, ReadError};
+use crate::index::{IndexKeys, MAX_TERM, MAX_TERMS, PREDICATE_TYPE};
+use crate::verifier::Verifier;
 
 /// Labels of the longest domain that is a term.
 const LABELS: usize = 8;
@@ -110,6 +111,32 @@ impl Facts {
             signers,
             keys,
         }
+    }
+
+    /// The facts of a certificate by itself, as certificate logs have it: what an entry signed with it would be found by,
+    /// but for what was signed. Its digest is that of its TBSCertificate.
+    ///
+    /// # Errors
+    /// A certificate for a key of no kind we verify with.
+    pub fn of_certificate(certificate: &Certificate) -> Result<Self, Invalid> {
+        let verifier = Verifier::from_certificate(certificate.to_der())?;
+        let mut keys = IndexKeys::default();
+        keys.verifier(&verifier);
+        let entry = CommittedEntry {
+            kind: "certificate",
+            api_version: "",
+            digest: Digest {
+                algorithm: HashAlgorithm::Sha256,
+                value: sha256(certificate.tbs_der()).to_vec(),
+            },
+            signatures: vec![CommittedSignature {
+                signature: None,
+                verifier,
+            }],
+            index_keys: keys.into_terms(),
+            attestation_key: None,
+        };
+        Ok(Self::of(entry, &[]))
     }
 
     /// Types of the predicates of in-toto statements, in lower case.

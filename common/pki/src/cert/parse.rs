@@ -51,6 +51,26 @@ pub(super) fn parse(der: &[u8]) -> Result<Inner, CertError> {
     Ok(inner)
 }
 
+/// The AlgorithmIdentifier inside a TBSCertificate, header included.
+pub(super) fn tbs_algorithm(tbs: &[u8]) -> Result<&[u8], CertError> {
+    let mut reader = asn1::reader(tbs)?;
+    let algorithm = reader.sequence(|r| {
+        if asn1::next_is_context(r, 0) {
+            r.tlv_bytes()?;
+        }
+        r.tlv_bytes()?;
+        let algorithm = tlv(r)?;
+        while !r.is_finished() {
+            r.tlv_bytes()?;
+        }
+        Ok::<_, CertError>(algorithm)
+    })?;
+    reader.finish()?;
+    tbs.get(algorithm).ok_or(CertError::Malformed(
+        "TBSCertificate without a signature algorithm",
+    ))
+}
+
 fn parse_tbs(der: &[u8], r: &mut SliceReader<'_>, inner: &mut Inner) -> Result<(), CertError> {
     let start = position(r)?;
     let version = if asn1::next_is_context(r, 0) {

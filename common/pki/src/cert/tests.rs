@@ -157,7 +157,7 @@ fn openssl_agrees_about_our_chain() {
     tbs.extensions.push(Extension {
         oid: oid::CERTIFICATE_POLICIES,
         critical: false,
-        value: crate::asn1::sequence(&[&crate::asn1::sequence(&[&crate::asn1::oid(&oid::TSA_POLICY)])]),
+        value: asn1::sequence(&[&asn1::sequence(&[&asn1::oid(&oid::TSA_POLICY)])]),
     });
     let leaf = tbs.sign(&a.signer).unwrap();
     let dir = std::env::temp_dir().join(format!("sigbox-pki-{}", std::process::id()));
@@ -352,7 +352,7 @@ fn a_bag_of_lookalikes_costs_a_bounded_number_of_signatures() {
             Extension {
                 oid: oid::SUBJECT_KEY_IDENTIFIER,
                 critical: false,
-                value: crate::asn1::octet_string(&id),
+                value: asn1::octet_string(&id),
             },
         ];
         bag.push(tbs.sign(&fake).unwrap());

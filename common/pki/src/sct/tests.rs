@@ -192,6 +192,26 @@ fn embedded_timestamps_verify() {
 }
 
 #[test]
+fn the_entry_of_a_precertificate_is_read_by_itself() {
+    let log = log();
+    let (cert, issuer) = issue(&log);
+    let tbs = precert_tbs(&cert);
+    let entry = precert_entry(&cert, &issuer);
+    assert!(matches!(entry, SignedEntry::Precert { tbs: logged, .. } if logged == tbs));
+    let read = Certificate::from_tbs_der(&tbs).unwrap();
+    assert_eq!(read.tbs_der(), tbs);
+    assert_eq!(read.spki_der(), cert.spki_der());
+    assert_eq!(read.extensions(), [ext::digital_signature()]);
+    assert!(read.verify_signature(&issuer).is_err());
+    assert!(embedded_scts(&read).is_ok_and(|scts| scts.is_empty()));
+    for end in 0..tbs.len() {
+        assert!(Certificate::from_tbs_der(&tbs[..end]).is_err(), "{end}");
+    }
+    assert!(Certificate::from_tbs_der(&[&tbs[..], &[0]].concat()).is_err());
+    assert!(Certificate::from_tbs_der(cert.to_der()).is_err());
+}
+
+#[test]
 fn poison_must_be_critical_and_null() {
     let ca = log();
     let make = |poison| {

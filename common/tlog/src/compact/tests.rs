@@ -78,3 +78,36 @@ fn a_tree_that_no_client_counts_is_not_made() {
         Err(ProofError::SizeTooLarge(MAX_SIZE))
     );
 }
+
+#[test]
+fn a_consistency_proof_has_the_peaks_of_the_first_tree() {
+    let leaves = oracle::leaves(260);
+    let mut range = CompactRange::new();
+    for from in 1..leaves.len() {
+        range.append_hash(leaves[from - 1]).unwrap();
+        for to in from + 1..=leaves.len() {
+            let proof = oracle::consistency(from, &leaves[..to], true);
+            let found = CompactRange::from_consistency(from as u64, to as u64, &proof);
+            if from.is_power_of_two() {
+                assert_eq!(found, Err(ProofError::NoPeaks(from as u64)));
+            } else {
+                assert_eq!(found.as_ref(), Ok(&range), "{from} of {to}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_is_restored_from_as_many_peaks_as_its_size_has() {
+    let mut range = CompactRange::new();
+    for leaf in oracle::leaves(13) {
+        range.append_hash(leaf).unwrap();
+    }
+    let restored = CompactRange::from_peaks(13, range.peaks().to_vec());
+    assert_eq!(restored.as_ref(), Ok(&range));
+    let short = CompactRange::from_peaks(13, range.peaks()[1..].to_vec());
+    assert_eq!(short, Err(ProofError::Length { expected: 3, got: 2 }));
+    assert!(CompactRange::from_peaks(u64::MAX, vec![Hash::default(); 64]).is_err());
+    assert!(CompactRange::from_consistency(5, 5, &[]).is_err());
+    assert!(CompactRange::from_consistency(3, 5, &[]).is_err());
+}

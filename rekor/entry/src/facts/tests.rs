@@ -252,3 +252,38 @@ fn fields_have_names() {
         assert_eq!(Field::from_name(field.name()), Some(field));
     }
 }
+
+#[test]
+fn a_certificate_by_itself_is_found_by_all_that_is_in_it() {
+    let found = Facts::of_certificate(&workflow()).unwrap();
+    for (field, value) in [
+        (Field::Uri, WORKFLOW),
+        (Field::Domain, "github.com"),
+        (Field::Prefix, "https://github.com/octo/"),
+        (Field::Issuer, ISSUER),
+        (Field::Repository, "octo/hello"),
+    ] {
+        assert!(found.meet(&Condition::new(field, value).unwrap()), "{field:?}");
+    }
+    let address = certificate(&SubjectAltName::Email("Dev@Example.com".to_owned()), &[]);
+    let address = Facts::of_certificate(&address).unwrap();
+    assert!(address.meet(&Condition::new(Field::Email, "dev@example.com").unwrap()));
+}
+
+#[test]
+fn a_name_without_slashes_is_found_whole() {
+    let pseudonym = "urn:uuid:A5209D5D-9f3c-8c1a-8e4b-2f6d0c7b9e11";
+    let facts = facts(&certificate(&SubjectAltName::Uri(pseudonym.to_owned()), &[]), &[]);
+    assert!(is_found(&facts, Field::Uri, pseudonym));
+    assert!(is_found(&facts, Field::Uri, &pseudonym.to_uppercase()));
+    assert!(!is_found(
+        &facts,
+        Field::Uri,
+        "urn:uuid:a5209d5d-9f3c-8c1a-8e4b-2f6d0c7b9e12"
+    ));
+    assert!(!is_found(&facts, Field::Uri, "mailto:dev@example.com"));
+    let digest = format!("sha256:{}", "11".repeat(32));
+    for none in ["urn:", ":x", "1urn:x", "a b:x", digest.as_str()] {
+        assert!(Condition::new(Field::Uri, none).is_err(), "{none:?}");
+    }
+}
