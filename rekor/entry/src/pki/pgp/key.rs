@@ -91,6 +91,11 @@ impl PublicKey {
 
     /// Verifies a signature over these pieces, one after the other.
     pub(super) fn verify(&self, signature: &Signature, pieces: &[&[u8]]) -> Result<(), PgpError> {
+        self.verify_digest(signature, &signature.digest(pieces)?)
+    }
+
+    /// Verifies a signature by the digest that it is over, [`Signature::digest`].
+    pub(super) fn verify_digest(&self, signature: &Signature, digest: &[u8]) -> Result<(), PgpError> {
         if !self.can_sign() {
             return Err(PgpError::signature("public key cannot generate signatures"));
         }
@@ -101,19 +106,14 @@ impl PublicKey {
             .verifier
             .as_ref()
             .map_err(|cause| PgpError::Unsupported(format!("verifying with {cause}")))?;
-        let trailer = signature.trailer();
-        let mut hashed = vec![signature.salt.as_slice()];
-        hashed.extend_from_slice(pieces);
-        hashed.push(&trailer);
-        let digest = signature.hash.digest(&hashed)?;
-        if signature.tag_contradicts(&digest) {
+        if signature.tag_contradicts(digest) {
             return Err(PgpError::signature("hash tag doesn't match"));
         }
-        verify_digest(key, signature, &digest)
+        verify_value(key, signature, digest)
     }
 }
 
-fn verify_digest(key: &key::PublicKey, signature: &Signature, digest: &[u8]) -> Result<(), PgpError> {
+fn verify_value(key: &key::PublicKey, signature: &Signature, digest: &[u8]) -> Result<(), PgpError> {
     let mut value = Fields(&signature.value);
     match key.algorithm() {
         KeyAlgorithm::Ed25519 => {

@@ -3,6 +3,8 @@
 //! Reading decides what a leaf holds, so it keeps and drops what upstream does: a name without a valid signature by its key
 //! is dropped, and so is all but the newest binding of a subkey; a key with anything invalid is dropped whole.
 
+use std::collections::BTreeSet;
+
 use super::armor::Armored;
 use super::key::PublicKey;
 use super::packet::{self, Packet, Packets};
@@ -48,9 +50,9 @@ struct Subkey {
 }
 
 /// A key that may have signed something, with what says so.
-struct Candidate<'a> {
+pub(super) struct Candidate<'a> {
     of: &'a Key,
-    key: &'a PublicKey,
+    pub(super) key: &'a PublicKey,
     self_signature: &'a Signature,
     /// Of the subkey, if it is one.
     revocations: Option<&'a [Signature]>,
@@ -110,11 +112,14 @@ impl Ring {
         self.signers(id).next().is_some()
     }
 
-    fn signers(&self, id: [u8; 8]) -> impl Iterator<Item = Candidate<'_>> {
+    /// Each key once, however often the ring holds it: the first that may sign decides, as upstream has it.
+    pub(super) fn signers(&self, id: [u8; 8]) -> impl Iterator<Item = Candidate<'_>> {
+        let mut seen = BTreeSet::new();
         self.keys
             .iter()
             .flat_map(Key::candidates)
             .filter(move |candidate| candidate.key.id == id && candidate.self_signature.lets_sign())
+            .filter(move |candidate| seen.insert(candidate.key.fingerprint.as_slice()))
     }
 
     /// The key that a signature names, whatever it may be used for.
@@ -146,9 +151,11 @@ impl Ring {
                 )));
             }
         };
+        // Once, since no key has a part in it: a message may be long, and so may the ring.
+        let digest = signature.digest(&[message])?;
         let mut outcome = Err(PgpError::UnknownIssuer);
         for candidate in self.signers(signature.issuer_id.unwrap_or_default()) {
-            outcome = candidate.key.verify(signature, &[message]);
+            outcome = candidate.key.verify_digest(signature, &digest);
             if outcome.is_ok() {
                 return candidate.check(signature, at);
             }

@@ -59,7 +59,7 @@ impl Hash {
         }
     }
 
-    pub(super) fn digest(self, pieces: &[&[u8]]) -> Result<Vec<u8>, PgpError> {
+    fn digest(self, pieces: &[&[u8]]) -> Result<Vec<u8>, PgpError> {
         match self {
             Self::Sha1 => Ok(sha1(pieces).to_vec()),
             Self::Sha2(hash) => {
@@ -82,7 +82,7 @@ pub(super) struct Signature {
     /// Unhashed subpackets, their lengths written anew.
     unhashed: Vec<u8>,
     hash_tag: [u8; 2],
-    pub(super) salt: Vec<u8>,
+    salt: Vec<u8>,
     /// The numbers of the signature with their lengths, as they came.
     pub(super) value: Vec<u8>,
     pub(super) created: u32,
@@ -320,8 +320,17 @@ impl Signature {
         packet::push(out, 2, &body);
     }
 
-    /// What is hashed behind the data (RFC 9580 §5.2.4).
-    pub(super) fn trailer(&self) -> Vec<u8> {
+    /// What is signed of these pieces, one after the other (RFC 9580 §5.2.4). It is the same for every key.
+    pub(super) fn digest(&self, pieces: &[&[u8]]) -> Result<Vec<u8>, PgpError> {
+        let trailer = self.trailer();
+        let mut hashed = vec![self.salt.as_slice()];
+        hashed.extend_from_slice(pieces);
+        hashed.push(&trailer);
+        self.hash.digest(&hashed)
+    }
+
+    /// What is hashed behind the data.
+    fn trailer(&self) -> Vec<u8> {
         let mut trailer = self.hashed.clone();
         let length = u32::try_from(self.hashed.len()).unwrap_or(u32::MAX);
         trailer.extend([self.version, 0xff]);

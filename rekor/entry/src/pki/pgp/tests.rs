@@ -339,6 +339,35 @@ fn what_a_key_may_and_when_is_asked_as_of_the_signature() {
     assert_eq!(plain, Ok(()));
 }
 
+/// A ring of half a MiB has room for thousands of small keys, and a message is up to fifty times as long.
+#[test]
+fn a_key_is_tried_once_however_often_the_ring_holds_it() {
+    let (owner, subkey) = (Owner::new(4), Owner::new(4));
+    let one = [
+        owner.ring(Claims::new(BORN).signing()),
+        owner.subkey(&subkey, Claims::new(BORN)),
+    ]
+    .concat();
+    let many = one.repeat(250);
+    let ring = Ring::parse(&many).unwrap();
+    for signer in [&owner, &subkey] {
+        let key = signer.key();
+        let tried: Vec<_> = ring
+            .signers(key.id)
+            .map(|candidate| candidate.key.fingerprint.clone())
+            .collect();
+        assert_eq!(tried, [key.fingerprint]);
+        assert_eq!(signer.verify(&many, Claims::new(BORN)), Ok(()));
+    }
+    // The first one decides, whatever is said of it behind that.
+    let mortal = owner.ring(Claims::new(BORN).signing().with(9, &100_u32.to_be_bytes()));
+    let both = [mortal.as_slice(), &one].concat();
+    let late = owner.verify(&both, Claims::new(BORN + 101));
+    assert_eq!(late, Err(PgpError::KeyExpired));
+    let both = [one, mortal].concat();
+    assert_eq!(owner.verify(&both, Claims::new(BORN + 101)), Ok(()));
+}
+
 #[test]
 fn revocations_count_from_their_date_and_compromise_from_ever() {
     let owner = Owner::new(4);
