@@ -278,7 +278,8 @@ fn guess(text: &str) -> Vec<Condition> {
     } else if hexadecimal {
         &[Field::Digest, Field::Key, Field::Signature, Field::Commit]
     } else if text.contains(':') {
-        &[Field::Digest, Field::Key]
+        // Not every URI has slashes: a pseudonym is urn:uuid:….
+        &[Field::Digest, Field::Key, Field::Uri]
     } else if text.starts_with(['@', '*']) {
         &[Field::Domain]
     } else if text.contains('@') {

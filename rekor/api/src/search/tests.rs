@@ -343,6 +343,34 @@ async fn times_bound_a_search_to_the_leaf() {
     }
 }
 
+#[tokio::test]
+async fn a_pseudonym_is_found_in_both_logs_by_all_ways_to_ask() {
+    let stack = Stack::new().await;
+    let key = signer(KeyAlgorithm::EcdsaP256);
+    let pseudonym = "urn:uuid:a5209d5d-9f3c-8c1a-8e4b-2f6d0c7b9e11";
+    let certificate = certificate(SubjectAltName::Uri(pseudonym.to_owned()), &*key);
+    log(&stack, false, &*key, b"one", Some(&certificate)).await;
+    log(&stack, true, &*key, b"two", Some(&certificate)).await;
+    for query in [
+        format!("q={pseudonym}"),
+        format!("uri={pseudonym}"),
+        format!("uri={}", pseudonym.to_uppercase()),
+        format!("q=%20{pseudonym}&issuer={ISSUER}"),
+    ] {
+        let answer = search(&stack, &query).await;
+        assert_eq!(places(&answer), [(V2, 0), (V1, 0)], "{query}");
+    }
+    assert_eq!(places(&search(&stack, "q=urn:uuid:a5209d5d").await), [], "whole");
+    // What has a colon and is neither a digest nor a URI is still told so.
+    let reply = get(&stack.search, "/api/sigbox/v1/search?q=sha256:abcd").await;
+    assert_eq!(reply.status, 400);
+    assert!(
+        message(&reply).contains("expected an address, a URI"),
+        "{}",
+        message(&reply)
+    );
+}
+
 fn message(reply: &Reply) -> String {
     reply.json()["message"].as_str().unwrap_or_default().to_owned()
 }

@@ -119,10 +119,9 @@ impl Condition {
         let lower = text.to_lowercase();
         let checked = match field {
             Field::Email => is_address(&lower).then_some(lower).ok_or("an e-mail address"),
-            Field::Uri => lower
-                .contains("://")
+            Field::Uri => is_uri(&lower)
                 .then_some(lower)
-                .ok_or("a URI with a scheme and ://"),
+                .ok_or("a URI with its scheme, as https://… or urn:uuid:…"),
             Field::Domain => {
                 let bare = lower.trim_start_matches("*.").trim_start_matches('@');
                 let plain = !bare.is_empty()
@@ -267,6 +266,19 @@ fn is_address(text: &str) -> bool {
         && text
             .rsplit_once('@')
             .is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty())
+}
+
+/// A scheme, a colon and more (RFC 3986 §3): a pseudonym, `urn:uuid:…`, has no `//`. A digest looks the same and names nobody.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let of_a_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let is_hash = HashAlgorithm::ALL.iter().any(|hash| hash.name() == scheme);
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(of_a_scheme)
+        && !rest.is_empty()
+        && !is_hash
 }
 
 fn is_hex(text: &str, lengths: &[usize]) -> bool {
