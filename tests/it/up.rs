@@ -46,6 +46,8 @@ async fn ready_means_that_everything_answers() {
         .await
         .unwrap();
     assert_eq!(metrics.status(), 200);
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("sigbox_build_info{version=\""), "{metrics}");
     // A missing root must be a real 404, or TUF clients never stop asking (go-tuf updater.go).
     assert_eq!(
         stack

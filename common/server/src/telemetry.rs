@@ -17,6 +17,9 @@ const LATENCY_BUCKETS: [f64; 14] = [
     0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
 ];
 
+/// All crates have one version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Sends events to standard error, filtered by the environment variable `SIGBOX_LOG` (`tracing` directives such as
 /// `info` or `fulcio_ca=debug`), `default` when it is unset. A second call changes nothing.
 pub fn init_tracing(default: &str) {
@@ -51,6 +54,7 @@ pub fn init_metrics(histograms: &[&str], buckets: &[f64]) -> Result<PrometheusHa
             builder
                 .and_then(|builder| histograms.iter().try_fold(builder, named))
                 .and_then(PrometheusBuilder::install_recorder)
+                .inspect(|_| metrics::gauge!("sigbox_build_info", "version" => VERSION).set(1))
                 .map_err(|error| error.to_string())
         })
         .clone()
