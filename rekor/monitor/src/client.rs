@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{StatusCode, redirect};
 use tokio::sync::Semaphore;
 use url::Url;
@@ -144,6 +144,23 @@ impl Client {
     /// # Errors
     /// [`FetchError`], after several attempts where another one may succeed.
     pub async fn get(&self, path: &str, limit: usize) -> Result<Option<Bytes>, FetchError> {
+        self.ask(path, None, limit).await
+    }
+
+    /// The same of what `path` answers to this JSON. It must be a question, for it may be asked several times.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        json: String,
+        limit: usize,
+    ) -> Result<Option<Bytes>, FetchError> {
+        self.ask(path, Some(json.into()), limit).await
+    }
+
+    async fn ask(&self, path: &str, json: Option<Bytes>, limit: usize) -> Result<Option<Bytes>, FetchError> {
         let url = self
             .base
             .join(path)
@@ -153,7 +170,7 @@ impl Client {
         let mut delay = self.limits.first_delay;
         let mut attempt = 1;
         loop {
-            let (error, asked) = match self.attempt(&url, limit).await {
+            let (error, asked) = match self.attempt(&url, json.clone(), limit).await {
                 Ok(body) => return Ok(body),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(error, asked)) => (error, asked),
@@ -168,7 +185,7 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, url: &Url, limit: usize) -> Result<Option<Bytes>, Failure> {
+    async fn attempt(&self, url: &Url, json: Option<Bytes>, limit: usize) -> Result<Option<Bytes>, Failure> {
         let no_answer = |error: &reqwest::Error| {
             let error = FetchError::NoAnswer {
                 url: url.to_string(),
@@ -182,7 +199,14 @@ impl Client {
                 limit,
             })
         };
-        let request = self.http.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let request = match json {
+            None => self.http.get(url.clone()),
+            Some(json) => {
+                let request = self.http.post(url.clone());
+                request.header(CONTENT_TYPE, "application/json").body(json)
+            }
+        };
+        let request = request.header(ACCEPT_ENCODING, "identity");
         let mut answer = request.send().await.map_err(|error| no_answer(&error))?;
         match answer.status() {
             StatusCode::OK => {}

@@ -66,7 +66,13 @@ impl LogReader {
             return Err(EntryError::Beyond { index, size });
         }
         let leaf = self.leaf(index, size).await?;
-        let plan = Plan::inclusion(index, size)?;
+        let proof = self.proof(&Plan::inclusion(index, size)?).await?;
+        verify_inclusion(index, size, &leaf_hash(&leaf), &proof, &checkpoint.root)?;
+        Ok(Proven { index, leaf, proof })
+    }
+
+    /// The hashes of a proof, out of the tiles that have them.
+    pub(crate) async fn proof(&self, plan: &Plan) -> Result<Vec<Hash>, EntryError> {
         let mut fetching = JoinSet::new();
         for (tile, width) in plan.tiles() {
             let log = self.clone();
@@ -78,9 +84,7 @@ impl LogReader {
             let bytes = bytes.ok_or_else(|| EntryError::Missing(tile.path(width)))?;
             nodes.insert(tile, bytes.to_vec());
         }
-        let proof = plan.evaluate(&nodes)?;
-        verify_inclusion(index, size, &leaf_hash(&leaf), &proof, &checkpoint.root)?;
-        Ok(Proven { index, leaf, proof })
+        Ok(plan.evaluate(&nodes)?)
     }
 
     async fn leaf(&self, index: u64, size: u64) -> Result<Vec<u8>, EntryError> {

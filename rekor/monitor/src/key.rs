@@ -4,8 +4,10 @@ use common_pki::key::{KeyAlgorithm, PublicKey};
 use common_pki::sct;
 use common_tlog::Hash;
 use common_tlog::checkpoint::Checkpoint;
-use common_tlog::note::Note;
+use common_tlog::note::{Note, NoteSignature};
 use common_tlog::notekey::{NoteKey, NoteKeyError, VerifierKey};
+
+use crate::leaves::Dialect;
 
 /// The public key of a log.
 #[derive(Clone, Debug)]
@@ -90,16 +92,33 @@ impl LogKey {
     /// The name of a signature line of the note by this key that verifies.
     #[must_use]
     pub fn verify(&self, note: &Note, checkpoint: &Checkpoint) -> Option<String> {
-        let mut lines = note.signatures().iter();
-        let line = lines.find(|line| {
+        let (line, _) = self.signature(note, checkpoint)?;
+        Some(line.name.clone())
+    }
+
+    /// The form in which a log has its leaves whose checkpoint this key signed: those of static-ct-api are signed as tree heads
+    /// of RFC 6962 (C2SP static-ct-api "Checkpoints"), and no others.
+    pub(crate) fn dialect(&self, note: &Note, checkpoint: &Checkpoint) -> Option<Dialect> {
+        Some(match self.signature(note, checkpoint)? {
+            (_, NoteKey::TreeHead(_)) => Dialect::Certificates,
+            _ => Dialect::Entries,
+        })
+    }
+
+    fn signature<'a>(
+        &'a self,
+        note: &'a Note,
+        checkpoint: &Checkpoint,
+    ) -> Option<(&'a NoteSignature, &'a NoteKey)> {
+        note.signatures().iter().find_map(|line| {
             let named = self.name.as_ref().is_none_or(|name| *name == line.name);
             let mut forms = self
                 .forms
                 .iter()
-                .filter(|form| form.hint(&line.name) == line.hint);
-            named && forms.any(|form| self.holds(form, note, checkpoint, &line.signature))
-        });
-        line.map(|line| line.name.clone())
+                .filter(|form| named && form.hint(&line.name) == line.hint);
+            let form = forms.find(|form| self.holds(form, note, checkpoint, &line.signature))?;
+            Some((line, form))
+        })
     }
 
     fn holds(&self, form: &NoteKey, note: &Note, checkpoint: &Checkpoint, signature: &[u8]) -> bool {

@@ -1,5 +1,6 @@
 //! The two forms in which logs serve their leaves.
 
+use bytes::Bytes;
 use common_pki::sct;
 use common_tlog::{Hash, bundle_codec, leaf_hash, sha256};
 
@@ -34,7 +35,7 @@ impl Dialect {
     }
 
     /// The leaves of a bundle whose first leaf has the index `first`.
-    pub(crate) fn leaves(self, bundle: &[u8], first: u64) -> Result<Vec<Leaf>, Malformed> {
+    pub(crate) fn leaves(self, bundle: &Bytes, first: u64) -> Result<Vec<Leaf>, Malformed> {
         match self {
             Self::Entries => {
                 let leaves = bundle_codec::decode(bundle).map_err(|error| Malformed(error.to_string()))?;
@@ -42,6 +43,7 @@ impl Dialect {
                     hash: leaf_hash(leaf),
                     index: None,
                     issuers: Vec::new(),
+                    content: bundle.slice_ref(leaf),
                 });
                 Ok(leaves.collect())
             }
@@ -58,6 +60,8 @@ pub(crate) struct Leaf {
     pub(crate) index: Option<u64>,
     /// Fingerprints of its issuers.
     pub(crate) issuers: Vec<Hash>,
+    /// What is hashed, without the two octets before a TimestampedEntry: a part of the bundle.
+    pub(crate) content: Bytes,
 }
 
 /// Bytes that are no bundle.
@@ -70,8 +74,8 @@ const MOST: usize = 256;
 
 /// Reads TileLeaf after TileLeaf: `TimestampedEntry ‖ [precertificate<2^24>] ‖ Fingerprint chain<2^16>`. The Merkle leaf
 /// is the TimestampedEntry after version and type, both zero (RFC 6962 §3.4).
-fn certificates(bundle: &[u8], first: u64) -> Result<Vec<Leaf>, Malformed> {
-    let mut rest = bundle;
+fn certificates(bundle: &Bytes, first: u64) -> Result<Vec<Leaf>, Malformed> {
+    let mut rest = bundle.as_ref();
     let mut leaves: Vec<Leaf> = Vec::new();
     while !rest.is_empty() {
         let number = leaves.len();
@@ -79,15 +83,16 @@ fn certificates(bundle: &[u8], first: u64) -> Result<Vec<Leaf>, Malformed> {
             return Err(Malformed(format!("more than {MOST} leaves")));
         }
         let index = first.saturating_add(number as u64);
-        let (leaf, after) =
-            tile_leaf(rest).ok_or_else(|| Malformed(format!("leaf {index} is cut short or malformed")))?;
+        let (leaf, after) = tile_leaf(bundle, rest)
+            .ok_or_else(|| Malformed(format!("leaf {index} is cut short or malformed")))?;
         leaves.push(leaf);
         rest = after;
     }
     Ok(leaves)
 }
 
-fn tile_leaf(bytes: &[u8]) -> Option<(Leaf, &[u8])> {
+/// The leaf at the beginning of `bytes`, which are what is left of `bundle`.
+fn tile_leaf<'a>(bundle: &Bytes, bytes: &'a [u8]) -> Option<(Leaf, &'a [u8])> {
     let (_time, rest) = bytes.split_first_chunk::<8>()?;
     let (kind, rest) = rest.split_first_chunk::<2>()?;
     let precertificate = match kind {
@@ -111,6 +116,7 @@ fn tile_leaf(bytes: &[u8]) -> Option<(Leaf, &[u8])> {
         hash: sha256(&[&[0, 0, 0], entry]),
         index: sct::leaf_index(extensions),
         issuers: issuers.iter().copied().map(Hash).collect(),
+        content: bundle.slice_ref(entry),
     };
     tail.is_empty().then_some((leaf, rest))
 }
