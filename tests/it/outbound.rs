@@ -100,7 +100,8 @@ fn trust_crosses_an_air_gap_as_one_signed_file() {
         command.arg("export-trust").args(verb);
         command
     };
-    ok(export(&["--url", &stack.ready.url]).arg(&archive));
+    let exported = ok(export(&["--url", &stack.ready.url]).arg(&archive));
+    assert!(exported.stderr.contains("until 20"), "{}", exported.stderr);
     // What was carried is never overwritten.
     refused(export(&["--url", &stack.ready.url]).arg(&archive));
 

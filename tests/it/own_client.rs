@@ -129,6 +129,14 @@ fn a_refusal_of_ours_has_its_own_exit_code_and_says_what_it_expected() {
         stranger.stderr
     );
     code(&run(&mut verify(&stack, &bundle, WHO, &other)), 12);
+    // Whatever the verdict, also where there is nothing to read.
+    let missing = run(verify(&stack, &stack.path("missing.json"), WHO, &artifact).arg("--json"));
+    code(&missing, 1);
+    let verdict: Value = serde_json::from_str(&missing.stdout).unwrap();
+    assert_eq!(
+        (&verdict["verified"], &verdict["refused"]["check"]),
+        (&false.into(), &"bundle".into())
+    );
 
     let matching = |subject: &str| {
         let mut command = client(&stack, "verify");
@@ -194,6 +202,9 @@ fn a_managed_key_signs_blobs_and_statements_of_every_bundle_version() {
         };
         ok(&mut by_key(&artifact));
         code(&run(&mut by_key(&stack.file("other", "other"))), 12);
+        // A key has no certificate that a log could have promised to include.
+        ok(by_key(&artifact).args(["--require", "tlog=1,sct=0"]));
+        code(&run(by_key(&artifact).args(["--require", "sct=1"])), 10);
         if format == "0.3" {
             ok(cosign
                 .command()

@@ -9,6 +9,7 @@ mod private;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use tests::stack::Stack;
 use tests::{Ran, ok, openssl_key_pair, run, sigbox, tool};
@@ -232,6 +233,30 @@ fn the_classic_command_line_passes_and_fails_for_each_reason() {
         13,
         "no matching rekor entries",
     );
+}
+
+/// What is public can be logged by anyone, as another kind of entry too.
+#[test]
+fn an_envelope_that_somebody_logged_again_still_passes() {
+    let ci = Ci::start();
+    let artifact = ci.instance.file("app", "the release");
+    let provenance = ci.provenance(&artifact, BUILDER, "multiple.intoto.jsonl");
+    let text = std::fs::read_to_string(&provenance).unwrap();
+    let envelope: Value = serde_json::from_str(&text).unwrap();
+    let certificate = envelope["signatures"][0]["cert"].as_str().unwrap();
+    let proposal = json!({ "apiVersion": "0.0.1", "kind": "intoto", "spec": {
+        "content": { "envelope": text }, "publicKey": BASE64_STANDARD.encode(certificate),
+    }});
+    let body = ci.instance.file("proposal.json", proposal.to_string());
+    let mut again = Command::new("curl");
+    again.args(["-fsS", "-H", "content-type: application/json", "--data-binary"]);
+    again.arg(format!("@{}", body.display()));
+    ok(again.arg(ci.instance.url("/api/v1/log/entries")));
+
+    let passed = ci.verify(&artifact, &provenance, SOURCE, &["--source-tag", TAG]);
+    assert_eq!(passed.code, Some(0), "{}", passed.text());
+    let wrong = ci.verify(&artifact, &provenance, SOURCE, &["--source-tag", "v0"]);
+    refused(&wrong, 15, "tag: expected");
 }
 
 /// Very old builders left the certificate in the log, where it is found by what the envelope says.

@@ -234,6 +234,65 @@ fn an_envelope_that_a_log_has_passes_and_fails_for_each_reason() {
     }
 }
 
+/// Each artifact passes by a line of the file, and they are not of one build.
+#[test]
+fn an_artifact_of_another_builder_is_not_said_to_be_verified() {
+    let Some(all) = vectors() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let container = "gha_container-based/v2.1.0/binary-linux-amd64-push-v13.0.30";
+    let delegated = "gha_delegator/v1.10.0/binary-linux-amd64-push-v14";
+    let slsa = all.join("slsa");
+    let lines = [
+        format!("{container}.intoto.build.slsa"),
+        format!("{delegated}.build.slsa"),
+    ]
+    .map(|name| std::fs::read_to_string(slsa.join(name)).unwrap());
+    let provenance = folder.path().join("two.intoto.jsonl");
+    std::fs::write(&provenance, lines.join("\n")).unwrap();
+    let builder = |id: &str| {
+        json!({
+            "id": id, "buildTypes": "any",
+            "signer": {
+                "issuer": "https://token.actions.githubusercontent.com",
+                "sanRegexp": "^https://github.com/slsa-framework/slsa-github-generator/",
+            },
+        })
+    };
+    let policy = json!({ "version": 1, "builders": [
+        builder("https://github.com/slsa-framework/slsa-github-generator/.github/workflows/builder_container-based_slsa3.yml"),
+        builder("https://github.com/slsa-framework/example-trw/.github/workflows/builder_high-perms_slsa3.yml"),
+    ]});
+    let file = folder.path().join("policy.json");
+    std::fs::write(&file, policy.to_string()).unwrap();
+    let judged = |artifacts: &[&str]| {
+        let mut command = Command::new(sigbox());
+        command.args(["verify-artifact", "--source-uri", PACKAGE, "--json"]);
+        command.args(artifacts.iter().map(|name| slsa.join(name)));
+        command
+            .arg("--trusted-root")
+            .arg(all.join("public-good/trusted_root.json"));
+        command.arg("--provenance-path").arg(&provenance);
+        run(command.arg("--policy").arg(&file))
+    };
+    for artifact in [container, delegated] {
+        let alone = judged(&[artifact]);
+        assert_eq!(alone.code, Some(0), "{}", alone.text());
+    }
+    let both = judged(&[container, delegated]);
+    assert_eq!(both.code, Some(16), "{}", both.text());
+    assert!(both.stderr.contains("different builders"), "{}", both.stderr);
+    let verdicts: Vec<Value> = both
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(verdicts.len(), 2, "{}", both.stdout);
+    assert_eq!(verdicts[0]["verified"], true);
+    assert_eq!(verdicts[1]["verified"], false);
+    assert_eq!(verdicts[1]["refused"]["check"], "builder");
+    assert_eq!(verdicts[1]["refused"]["exitCode"], 16);
+}
+
 /// Its entry is in the public log alone, so without a log, or against another, it is missing, and that is what is said.
 /// All the rest of it verifies (`common/bundle/src/verify/tests/recorded.rs`).
 #[test]

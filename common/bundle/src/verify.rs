@@ -66,7 +66,7 @@ pub enum Signer {
 pub struct Policy {
     /// Who must have signed.
     pub signer: Signer,
-    /// Certificate logs that must have promised to include the certificate.
+    /// Certificate logs that must have promised to include the certificate; a key's signature has none.
     pub scts: usize,
     /// Signature logs that must hold the signature.
     pub log_entries: usize,
@@ -195,7 +195,16 @@ pub fn examine_text(
             signer::verify(certificate, &beside, &times, root, policy.scts, evidence)?;
             signer::check_identity(certificate, subject, issuer, evidence)?;
         }
-        Signer::Key { valid_for, .. } => signer::check_key_window(&key, *valid_for, &times, evidence)?,
+        Signer::Key { valid_for, .. } => {
+            // What certificate logs promise is about a certificate, and a key has none.
+            if policy.scts > 0 {
+                return Err(VerifyError::TooFewScts {
+                    expected: policy.scts,
+                    got: 0,
+                });
+            }
+            signer::check_key_window(&key, *valid_for, &times, evidence)?;
+        }
     }
 
     signed.verify(evidence)?;

@@ -108,6 +108,7 @@ pub(crate) async fn run(args: ConformanceArgs) -> Result<(), Failure> {
 }
 
 async fn sign(args: SignBundle) -> Result<(), Failure> {
+    signing::check_target(&args.bundle)?;
     let trusted = args.instance.trusted()?;
     let config = trusted
         .signing_config(args.signing_config.as_deref(), None)

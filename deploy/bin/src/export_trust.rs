@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use common_bundle::trust::TrustedRoot;
+use common_bundle::trust::{Timestamp, TrustedRoot};
 use common_bundle::tuf::{self, Update, VerifiedTargets};
 use http::StatusCode;
 
@@ -132,6 +132,8 @@ async fn file(client: &Client, path: &str) -> Result<Option<Vec<u8>>, HttpError>
 /// What an archive holds, once its signatures, expiries, lengths and digests have been checked.
 struct Verified {
     root_version: u64,
+    /// Until when clients take it.
+    expires: Timestamp,
     root: Vec<u8>,
     targets: BTreeMap<String, Vec<u8>>,
     trusted: TrustedRoot,
@@ -161,6 +163,7 @@ fn verified(files: &Files, root: &[u8], now: SystemTime) -> Result<Verified, Fai
     let root_version = targets.root().version;
     Ok(Verified {
         root_version,
+        expires: targets.expires(),
         // The one that was given if the archive has no newer one.
         root: files
             .get(&format!("{root_version}.root.json"))
@@ -174,6 +177,7 @@ fn verified(files: &Files, root: &[u8], now: SystemTime) -> Result<Verified, Fai
 /// What is in it: a line for each target and each log.
 fn report(verified: &Verified, console: Console) -> Result<(), Failure> {
     console.good("root", &format!("version {}", verified.root_version));
+    console.good("valid", &format!("until {}", verified.expires));
     let mut lines = Vec::new();
     for (name, content) in &verified.targets {
         lines.push(format!("target {name} {}", content.len()));

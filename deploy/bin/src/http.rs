@@ -17,6 +17,8 @@ const ANSWER_LIMIT: usize = 64 << 20;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How much of an unexpected body an error quotes.
 const QUOTE_LIMIT: usize = 300;
+/// What to ask a person where an instance of ours was expected.
+const IS_IT_UP: &str = "; is `sigbox up` running there?";
 
 /// A request had no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +27,14 @@ pub(crate) enum HttpError {
     #[error("expected an http:// or https:// URL without query or fragment, got {0:?}")]
     Url(String),
     /// Nobody answered.
-    #[error("{url} does not answer ({reason}); is `sigbox up` running there?")]
+    #[error("{url} does not answer ({reason}){hint}")]
     NoAnswer {
         /// The URL.
         url: String,
         /// The transport's finding.
         reason: String,
+        /// What to look at, where it is known who should have answered.
+        hint: &'static str,
     },
     /// The answer is longer than any honest one.
     #[error("{url} answered more than {ANSWER_LIMIT} bytes")]
@@ -50,6 +54,25 @@ pub(crate) enum HttpError {
         /// The beginning of the body.
         body: String,
     },
+}
+
+impl HttpError {
+    /// Nobody answered, whoever it was.
+    fn no_answer(url: &str, reason: String) -> HttpError {
+        HttpError::NoAnswer {
+            url: url.to_owned(),
+            reason,
+            hint: "",
+        }
+    }
+
+    /// The same with what to look at where nobody answered.
+    fn hinting(self, hint: &'static str) -> HttpError {
+        match self {
+            HttpError::NoAnswer { url, reason, .. } => HttpError::NoAnswer { url, reason, hint },
+            other => other,
+        }
+    }
 }
 
 /// An answer, read to its end.
@@ -99,14 +122,15 @@ impl Answer {
     }
 }
 
-/// A client of one instance.
+/// A client of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     base: String,
     transport: Transport,
+    hint: &'static str,
 }
 
-/// How an instance is asked.
+/// How a server is asked.
 #[derive(Debug, Clone)]
 enum Transport {
     Network(reqwest::Client),
@@ -115,7 +139,19 @@ enum Transport {
 }
 
 impl Client {
-    /// For the instance at `base`.
+    /// For an instance of ours at `base`: where nobody answers, its errors ask whether one runs there.
+    ///
+    /// # Errors
+    /// [`HttpError::Url`] when `base` is no such URL.
+    pub(crate) fn instance(base: &str) -> Result<Client, HttpError> {
+        let client = Client::new(base)?;
+        Ok(Client {
+            hint: IS_IT_UP,
+            ..client
+        })
+    }
+
+    /// For any server at `base`.
     ///
     /// # Errors
     /// [`HttpError::Url`] when `base` is no such URL.
@@ -134,6 +170,7 @@ impl Client {
         Ok(Client {
             base,
             transport: Transport::Network(client),
+            hint: "",
         })
     }
 
@@ -142,6 +179,7 @@ impl Client {
         Client {
             base: base.trim_end_matches('/').to_owned(),
             transport: Transport::Within(router),
+            hint: "",
         }
     }
 
@@ -149,11 +187,11 @@ impl Client {
     pub(crate) fn below(&self, path: &str) -> Client {
         Client {
             base: format!("{}{path}", self.base),
-            transport: self.transport.clone(),
+            ..self.clone()
         }
     }
 
-    /// The instance's URL, without trailing slash.
+    /// The server's URL, without trailing slash.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -215,14 +253,15 @@ impl Client {
         }
         let request = request.body(content).map_err(|_| HttpError::Url(url.clone()))?;
         match &self.transport {
-            Transport::Network(client) => over_network(client, url, request).await,
+            Transport::Network(client) => {
+                let answer = over_network(client, url, request).await;
+                answer.map_err(|error| error.hinting(self.hint))
+            }
             Transport::Within(router) => {
                 let within = tokio::time::timeout(TIMEOUT, within(router, url.clone(), request));
                 within.await.unwrap_or_else(|_| {
-                    Err(HttpError::NoAnswer {
-                        url,
-                        reason: format!("nothing within {} s", TIMEOUT.as_secs()),
-                    })
+                    let reason = format!("nothing within {} s", TIMEOUT.as_secs());
+                    Err(HttpError::no_answer(&url, reason))
                 })
             }
         }
@@ -237,10 +276,9 @@ fn network(url: &str, host: &str) -> Result<reqwest::Client, HttpError> {
     if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| HttpError::NoAnswer {
-        url: url.to_owned(),
-        reason: cause(&error),
-    })
+    builder
+        .build()
+        .map_err(|error| HttpError::no_answer(url, cause(&error)))
 }
 
 /// Sends any request, as a library makes it, to wherever it says.
@@ -270,10 +308,7 @@ async fn over_network(
     url: String,
     request: Request<Vec<u8>>,
 ) -> Result<Answer, HttpError> {
-    let failed = |error: reqwest::Error| HttpError::NoAnswer {
-        url: url.clone(),
-        reason: cause(&error),
-    };
+    let failed = |error: reqwest::Error| HttpError::no_answer(&url, cause(&error));
     let request = reqwest::Request::try_from(request).map_err(failed)?;
     let mut response = client.execute(request).await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
@@ -315,4 +350,29 @@ fn cause(error: &reqwest::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_of_an_instance_of_ours_is_it_asked_whether_it_is_up() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let nobody = "http://127.0.0.1:1";
+        let ours = Client::instance(nobody).unwrap();
+        for client in [ours.below("/tuf"), ours] {
+            let said = client.get("/x").await.unwrap_err().to_string();
+            assert!(said.ends_with("; is `sigbox up` running there?"), "{said}");
+        }
+        let another = Client::new(nobody).unwrap().get("/x").await.unwrap_err();
+        let request = Request::get(format!("{nobody}/v2/foo")).body(Vec::new()).unwrap();
+        let registry = execute(request).await.unwrap_err();
+        for said in [another.to_string(), registry.to_string()] {
+            assert!(said.contains(" does not answer ("), "{said}");
+            assert!(!said.contains("sigbox"), "{said}");
+        }
+    }
 }

@@ -27,10 +27,12 @@ use serde_json::json;
 
 use crate::exit::Failure;
 use crate::http::{Client, HttpError};
+use crate::output;
 use crate::signing::certificate::CertificateError;
 use crate::signing::entry::{EntryError, Proposal, Verifier};
 use crate::signing::services::Services;
 use crate::signing::timestamp::TimestampError;
+use crate::verify::predicate;
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +121,10 @@ pub(crate) async fn sign(
     holder: Holder,
     message: Message<'_>,
 ) -> Result<Signed, SigningError> {
+    if let Message::Statement(statement) = message {
+        // Before there is a certificate for it, which is logged for good.
+        check_statement(statement)?;
+    }
     let services = order.services;
     if order.format != MediaType::V03 && services.logs.iter().any(|(_, version)| *version != 1) {
         let version = if order.format == MediaType::V01 {
@@ -239,7 +245,6 @@ fn make(
             })
         }
         Message::Statement(statement) => {
-            check_statement(statement)?;
             let mut envelope = Envelope {
                 payload: statement.to_vec(),
                 payload_type: IN_TOTO_PAYLOAD_TYPE.to_owned(),
@@ -293,8 +298,11 @@ fn check_statement(text: &[u8]) -> Result<(), SigningError> {
     if !statement.kind.starts_with("https://in-toto.io/Statement/") {
         return Err(wrong("_type does not begin with https://in-toto.io/Statement/"));
     }
-    if statement.predicate_type.is_empty() {
-        return Err(wrong("predicateType is empty"));
+    if !predicate::is_uri(&statement.predicate_type) {
+        return Err(SigningError::Statement(format!(
+            "predicateType {:?} is no URI",
+            statement.predicate_type
+        )));
     }
     if statement.subject.is_empty() || statement.subject.iter().any(|subject| subject.digest.is_empty()) {
         return Err(wrong("a subject with a digest is needed"));
@@ -322,7 +330,17 @@ fn verified(
     verify::verify(bundle, artifact, order.trusted, &policy).map_err(SigningError::DoesNotVerify)
 }
 
-/// Writes a bundle.
+/// Makes sure that a file can be written, before anything is signed: what is logged is logged for good, and with nowhere to put its
+/// evidence it helps nobody.
+///
+/// # Errors
+/// [`Failure`] names the file.
+pub(crate) fn check_target(path: &Path) -> Result<(), Failure> {
+    output::check(path)
+        .map_err(|error| Failure::failed(format!("{}: {error}; nothing was signed", path.display())))
+}
+
+/// Writes a bundle, whole or not at all: one that was there is evidence, and may be the only one of its kind.
 ///
 /// # Errors
 /// [`Failure`] names the file.
@@ -330,5 +348,49 @@ pub(crate) fn write(path: &Path, bundle: &Bundle) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
     let mut json = bundle.to_json().map_err(|error| failed(&error))?;
     json.push('\n');
-    std::fs::write(path, json).map_err(|error| failed(&error))
+    output::replace(path, json.as_bytes()).map_err(|error| failed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_type_of_a_predicate_is_a_uri() {
+        let checked = |kind: &str| {
+            let subject = json!([{ "digest": { "sha256": "00" } }]);
+            let statement = json!({ "_type": "https://in-toto.io/Statement/v1", "predicateType": kind, "subject": subject });
+            check_statement(statement.to_string().as_bytes())
+        };
+        checked("https://slsa.dev/provenance/v1").unwrap();
+        for kind in ["", "bogus", "slsaprovenance1"] {
+            let error = checked(kind).unwrap_err();
+            assert!(error.to_string().contains("is no URI"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_is_replaced_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, kept) = (folder.path().join("bundle.json"), folder.path().join("kept.json"));
+        std::fs::write(&file, "the old one").unwrap();
+        // The same file under another name: what is written into it is seen there.
+        std::fs::hard_link(&file, &kept).unwrap();
+        let bundle = Bundle {
+            media_type: MediaType::V03,
+            key_material: KeyMaterial::PublicKey { hint: String::new() },
+            tlog_entries: Vec::new(),
+            timestamps: Vec::new(),
+            content: Content::Message {
+                digest: None,
+                signature: b"signature".to_vec(),
+            },
+        };
+        write(&file, &bundle).unwrap();
+        let written = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(written, bundle.to_json().unwrap() + "\n");
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), "the old one");
+    }
 }

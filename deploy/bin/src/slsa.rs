@@ -1,27 +1,25 @@
 //! What the commands that verify provenance share: who may have built, from what, and how an attestation is judged.
 
-pub(crate) mod lookup;
+mod attestations;
+mod judge;
+mod lookup;
 pub(crate) mod registry;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use common_bundle::format::{BareEnvelope, Bundle, Content, KeyMaterial, TransparencyLogEntry};
-use common_bundle::slsa::{Asked, Found, GITHUB_ISSUER, Git, Policy, Provenance, SlsaError, Workload, check};
-use common_bundle::verify::{self, Evidence, Matcher};
+use common_bundle::slsa::{Asked, GITHUB_ISSUER, Git, Policy};
 use common_pki::key::sha256;
-use common_tlog::leaf_hash;
 
-use crate::console::Console;
-use crate::exit::{Exit, Failure};
-use crate::slsa::lookup::LookupError;
+pub(crate) use self::attestations::Attestations;
+pub(crate) use self::judge::{Passed, Session};
+
+use self::lookup::LookupError;
+use crate::exit::Failure;
+use crate::http::Client;
 use crate::trust_source::{TrustArgs, Trusted, read};
-use crate::verify::Held;
 use crate::verify::options::RequireArgs;
-use crate::verify::report::{Refusal, Report, ReportArgs};
-
-/// Most lines of one provenance file.
-const MAX_LINES: usize = 64;
+use crate::verify::report::ReportArgs;
 
 /// Options with slsa-verifier's names, and where ours go further.
 #[derive(Debug, Args)]
@@ -67,13 +65,6 @@ pub(crate) struct SlsaArgs {
 /// How a refusal begins.
 pub(crate) const FAILED: &str = "FAILED: SLSA verification failed";
 
-fn unreadable(from: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure {
-        exit: Exit::Unverified,
-        message: format!("{FAILED}: {}: {why}", from.display()),
-    }
-}
-
 /// A source without a reference: whoever writes one there wants it checked, and only the repository is compared.
 fn repository(text: &str) -> Result<String, String> {
     let Some(reference) = Git::parse(text).reference else {
@@ -98,25 +89,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or_else(|| format!("expected NAME=VALUE, got {text:?}"))?;
     Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Provenance as it came.
-pub(crate) struct Attestation {
-    pub(crate) bundle: Bundle,
-    /// The envelope's own text, where it was not in a bundle.
-    pub(crate) text: Option<Vec<u8>>,
-}
-
-/// An artifact's verdict.
-pub(crate) struct Passed {
-    /// What was found.
-    pub(crate) found: Found,
-    /// Whose certificate.
-    pub(crate) workload: Workload,
-    /// What it says.
-    pub(crate) provenance: Provenance,
-    /// The statement's own octets.
-    pub(crate) payload: Vec<u8>,
 }
 
 impl SlsaArgs {
@@ -146,65 +118,14 @@ impl SlsaArgs {
         Ok((policy, None))
     }
 
-    /// Everything the file holds. An envelope by itself is looked up in the log.
-    pub(crate) async fn attestations(&self, text: &[u8], from: &Path) -> Result<Vec<Attestation>, Failure> {
-        let whole = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-        let lines: Vec<&[u8]> = if whole {
-            vec![text]
-        } else {
-            let lines = text.split(|octet| *octet == b'\n');
-            lines.filter(|line| !line.trim_ascii().is_empty()).collect()
+    /// The log that is asked about an envelope by itself: the one that is named, else that of the instance that is trusted.
+    fn log(&self) -> Result<Client, LookupError> {
+        let client = match (&self.rekor_url, self.trust.instance()) {
+            (Some(url), _) => Client::new(url),
+            (None, Some(url)) => Client::instance(url),
+            (None, None) => return Err(LookupError::NoLog),
         };
-        if lines.is_empty() || lines.len() > MAX_LINES {
-            return Err(unreadable(
-                from,
-                format!("expected 1 to {MAX_LINES} attestations, got {}", lines.len()),
-            ));
-        }
-        let mut attestations = Vec::new();
-        for line in lines {
-            match (Bundle::from_json(line), BareEnvelope::from_json(line)) {
-                (Ok(bundle), _) => attestations.push(Attestation { bundle, text: None }),
-                (Err(_), Some(bare)) => attestations.extend(self.looked_up(bare, line, from).await?),
-                (Err(error), None) => {
-                    return Err(unreadable(
-                        from,
-                        format!("neither a bundle nor an envelope with one signature: {error}"),
-                    ));
-                }
-            }
-        }
-        Ok(attestations)
-    }
-
-    /// An envelope by itself, with the entry that the log has.
-    pub(crate) async fn looked_up(
-        &self,
-        bare: BareEnvelope,
-        text: &[u8],
-        from: &Path,
-    ) -> Result<Vec<Attestation>, Failure> {
-        let url = match &self.rekor_url {
-            Some(url) => url,
-            None if self.trust.trusted_root.is_none() && !self.trust.public_good => &self.trust.url,
-            None => return Err(LookupError::NoLog.failure(from)),
-        };
-        let BareEnvelope {
-            envelope,
-            certificate,
-        } = bare;
-        let found = match certificate {
-            Some(certificate) => lookup::by_certificate(url, envelope, &certificate, text)
-                .await
-                .map(|bundle| vec![bundle]),
-            None => lookup::by_payload(url, &envelope).await,
-        };
-        let found = found.map_err(|error| error.failure(from))?;
-        let attestation = |bundle| Attestation {
-            bundle,
-            text: Some(text.to_vec()),
-        };
-        Ok(found.into_iter().map(attestation).collect())
+        Ok(client?)
     }
 
     fn asked(&self) -> Asked {
@@ -217,194 +138,6 @@ impl SlsaArgs {
             inputs: self.build_workflow_input.clone(),
         }
     }
-}
-
-/// One run of a command: what is trusted, and who may have built.
-pub(crate) struct Session<'a> {
-    args: &'a SlsaArgs,
-    trusted: Trusted,
-    policy: Policy,
-    /// SHA-256 of the file that the policy is of.
-    pub(crate) policy_digest: Option<[u8; 32]>,
-    console: Console,
-    /// The builder of all, once there is one.
-    builder: Option<String>,
-}
-
-impl<'a> Session<'a> {
-    /// Trust as the options say, and the builders of the policy.
-    pub(crate) async fn new(args: &'a SlsaArgs, console: Console) -> Result<Self, Failure> {
-        let trusted = args.trust.resolve().await?;
-        let (policy, digest) = args.policy(&trusted).await?;
-        let mut session = Self::with(args, trusted, policy, console);
-        session.policy_digest = digest;
-        Ok(session)
-    }
-
-    /// The same with other builders.
-    pub(crate) fn with(args: &'a SlsaArgs, trusted: Trusted, policy: Policy, console: Console) -> Self {
-        Self {
-            args,
-            trusted,
-            policy,
-            policy_digest: None,
-            console,
-            builder: None,
-        }
-    }
-
-    /// Judges an artifact, image or package by the attestations that are said to be about it, and says the verdict as slsa-verifier does. All that one run
-    /// judges must come from one builder.
-    ///
-    /// # Errors
-    /// [`Failure`] with what was not as asked.
-    pub(crate) fn judge(
-        &mut self,
-        kind: &str,
-        name: &str,
-        held: &Held,
-        attestations: &[Attestation],
-        from: &Path,
-        more: impl Fn(&Passed) -> Result<(), Refusal>,
-    ) -> Result<Passed, Failure> {
-        let mut report = Report::new(name, from, &self.trusted);
-        let outcome = self.one(held, attestations, &mut report).and_then(|passed| {
-            more(&passed)?;
-            Ok(passed)
-        });
-        match outcome {
-            Ok(passed) => {
-                report.finish_quietly(None, &self.args.report, self.console)?;
-                let builder = self.builder.get_or_insert_with(|| passed.found.builder.clone());
-                if *builder != passed.found.builder {
-                    return Err(Failure {
-                        exit: Exit::OtherBuilder,
-                        message: format!("{FAILED}: the artifacts were built by different builders"),
-                    });
-                }
-                self.console.line(&format!("Verifying {kind} {name}: PASSED\n"));
-                Ok(passed)
-            }
-            Err(refusal) => {
-                report.finish_quietly(Some(&refusal), &self.args.report, self.console)?;
-                self.console.line(&format!(
-                    "Verifying {kind} {name}: FAILED: {}\n",
-                    refusal.reason()
-                ));
-                Err(refusal.failure(FAILED))
-            }
-        }
-    }
-
-    /// The last line.
-    pub(crate) fn passed(&self) {
-        self.console.line("PASSED: SLSA verification passed");
-    }
-
-    /// The first attestation that passes for the artifact; else why the last did not.
-    fn one(&self, held: &Held, attestations: &[Attestation], report: &mut Report) -> Result<Passed, Refusal> {
-        let mut refusal = Refusal::new("bundle", Exit::Unverified, "no attestation");
-        for attestation in attestations {
-            report.signed_by(&attestation.bundle);
-            match self.attested(held, attestation, report) {
-                Ok(passed) => {
-                    if let Some(entry) = attestation.bundle.tlog_entries.first() {
-                        self.console.line(&entry_line(entry, &report.checks));
-                    }
-                    self.console.line(&format!(
-                        "Verified build using builder \"{}\" at commit {}",
-                        passed.found.builder, passed.found.commit
-                    ));
-                    return Ok(passed);
-                }
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal)
-    }
-
-    fn attested(
-        &self,
-        held: &Held,
-        attestation: &Attestation,
-        report: &mut Report,
-    ) -> Result<Passed, Refusal> {
-        let evidence = self
-            .args
-            .require
-            .apply(verify::Policy::matching(Matcher::Any, Matcher::Any))
-            .map_err(|failure| Refusal::new("options", failure.exit, failure.message))?;
-        let mut checks = Vec::new();
-        let examined = verify::examine_text(
-            &attestation.bundle,
-            attestation.text.as_deref(),
-            held.artifact(),
-            &self.trusted.root,
-            &evidence,
-            &mut checks,
-        );
-        report.checks = checks;
-        let (times, certificate) = examined?;
-        report.times = times;
-        let Content::Dsse(envelope) = &attestation.bundle.content else {
-            return Err(Refusal::new(
-                "provenance",
-                Exit::OtherArtifact,
-                "expected an envelope",
-            ));
-        };
-        let unusable =
-            |error: &dyn std::fmt::Display| Refusal::new("provenance", Exit::OtherProvenance, error);
-        let certificate = certificate.ok_or_else(|| unusable(&"expected a certificate"))?;
-        let workload = Workload::of(&certificate).map_err(|error| unusable(&error))?;
-        let provenance = Provenance::parse(&envelope.payload).map_err(|error| unusable(&error))?;
-        let found = check(&provenance, &workload, &self.args.asked(), &self.policy)?;
-        Ok(Passed {
-            found,
-            workload,
-            provenance,
-            payload: envelope.payload.clone(),
-        })
-    }
-}
-
-impl From<SlsaError> for Refusal {
-    fn from(error: SlsaError) -> Refusal {
-        let (check, exit) = match &error {
-            SlsaError::Untrusted { .. }
-            | SlsaError::Builder { .. }
-            | SlsaError::Unreleased(_)
-            | SlsaError::Delegated(_) => ("builder", Exit::OtherBuilder),
-            SlsaError::Source { .. } => ("source", Exit::OtherSource),
-            SlsaError::Reference { .. } => ("reference", Exit::OtherReference),
-            _ => ("provenance", Exit::OtherProvenance),
-        };
-        Refusal::new(check, exit, error)
-    }
-}
-
-/// Where the entry is, as slsa-verifier says it. A Rekor v1 entry is found under the hash of its leaf.
-fn entry_line(entry: &TransparencyLogEntry, checks: &[Evidence]) -> String {
-    let log = checks.iter().find_map(|check| match check {
-        Evidence::InclusionPromise { log, .. } | Evidence::Inclusion { log, .. } => Some(log.as_str()),
-        _ => None,
-    });
-    let log = log.unwrap_or_default().trim_end_matches('/');
-    let index = entry.log_index;
-    if entry.inclusion_promise.is_some() {
-        let leaf = leaf_hash(&entry.canonicalized_body);
-        return format!(
-            "Verified signature against tlog entry index {index} at URL: {log}/api/v1/log/entries/{leaf}"
-        );
-    }
-    format!("Verified signature against tlog entry index {index} of the log at URL: {log}")
-}
-
-/// The certificate of a bundle, for what is looked up before it is verified.
-fn certificates(pem: &str) -> Result<KeyMaterial, common_pki::cert::CertError> {
-    let chain = common_pki::cert::Certificate::chain_from_pem(pem, 10)?;
-    let leaf = chain.first().map(|leaf| leaf.to_der().to_vec());
-    Ok(KeyMaterial::Certificates(leaf.into_iter().collect()))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: TokenArgs) -> Result<(), Failure> {
         Some(file) => json!({ "claims": claims(file)? }),
         None => json!({ "email": args.email }),
     };
-    let client = Client::new(&args.url).map_err(Failure::failed)?;
+    let client = Client::instance(&args.url).map_err(Failure::failed)?;
     let token = get(&client, &request).await.map_err(Failure::failed)?;
     console::result(&token).map_err(|error| Failure::failed(format!("cannot write the token: {error}")))
 }
@@ -35,6 +35,11 @@ pub(crate) enum TokenError {
     /// No answer, or a refusal.
     #[error(transparent)]
     Http(#[from] crate::http::HttpError),
+    /// A server that gives no tokens.
+    #[error(
+        "{0} has no development issuer, which only `sigbox up` has: take a token of an issuer that this instance trusts"
+    )]
+    NoIssuer(String),
     /// An answer without a token in it.
     #[error(
         "{url}: expected JSON with id_token, got something else; is this a sigbox with a development issuer?"
@@ -58,6 +63,9 @@ pub(crate) async fn get(client: &Client, request: &Value) -> Result<String, Toke
     let answer = client
         .post(&path, "application/json", request.to_string().into_bytes())
         .await?;
+    if answer.status == StatusCode::NOT_FOUND {
+        return Err(TokenError::NoIssuer(client.base().to_owned()));
+    }
     let url = answer.url.clone();
     let body = answer.expect(StatusCode::OK)?;
     let granted: Granted = serde_json::from_slice(&body).map_err(|_| TokenError::Shape { url })?;
@@ -87,5 +95,28 @@ fn claims(file: &Path) -> Result<Value, Failure> {
             "expected a JSON object of claims, got another JSON value".to_owned(),
         )),
         Err(error) => Err(failed(format!("expected a JSON object of claims: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use axum::Router;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_instance_without_a_development_issuer_is_told_from_one_that_refuses() {
+        let serve = Client::within(Router::new(), "https://sigstore.example");
+        let said = get(&serve, &json!({ "email": "dev@example.com" }))
+            .await
+            .unwrap_err();
+        assert!(matches!(said, TokenError::NoIssuer(_)), "{said}");
+        assert!(
+            said.to_string()
+                .starts_with("https://sigstore.example has no development issuer"),
+            "{said}"
+        );
     }
 }

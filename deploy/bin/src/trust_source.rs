@@ -64,6 +64,12 @@ enum Configs {
 }
 
 impl TrustArgs {
+    /// The instance, where that is what is trusted.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        let another = self.trusted_root.is_some() || self.tuf.is_some() || self.public_good;
+        (!another).then_some(self.url.as_str())
+    }
+
     /// Fetches or reads what is trusted.
     ///
     /// # Errors
@@ -83,7 +89,7 @@ impl TrustArgs {
                 (self.instance_repository(), read(root)?, source)
             }
             (None, None) => {
-                let answer = Client::new(&self.url)
+                let answer = Client::instance(&self.url)
                     .map_err(Failure::failed)?
                     .get("/trust/root.json")
                     .await
@@ -102,7 +108,11 @@ impl TrustArgs {
             (Some(_), Some(folder)) => Some(Kept::new(&folder, &tuf, &root)),
             _ => None,
         };
-        let client = Client::new(&tuf).map_err(Failure::failed)?;
+        let client = match self.tuf {
+            Some(_) => Client::new(&tuf),
+            None => Client::instance(&tuf),
+        };
+        let client = client.map_err(Failure::failed)?;
         let untrusted = |error: FetchError| Failure::failed(format!("{source}: {error}"));
         let repository = Repository::update(client, &root, kept.as_ref(), clock::system()())
             .await
@@ -157,14 +167,18 @@ impl Trusted {
         Trusted::new(text.as_bytes(), source, configs)
     }
 
-    /// The issuers that an instance sends its clients to; none where the trust came without a signing configuration.
+    /// The issuers that an instance sends its clients to; none where the trust came without a signing configuration, as that of
+    /// an instance that only verifies does.
     ///
     /// # Errors
     /// [`Failure`] when the configuration cannot be had.
     pub(crate) async fn issuers(&self) -> Result<Vec<String>, Failure> {
-        let Configs::Targets(_) = &self.configs else {
+        let Configs::Targets(repository) = &self.configs else {
             return Ok(Vec::new());
         };
+        if !repository.targets().names().any(|name| name == SIGNING_CONFIG) {
+            return Ok(Vec::new());
+        }
         let config = self.signing_config(None, None).await?;
         Ok(config.oidc_urls.into_iter().map(|service| service.url).collect())
     }
@@ -225,9 +239,105 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
+
+    use std::time::{Duration, SystemTime};
+
+    use common_bundle::tuf::{self, KeySet, Lifetimes, RootKeys, Signers, Target};
+    use common_pki::key::{KeyAlgorithm, LocalSigner, Signer};
 
     use super::*;
+    use crate::files::{FileSet, Freshness, StaticFile};
+
+    /// What a repository of these targets distributes.
+    async fn distributed(targets: &[(&str, &str)]) -> Trusted {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (signer, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+        let key = KeySet::single(signer.public_key());
+        let keys = RootKeys {
+            root: key.clone(),
+            targets: key.clone(),
+            snapshot: key.clone(),
+            timestamp: key,
+        };
+        let all: [&dyn Signer; 1] = [&signer];
+        let signers = Signers {
+            root: &all,
+            targets: &all,
+            snapshot: &all,
+            timestamp: &all,
+        };
+        let targets: Vec<Target> = targets
+            .iter()
+            .map(|(name, text)| Target {
+                name: (*name).to_owned(),
+                bytes: text.as_bytes().to_vec(),
+                custom: None,
+            })
+            .collect();
+        let (_, files) =
+            tuf::Repository::create(&keys, &targets, Lifetimes::default(), now, signers).unwrap();
+        let served = FileSet::default();
+        for (path, content) in files {
+            let file = StaticFile {
+                content: content.into(),
+                freshness: Freshness::Immutable,
+            };
+            served.put(&path, file);
+        }
+        let root = served.get("1.root.json").unwrap().content;
+        let client = Client::within(served.router(), "http://repository.example");
+        let repository = Repository::update(client, &root, None, now).await.unwrap();
+        let text = repository.target("trusted_root.json").await.unwrap();
+        Trusted::new(&text, "a test".to_owned(), Configs::Targets(Box::new(repository))).unwrap()
+    }
+
+    /// As root-signing repositories of those who only verify are.
+    #[tokio::test]
+    async fn trust_without_a_signing_configuration_names_no_issuers() {
+        let root = (
+            "trusted_root.json",
+            sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT,
+        );
+        let config = sigstore_trust_root::SIGSTORE_PRODUCTION_SIGNING_CONFIG;
+        let alone = distributed(&[root]).await;
+        assert!(alone.issuers().await.unwrap().is_empty());
+        let both = distributed(&[root, (SIGNING_CONFIG, config)]).await;
+        assert!(!both.issuers().await.unwrap().is_empty());
+        let broken = distributed(&[root, (SIGNING_CONFIG, "{}")]).await;
+        broken.issuers().await.unwrap_err();
+    }
+
+    #[test]
+    fn only_without_another_source_of_trust_is_an_instance_trusted() {
+        let url = "http://localhost:3000".to_owned();
+        let instance = TrustArgs {
+            url: url.clone(),
+            ..TrustArgs::default()
+        };
+        assert_eq!(instance.instance(), Some(url.as_str()));
+        let with_root = TrustArgs {
+            root: Some("root.json".into()),
+            ..instance.clone()
+        };
+        assert_eq!(with_root.instance(), Some(url.as_str()));
+        for other in [
+            TrustArgs {
+                tuf: Some(url.clone()),
+                ..with_root
+            },
+            TrustArgs {
+                trusted_root: Some("trusted_root.json".into()),
+                ..instance.clone()
+            },
+            TrustArgs {
+                public_good: true,
+                ..instance.clone()
+            },
+        ] {
+            assert_eq!(other.instance(), None);
+        }
+    }
 
     /// An update of the crate that brought something else would be noticed here, not by a user.
     #[test]

@@ -1,20 +1,22 @@
 //! `verify`: does this bundle say that this signer signed this artifact? Each check is named with its evidence.
 
 pub(crate) mod options;
+pub(crate) mod predicate;
 mod python;
 pub(crate) mod report;
 mod scorecard;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use common_bundle::format::{Bundle, Content};
-use common_bundle::verify::{Artifact, VerifyError, examine};
+use common_bundle::format::Bundle;
+use common_bundle::verify::{Artifact, Policy, VerifyError, examine};
 use common_pki::key::HashAlgorithm;
-use serde::Deserialize;
 
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::sign::{ATTESTATION_SUFFIX, BUNDLE_SUFFIX};
 use crate::trust_source::{TrustArgs, read};
 use crate::verify::options::{IdentityArgs, RequireArgs};
 use crate::verify::report::{Refusal, Report, ReportArgs};
@@ -31,8 +33,8 @@ pub(crate) struct VerifyArgs {
     bundle: Option<PathBuf>,
     #[command(flatten)]
     identity: IdentityArgs,
-    /// The predicate type that an attestation must have: a URI, or one of cosign's names for it.
-    #[arg(long = "type", value_name = "TYPE")]
+    /// The predicate type that an attestation must have: a URI, or one of cosign's names (slsaprovenance1, spdxjson, …).
+    #[arg(long = "type", value_name = "TYPE", value_parser = predicate::parse)]
     predicate_type: Option<String>,
     #[command(flatten)]
     require: RequireArgs,
@@ -61,33 +63,51 @@ Examples:
 pub(crate) async fn run(args: VerifyArgs, console: Console) -> Result<(), Failure> {
     let path = bundle_path(args.bundle.as_deref(), &args.artifact)?;
     let policy = args.require.apply(args.identity.policy()?)?;
-    let text = read(&path)?;
-    let trusted = args.trust.resolve().await?;
-    let mut report = Report::new(&args.artifact, &path, &trusted);
+    let mut report = Report::new(&args.artifact, &path);
+    let outcome = judge(&args, &path, &policy, &mut report).await;
+    report.finish(outcome, &args.report, console)
+}
+
+/// Everything that can stand against the bundle, from its absence on.
+async fn judge(args: &VerifyArgs, path: &Path, policy: &Policy, report: &mut Report) -> Result<(), Refusal> {
+    let text = std::fs::read(path)
+        .map_err(|error| Refusal::new("bundle", Exit::Failed, unread(args, path, &error)))?;
+    let trusted = args.trust.resolve().await;
+    let trusted = trusted.map_err(|failure| Refusal::instead("trust", failure))?;
+    report.trusts(&trusted);
     // A Python index keeps its attestations in words of its own.
     let object = Bundle::from_attestation_object(&text);
     let of_index = object.is_some();
     let parsed = object.unwrap_or_else(|| Bundle::from_json(&text));
-    let outcome = match parsed {
-        Err(error) => Err(Refusal::new("bundle", Exit::Unverified, error)),
-        Ok(bundle) => {
-            report.signed_by(&bundle);
-            let held = Held::new(&args.artifact)?;
-            let mut evidence = Vec::new();
-            let examined = examine(&bundle, held.artifact(), &trusted.root, &policy, &mut evidence);
-            report.checks = evidence;
-            examined
-                .map(|(times, _)| report.times = times)
-                .map_err(Refusal::from)
-                .and_then(|()| predicate_type(&bundle, args.predicate_type.as_deref()))
-                .and_then(|()| match of_index {
-                    true => python::check(&bundle, &args.artifact),
-                    false => Ok(()),
-                })
-                .and_then(|()| args.scorecard.check(&bundle, &held))
-        }
-    };
-    report.finish(outcome, &args.report, console)
+    let bundle = parsed.map_err(|error| Refusal::new("bundle", Exit::Unverified, error))?;
+    report.signed_by(&bundle);
+    let held = Held::new(&args.artifact).map_err(|failure| Refusal::instead("artifact", failure))?;
+    let (times, _) = examine(
+        &bundle,
+        held.artifact(),
+        &trusted.root,
+        policy,
+        &mut report.checks,
+    )?;
+    report.times = times;
+    predicate::check(&bundle, args.predicate_type.as_deref())?;
+    if of_index {
+        python::check(&bundle, &args.artifact)?;
+    }
+    args.scorecard.check(&bundle, &held)
+}
+
+/// Why there is no bundle to read, and where there may be one.
+fn unread(args: &VerifyArgs, path: &Path, error: &io::Error) -> String {
+    let mut why = format!("{}: {error}", path.display());
+    if args.bundle.is_none() && error.kind() == io::ErrorKind::NotFound {
+        let attestation = format!("{}{ATTESTATION_SUFFIX}", args.artifact);
+        why.push_str(&match Path::new(&attestation).exists() {
+            true => format!("; there is an attestation: --bundle {attestation}"),
+            false => "; say with --bundle FILE where the bundle is".to_owned(),
+        });
+    }
+    why
 }
 
 /// The bundle's path: as given, else beside the artifact, where sigstore-python and we write it.
@@ -100,7 +120,7 @@ pub(crate) fn bundle_path(given: Option<&Path>, artifact: &str) -> Result<PathBu
         None if digest(artifact).is_some() => Err(Failure::usage(
             "a digest has no name to find the bundle by: give --bundle FILE",
         )),
-        None => Ok(PathBuf::from(format!("{artifact}.sigstore.json"))),
+        None => Ok(PathBuf::from(format!("{artifact}{BUNDLE_SUFFIX}"))),
     }
 }
 
@@ -152,45 +172,6 @@ fn digest(text: &str) -> Option<(HashAlgorithm, Vec<u8>)> {
     (value.len() == algorithm.len() && !Path::new(text).exists()).then_some((algorithm, value))
 }
 
-/// The statement's predicate type is the one that was asked for.
-fn predicate_type(bundle: &Bundle, expected: Option<&str>) -> Result<(), Refusal> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Statement {
-        predicate_type: String,
-    }
-    let Some(expected) = expected else { return Ok(()) };
-    let expected = predicate_uri(expected);
-    let refuse = |got: &str| {
-        let why = format!("expected a statement with predicate type {expected}, got {got}");
-        Err(Refusal::new("predicate-type", Exit::OtherArtifact, why))
-    };
-    let Content::Dsse(envelope) = &bundle.content else {
-        return refuse("a signature over the artifact itself");
-    };
-    match serde_json::from_slice::<Statement>(&envelope.payload) {
-        Ok(statement) if statement.predicate_type == expected => Ok(()),
-        Ok(statement) => refuse(&statement.predicate_type),
-        Err(_) => refuse("no statement"),
-    }
-}
-
-/// cosign's names for predicate types (`cosign cmd/cosign/cli/options/predicate.go`); anything else is itself.
-pub(crate) fn predicate_uri(name: &str) -> &str {
-    match name {
-        "custom" => "https://cosign.sigstore.dev/attestation/v1",
-        "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
-        "slsaprovenance1" => "https://slsa.dev/provenance/v1",
-        "spdx" | "spdxjson" => "https://spdx.dev/Document",
-        "cyclonedx" => "https://cyclonedx.org/bom",
-        "link" => "https://in-toto.io/Link/v1",
-        "vuln" => "https://cosign.sigstore.dev/attestation/vuln/v1",
-        "openvex" => "https://openvex.dev/ns",
-        "scorecard" => "https://scorecard.dev/result/v0.1",
-        other => other,
-    }
-}
-
 impl From<VerifyError> for Refusal {
     fn from(error: VerifyError) -> Refusal {
         let check = error.check();
@@ -214,7 +195,10 @@ impl From<VerifyError> for Refusal {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn a_digest_is_one_only_with_its_length() {
@@ -238,5 +222,28 @@ mod tests {
             PathBuf::from("a/b.txt.sigstore.json")
         );
         assert!(bundle_path(None, &format!("sha256:{}", "ab".repeat(32))).is_err());
+    }
+
+    #[test]
+    fn who_finds_no_bundle_is_told_where_there_may_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifact = folder.path().join("app").display().to_string();
+        let said = |more: &[&str]| {
+            let line = ["sigbox", "verify", "--key", "k.pub", &artifact];
+            let Command::Verify(args) = Cli::parse_from(line.iter().chain(more)).command else {
+                unreachable!("asked for verify");
+            };
+            let path = bundle_path(args.bundle.as_deref(), &args.artifact).unwrap();
+            unread(&args, &path, &io::ErrorKind::NotFound.into())
+        };
+        let missing = said(&[]);
+        assert!(
+            missing.contains("app.sigstore.json: ") && missing.ends_with("--bundle FILE where the bundle is"),
+            "{missing}"
+        );
+        std::fs::write(format!("{artifact}.intoto.sigstore.json"), "").unwrap();
+        assert!(said(&[]).ends_with(&format!("--bundle {artifact}.intoto.sigstore.json")));
+        // Who has said where it is knows.
+        assert!(!said(&["--bundle", "elsewhere"]).contains("--bundle"));
     }
 }

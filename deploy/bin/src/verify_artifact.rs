@@ -9,10 +9,9 @@ use common_pki::key::HashAlgorithm;
 
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::slsa::{Passed, Session, SlsaArgs};
+use crate::slsa::{Attestations, Passed, Session, SlsaArgs};
 use crate::trust_source::read;
 use crate::verify::Held;
-use crate::verify::report::print;
 
 pub(crate) use summary::{VsaArgs, run as verify_vsa};
 
@@ -47,18 +46,20 @@ Examples:
 pub(crate) async fn run(args: VerifyArtifactArgs, console: Console) -> Result<(), Failure> {
     let text = read(&args.provenance_path)?;
     let mut session = Session::new(&args.slsa, console).await?;
-    let attestations = args.slsa.attestations(&text, &args.provenance_path).await?;
+    let mut attestations = Attestations::of_file(&text, &args.provenance_path)?;
     let mut all: Vec<Verified> = Vec::new();
     for artifact in &args.artifacts {
         let held = Held::new(artifact)?;
-        let passed = session.judge(
-            "artifact",
-            artifact,
-            &held,
-            &attestations,
-            &args.provenance_path,
-            |_| Ok(()),
-        )?;
+        let passed = session
+            .judge(
+                "artifact",
+                artifact,
+                &held,
+                &mut attestations,
+                &args.provenance_path,
+                |_| Ok(()),
+            )
+            .await?;
         all.push(Verified {
             name: name(artifact),
             sha256: held.digest(HashAlgorithm::Sha256),
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: VerifyArtifactArgs, console: Console) -> Result<()
     if let Some(Verified { passed, .. }) = all.first()
         && args.slsa.print_provenance
     {
-        print(&String::from_utf8_lossy(&passed.payload))?;
+        passed.print_provenance()?;
     }
     args.write_summary(&all, &text, session.policy_digest)?;
     session.passed();

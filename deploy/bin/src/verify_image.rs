@@ -1,16 +1,15 @@
 //! `verify-image`: slsa-verifier's command line, on an image by its digest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::slsa::registry::{Attached, Image, Registry, RegistryArgs};
-use crate::slsa::{Attestation, Session, SlsaArgs};
+use crate::slsa::registry::{Image, Registry, RegistryArgs};
+use crate::slsa::{Attestations, Session, SlsaArgs};
 use crate::trust_source::read;
 use crate::verify::Held;
-use crate::verify::report::print;
 
 /// Options of `verify-image`.
 #[derive(Debug, Args)]
@@ -44,35 +43,20 @@ pub(crate) async fn run(args: VerifyImageArgs, console: Console) -> Result<(), F
         .provenance_path
         .clone()
         .unwrap_or_else(|| PathBuf::from(&name));
-    let attestations = match &args.provenance_path {
-        Some(file) => args.slsa.attestations(&read(file)?, file).await?,
-        None => args.attached(&from).await?,
+    let mut attestations = match &args.provenance_path {
+        Some(file) => Attestations::of_file(&read(file)?, file)?,
+        None => {
+            let attached = Registry::of(image, &args.registry).attached().await;
+            attached.map_err(|error| error.failure())?
+        }
     };
     let held = Held::Digest(image.algorithm, image.digest.clone());
-    let passed = session.judge("image", &name, &held, &attestations, &from, |_| Ok(()))?;
+    let passed = session
+        .judge("image", &name, &held, &mut attestations, &from, |_| Ok(()))
+        .await?;
     if args.slsa.print_provenance {
-        print(&String::from_utf8_lossy(&passed.payload))?;
+        passed.print_provenance()?;
     }
     session.passed();
     Ok(())
-}
-
-impl VerifyImageArgs {
-    /// What the registry has of the image. What cannot be read is no provenance, whatever else it is.
-    async fn attached(&self, from: &Path) -> Result<Vec<Attestation>, Failure> {
-        let mut attestations = Vec::new();
-        let mut registry = Registry::of(&self.image, &self.registry);
-        for attached in registry.attached().await.map_err(|error| error.failure())? {
-            match attached {
-                Attached::Bundle(bundle) => attestations.push(Attestation {
-                    bundle: *bundle,
-                    text: None,
-                }),
-                Attached::Envelope { envelope, text } => {
-                    attestations.extend(self.slsa.looked_up(envelope, &text, from).await?);
-                }
-            }
-        }
-        Ok(attestations)
-    }
 }

@@ -19,10 +19,10 @@ use serde_json::value::RawValue;
 
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
-use crate::slsa::{Attestation, FAILED, Passed, Session, SlsaArgs};
+use crate::slsa::{Attestations, FAILED, Passed, Session, SlsaArgs};
 use crate::trust_source::{Trusted, read};
 use crate::verify::Held;
-use crate::verify::report::{Refusal, print};
+use crate::verify::report::Refusal;
 use crate::verify_npm::keys::RegistryKeys;
 
 /// The registry's own attestation.
@@ -70,8 +70,9 @@ Examples:
   sigbox verify-npm-package sigstore-3.0.0.tgz --attestations-path attestations.json --registry-keys keys.json --public-good \\
       --package-name sigstore --package-version 3.0.0 --source-uri github.com/sigstore/sigstore-js";
 
+/// What a registry answers about a version of a package.
 #[derive(Deserialize)]
-struct Attestations {
+struct AttestationList {
     attestations: Vec<Listed>,
 }
 
@@ -107,26 +108,24 @@ struct PublishedSubject {
 /// # Errors
 /// [`Failure`] names what was not as asked; its exit code says of what kind it is.
 pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Failure> {
-    let listed: Attestations = document(&args.attestations_path)?;
+    let listed: AttestationList = document(&args.attestations_path)?;
     if listed.attestations.len() > MAX_LIST {
         return Err(args.refused(format!("more than {MAX_LIST} attestations")));
     }
-    let bundles = |wanted: &dyn Fn(&str) -> bool| {
-        let listed = listed.attestations.iter();
-        listed
-            .filter(|it| wanted(&it.predicate_type))
-            .map(|it| Bundle::from_json(it.bundle.get().as_bytes()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| args.refused(error))
-    };
-    let provenance: Vec<Attestation> = bundles(&|kind| kind.starts_with(PROVENANCE))?
-        .into_iter()
-        .map(|bundle| Attestation { bundle, text: None })
-        .collect();
+    let (mut provenance, mut publish) = (Attestations::default(), Vec::new());
+    for it in listed.attestations {
+        match Bundle::from_json(it.bundle.get().as_bytes()) {
+            published if it.predicate_type == PUBLISH => publish.push(published),
+            _ if !it.predicate_type.starts_with(PROVENANCE) => {}
+            Ok(bundle) => provenance.push_bundle(bundle),
+            Err(error) => provenance.push_unreadable(error),
+        }
+    }
     let held = Held::new(&args.tarball)?;
     let trusted = args.slsa.trust.resolve().await?;
     if let Some(keys) = args.keys(&trusted).await? {
-        let publish = bundles(&|kind| kind == PUBLISH)?;
+        let publish: Result<Vec<Bundle>, _> = publish.into_iter().collect();
+        let publish = publish.map_err(|error| args.refused(error))?;
         args.published(&publish, &keys, &held, &trusted.root)?;
         console.line("Verified the registry's attestation of the publication");
     }
@@ -136,16 +135,18 @@ pub(crate) async fn run(args: VerifyNpmArgs, console: Console) -> Result<(), Fai
     };
     let mut session = Session::with(&args.slsa, trusted, policy, console);
     let named = |passed: &Passed| args.is_named(&held, passed);
-    let passed = session.judge(
-        "npm package",
-        &args.tarball,
-        &held,
-        &provenance,
-        &args.attestations_path,
-        named,
-    )?;
+    let passed = session
+        .judge(
+            "npm package",
+            &args.tarball,
+            &held,
+            &mut provenance,
+            &args.attestations_path,
+            named,
+        )
+        .await?;
     if args.slsa.print_provenance {
-        print(&String::from_utf8_lossy(&passed.payload))?;
+        passed.print_provenance()?;
     }
     session.passed();
     Ok(())

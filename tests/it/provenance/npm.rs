@@ -92,11 +92,14 @@ impl<'a> Registry<'a> {
         )
     }
 
+    /// `provenance` is one or several.
     fn judge(&self, mut command: Command, provenance: &Value, published: &Value, more: &[&str]) -> Ran {
-        let answer = json!({ "attestations": [
-            { "predicateType": PUBLISH, "bundle": published },
-            { "predicateType": "https://slsa.dev/provenance/v1", "bundle": provenance },
-        ]});
+        let one = std::slice::from_ref(provenance);
+        let several = provenance.as_array().map_or(one, Vec::as_slice);
+        let listed = |bundle| json!({ "predicateType": "https://slsa.dev/provenance/v1", "bundle": bundle });
+        let mut list: Vec<Value> = several.iter().map(listed).collect();
+        list.push(json!({ "predicateType": PUBLISH, "bundle": published }));
+        let answer = json!({ "attestations": list });
         let file = self.ci.instance.file("attestations.json", answer.to_string());
         command.arg(&self.tarball).arg("--attestations-path").arg(file);
         command.args(["--package-name", "@acme/app"]);
@@ -267,6 +270,13 @@ fn a_package_is_verified_by_both_of_its_attestations() {
     );
     let other = registry.provenance("pkg:npm/app@4.13.1", WORKFLOW, RUNNER);
     refused(&verify(&other, &tag), 12, "package: expected");
+    // One of several suffices, whatever the others are.
+    let several = json!([{ "mediaType": "of tomorrow" }, other, provenance]);
+    let passed = verify(&several, &tag);
+    assert_eq!(passed.code, Some(0), "{}\n{}", passed.line, passed.text());
+    refused(&verify(&several, &["--source-tag", "v0"]), 15, "tag: expected");
+    let unreadable = json!([{ "mediaType": "of tomorrow" }]);
+    refused(&verify(&unreadable, &tag), 10, "missing field");
     // A workflow of another repository may not speak for this one, nor a runner for another.
     let reused = registry.provenance(PURL, &WORKFLOW.replace("acme/app", "acme/other"), RUNNER);
     refused(&verify(&reused, &tag), 16, "no signer that is trusted");

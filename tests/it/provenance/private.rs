@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tests::clients::Cosign;
 use tests::http::{Request, Response, forward, serve, serve_at};
 

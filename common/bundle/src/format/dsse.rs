@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bundle::MAX_BUNDLE_BYTES;
 use super::protojson;
 
 /// Payload type of an in-toto statement (`in-toto/attestation spec/v1/envelope.md`).
@@ -80,7 +81,8 @@ pub struct BareEnvelope {
 }
 
 impl BareEnvelope {
-    /// Reads one; `None` for any other JSON, and for an envelope with several signatures.
+    /// Reads one; `None` for any other JSON, for an envelope with several signatures, and for one that is larger than a bundle
+    /// may be.
     #[must_use]
     pub fn from_json(json: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
@@ -97,6 +99,9 @@ impl BareEnvelope {
             sig: Vec<u8>,
             #[serde(default)]
             cert: String,
+        }
+        if json.len() > MAX_BUNDLE_BYTES {
+            return None;
         }
         let wire: Wire = serde_json::from_slice(json).ok()?;
         let mut signatures = wire.signatures.into_iter();

@@ -309,3 +309,13 @@ fn an_attestation_object_is_the_bundle_that_it_was_made_of() {
             .is_err()
     );
 }
+
+#[test]
+fn an_envelope_by_itself_is_no_larger_than_a_bundle() {
+    let mut json = br#"{"payloadType":"t","payload":"e30=","signatures":[{"sig":"AQ=="}]}"#.to_vec();
+    assert!(BareEnvelope::from_json(&json).is_some());
+    json.resize(MAX_BUNDLE_BYTES, b' ');
+    assert!(BareEnvelope::from_json(&json).is_some());
+    json.push(b' ');
+    assert!(BareEnvelope::from_json(&json).is_none());
+}

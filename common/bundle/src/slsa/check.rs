@@ -38,7 +38,7 @@ pub struct Found {
 #[non_exhaustive]
 pub enum SlsaError {
     /// A signer that may not speak for the builder.
-    #[error("builder: {signer:?} of {issuer:?} is no signer that is trusted for builder {builder:?}")]
+    #[error("builder: {signer:?} of {issuer:?} is no {}", untrusted(.signer, .builder))]
     Untrusted {
         /// Name in the certificate.
         signer: String,
@@ -105,15 +105,26 @@ pub enum SlsaError {
         problem: &'static str,
     },
     /// An input of the run.
-    #[error("workflow input {name:?}: expected {expected:?}, got {got:?}")]
+    #[error(
+        "workflow input {name:?}: expected {expected:?}, got {}",
+        .got.as_ref().map_or_else(|| "none".to_owned(), |got| format!("{got:?}"))
+    )]
     Input {
         /// Its name.
         name: String,
         /// Asked for.
         expected: String,
-        /// What was given.
-        got: String,
+        /// What was given; nothing where the run did not have it.
+        got: Option<String>,
     },
+}
+
+/// What a signer is not; the name of one that signs for itself is said once.
+fn untrusted(signer: &str, builder: &str) -> String {
+    match signer == builder {
+        true => "builder that is trusted".to_owned(),
+        false => format!("signer that is trusted for builder {builder:?}"),
+    }
 }
 
 /// Compares. The signature over `provenance` by the holder of `workload`'s certificate is verified already.
@@ -225,11 +236,7 @@ fn check_build_type(provenance: &Provenance, builder: &Builder) -> Result<(), Sl
 /// Whether two ways to write a repository name the same one.
 #[must_use]
 pub fn same_repository(one: &str, other: &str) -> bool {
-    let bare = |text: &str| {
-        let git = Git::parse(text).repository;
-        git.trim_end_matches('/').trim_end_matches(".git").to_owned()
-    };
-    bare(one) == bare(other)
+    Git::parse(one).name() == Git::parse(other).name()
 }
 
 fn check_source(provenance: &Provenance, workload: &Workload, asked: &Asked) -> Result<(), SlsaError> {
@@ -364,12 +371,12 @@ fn check_inputs(provenance: &Provenance, asked: &Asked) -> Result<(), SlsaError>
         // Only a run that a person started has inputs.
         let started = provenance.event.as_deref() == Some("workflow_dispatch");
         let got = provenance.inputs.get(name).filter(|_| started);
-        let got = got.map_or_else(String::new, |value| {
+        let got = got.map(|value| {
             value
                 .as_str()
                 .map_or_else(|| value.to_string(), ToOwned::to_owned)
         });
-        if got != *expected {
+        if got.as_ref() != Some(expected) {
             return Err(SlsaError::Input {
                 name: name.clone(),
                 expected: expected.clone(),
@@ -379,3 +386,6 @@ fn check_inputs(provenance: &Provenance, asked: &Asked) -> Result<(), SlsaError>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,8 +248,7 @@ impl Policy {
     #[must_use]
     pub fn npm(source: &str, issuers: &[String]) -> Self {
         const RUNNER: &str = "https://github.com/actions/runner";
-        let repository = Git::parse(source).repository;
-        let repository = regex::escape(repository.trim_end_matches(".git"));
+        let repository = regex::escape(Git::parse(source).name());
         let workflow = anchored(&format!(r"https://{repository}/\.github/workflows/[^@]+@refs/.+"));
         let build_types = [
             "https://github.com/npm/cli/gha/v1",
@@ -362,3 +361,6 @@ impl Default for Policy {
         Self::built_in(&[GITHUB_ISSUER.to_owned()])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,11 @@ impl Git {
             },
         }
     }
+
+    /// The repository without what may stand behind its name.
+    pub(super) fn name(&self) -> &str {
+        self.repository.trim_end_matches('/').trim_end_matches(".git")
+    }
 }
 
 /// What the statement is about.

@@ -14,6 +14,7 @@ use super::{
     },
     writer::listed,
 };
+use crate::trust::Timestamp;
 
 /// A file that an update needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Update {
     root: Root,
     /// Versions that were verified, now or before; what comes must not be older.
     seen: Seen,
+    /// The earliest end of the metadata that was verified, of roots the last.
+    expires: Timestamp,
     rotations: u32,
     state: State,
 }
@@ -77,6 +80,7 @@ impl Update {
                 targets: 0,
                 root: text(trusted_root),
             },
+            expires: root.expires,
             root,
             rotations: 0,
             state: State::Root,
@@ -137,6 +141,7 @@ impl Update {
             (None, State::Root) => {
                 // TUF §5.3.10: only the last root has to be in time.
                 in_time(Role::Root, &self.root, self.now)?;
+                self.expires = self.root.expires;
                 self.state = State::Timestamp;
                 return Ok(());
             }
@@ -154,6 +159,7 @@ impl Update {
                 check_newer(Role::Timestamp, self.seen.timestamp, timestamp.version)?;
                 check_newer(Role::Snapshot, self.seen.snapshot, meta.version)?;
                 self.seen.timestamp = timestamp.version;
+                self.expires = self.expires.min(timestamp.expires);
                 State::Snapshot(meta.clone())
             }
             State::Snapshot(meta) => {
@@ -163,6 +169,7 @@ impl Update {
                 let meta = listed(Role::Snapshot, &snapshot, "targets.json")?;
                 check_newer(Role::Targets, self.seen.targets, meta.version)?;
                 self.seen.snapshot = snapshot.version;
+                self.expires = self.expires.min(snapshot.expires);
                 State::Targets(meta.clone())
             }
             State::Targets(meta) => {
@@ -174,6 +181,7 @@ impl Update {
                     .keys()
                     .try_for_each(|name| check_target_name(name))?;
                 self.seen.targets = targets.version;
+                self.expires = self.expires.min(targets.expires);
                 State::Done(targets)
             }
             State::Done(_) => return Err(TufError::Incomplete),
@@ -187,6 +195,7 @@ impl Update {
         match self.state {
             State::Done(targets) => Ok(VerifiedTargets {
                 root: self.root,
+                expires: self.expires,
                 targets,
             }),
             _ => Err(TufError::Incomplete),
@@ -240,6 +249,7 @@ pub fn verify(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedTargets {
     root: Root,
+    expires: Timestamp,
     targets: Targets,
 }
 
@@ -248,6 +258,12 @@ impl VerifiedTargets {
     #[must_use]
     pub const fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// When the first of the metadata ends: from then on clients do not take the repository as it is.
+    #[must_use]
+    pub const fn expires(&self) -> Timestamp {
+        self.expires
     }
 
     /// The targets by name.

@@ -80,7 +80,7 @@ pub(crate) async fn request(
 }
 
 /// What of a token proves the possession of a key: its e-mail address where it certifies one, else its subject
-/// (sigstore `pkg/oauthflow/flow.go` SubjectFromToken). Nothing here is trusted: the authority verifies the token.
+/// (sigstore `pkg/oauthflow/flow.go` SubjectFromToken, to which an empty claim is none). Nothing here is trusted: the authority verifies the token.
 ///
 /// # Errors
 /// Not a token.
@@ -104,10 +104,9 @@ pub(crate) fn subject(token: &str) -> Result<String, CertificateError> {
         .map_err(|_| wrong("its second part is not base64url"))?;
     let claims: Claims =
         serde_json::from_slice(&payload).map_err(|_| wrong("its second part is not a JSON object"))?;
-    claims
-        .email
-        .or(claims.sub)
-        .filter(|subject| !subject.is_empty())
+    let given = |claim: Option<String>| claim.filter(|text| !text.is_empty());
+    given(claims.email)
+        .or(given(claims.sub))
         .ok_or(wrong("it has neither email nor sub"))
 }
 
@@ -126,6 +125,7 @@ mod tests {
         let said = |claims| subject(&token(claims)).unwrap();
         assert_eq!(said(r#"{"sub":"repo:a/b","iss":"x"}"#), "repo:a/b");
         assert_eq!(said(r#"{"sub":"1234","email":"a@example.com"}"#), "a@example.com");
+        assert_eq!(said(r#"{"sub":"1234","email":""}"#), "1234");
     }
 
     #[test]
@@ -137,6 +137,7 @@ mod tests {
             "a.b.c.d",
             &token("[]"),
             &token("{}"),
+            &token(r#"{"sub":"","email":""}"#),
             &"x".repeat(20_000),
         ] {
             let said = subject(wrong).unwrap_err().to_string();

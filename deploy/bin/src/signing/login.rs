@@ -67,6 +67,9 @@ enum LoginError {
     /// The provider did not answer.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// Its page is none: a browser's opener starts other programs for it.
+    #[error("expected an http:// or https:// page to sign in at, got {0}")]
+    Page(String),
     /// It lacks an endpoint.
     #[error("the provider has no {0} endpoint")]
     Endpoint(&'static str),
@@ -175,6 +178,17 @@ fn say(text: &str) {
     Console::new().line(text);
 }
 
+/// An address that opens in a browser. The provider chooses it, and for another scheme than these two the desktop would start
+/// what is registered for it.
+fn page(mut url: Url) -> Result<Url, LoginError> {
+    if matches!(url.scheme(), "http" | "https") {
+        return Ok(url);
+    }
+    // What we added says nothing about it.
+    url.set_query(None);
+    Err(LoginError::Page(url.into()))
+}
+
 /// A request for a code, and what proves that the answer belongs to it.
 struct Asked {
     url: Url,
@@ -195,7 +209,7 @@ impl Asked {
             .set_pkce_challenge(challenge)
             .url();
         Ok(Asked {
-            url,
+            url: page(url)?,
             state,
             nonce,
             verifier,
@@ -208,5 +222,30 @@ impl Asked {
         provider
             .redeem(code, self.verifier, &self.redirect, &self.nonce)
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_page_is_opened() {
+        for (address, refused) in [
+            ("https://issuer.example/auth?state=s", None),
+            ("http://localhost:3000/oidc/auth?state=s", None),
+            ("file:///tmp/run.desktop?state=s", Some("file:///tmp/run.desktop")),
+            ("steam://run/1?state=s", Some("steam://run/1")),
+            ("ms-msdt:x?state=s", Some("ms-msdt:x")),
+        ] {
+            let said = page(address.parse().unwrap())
+                .err()
+                .map(|error| error.to_string());
+            let expected =
+                refused.map(|got| format!("expected an http:// or https:// page to sign in at, got {got}"));
+            assert_eq!(said, expected, "{address}");
+        }
     }
 }

@@ -6,7 +6,7 @@ mod credentials;
 use std::fmt;
 use std::str::FromStr;
 
-use common_bundle::format::{BareEnvelope, Bundle};
+use common_bundle::format::{BareEnvelope, Bundle, MAX_BUNDLE_BYTES};
 use common_pki::key::HashAlgorithm;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde::Deserialize;
@@ -17,12 +17,14 @@ use url::Url;
 pub(crate) use self::credentials::RegistryArgs;
 
 use self::access::{Challenge, meet};
-use super::FAILED;
+use super::{Attestations, FAILED};
 use crate::exit::{Exit, Failure};
 use crate::http::{HttpError, execute};
 
 /// Most attachments of one image that are looked at.
 const MAX_ATTACHED: usize = 64;
+/// Most bytes of them together.
+const MAX_ATTACHED_BYTES: usize = 128 << 20;
 /// Most redirections of one blob.
 const MAX_REDIRECTIONS: usize = 3;
 /// How the type of a bundle begins, whatever its version.
@@ -86,19 +88,6 @@ fn parse_digest(text: &str) -> Option<(HashAlgorithm, Vec<u8>)> {
     let algorithm = HashAlgorithm::from_name(name)?;
     let value = hex::decode(value).ok()?;
     (value.len() == algorithm.len()).then_some((algorithm, value))
-}
-
-/// Something attached to an image.
-pub(crate) enum Attached {
-    /// With everything in it.
-    Bundle(Box<Bundle>),
-    /// An envelope, which the log knows.
-    Envelope {
-        /// It, and its certificate.
-        envelope: BareEnvelope,
-        /// Its own text.
-        text: Vec<u8>,
-    },
 }
 
 /// Why nothing came.
@@ -222,6 +211,23 @@ pub(crate) struct Registry<'a> {
     shown: Option<HeaderValue>,
 }
 
+/// What is left of the bytes that are kept of one image: the text and the content of each attestation stay in memory until the
+/// verdict.
+struct Room(usize);
+
+impl Room {
+    /// Takes `len` bytes of it, if there is a bundle's room for them. The smaller ones after one that is too large still have theirs.
+    fn take(&mut self, len: usize) -> bool {
+        match self.0.checked_sub(len) {
+            Some(left) if len <= MAX_BUNDLE_BYTES => {
+                self.0 = left;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Registry<'a> {
     /// Shown nothing until it asks.
     pub(crate) fn of(image: &'a Image, args: &'a RegistryArgs) -> Self {
@@ -232,9 +238,11 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The attestations that the registry has: bundles that refer to the image, and envelopes under its older tag.
-    pub(crate) async fn attached(&mut self) -> Result<Vec<Attached>, RegistryError> {
-        let mut attached = Vec::new();
+    /// The attestations that the registry has: bundles that refer to the image, and envelopes under its older tag. What cannot be
+    /// read is no provenance, whatever else it is.
+    pub(crate) async fn attached(&mut self) -> Result<Attestations, RegistryError> {
+        let mut attached = Attestations::default();
+        let mut room = Room(MAX_ATTACHED_BYTES);
         let index = match self
             .json::<Index>(&format!("referrers/{}", self.image.named()), INDEX)
             .await?
@@ -263,10 +271,10 @@ impl<'a> Registry<'a> {
                 .first()
                 .filter(|_| kind.is_some_and(|kind| kind.starts_with(BUNDLE)));
             if let Some(layer) = layer
-                && let Some(text) = self.blob("blobs", &layer.digest).await?
+                && let Some(text) = self.attestation(layer, &mut room).await?
                 && let Ok(bundle) = Bundle::from_json(&text)
             {
-                attached.push(Attached::Bundle(Box::new(bundle)));
+                attached.push_bundle(bundle);
             }
         }
         let older: Option<Manifest> = self.tagged(".att").await?;
@@ -276,14 +284,27 @@ impl<'a> Registry<'a> {
             .filter(|layer| layer.media_type == ENVELOPE)
             .take(MAX_ATTACHED)
         {
-            if let Some(text) = self.blob("blobs", &layer.digest).await?
+            if let Some(text) = self.attestation(layer, &mut room).await?
                 && let Some(mut envelope) = BareEnvelope::from_json(&text)
             {
                 envelope.certificate = layer.annotations.get(CERTIFICATE).cloned();
-                attached.push(Attached::Envelope { envelope, text });
+                attached.push_envelope(envelope, text);
             }
         }
         Ok(attached)
+    }
+
+    /// The text of an attestation, where there is room for it.
+    async fn attestation(
+        &mut self,
+        layer: &Descriptor,
+        room: &mut Room,
+    ) -> Result<Option<Vec<u8>>, RegistryError> {
+        match self.blob("blobs", &layer.digest).await {
+            Ok(text) => Ok(text.filter(|text| room.take(text.len()))),
+            Err(RegistryError::Http(HttpError::TooLarge { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn tagged<T: DeserializeOwned>(&mut self, suffix: &str) -> Result<Option<T>, RegistryError> {
@@ -422,7 +443,7 @@ impl<'a> Registry<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, reason = "tests")]
 
     use super::*;
 
@@ -451,5 +472,19 @@ mod tests {
         ] {
             assert!(wrong.parse::<Image>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn large_attachments_leave_room_for_small_ones() {
+        let mut room = Room(MAX_ATTACHED_BYTES);
+        assert!(!room.take(MAX_BUNDLE_BYTES + 1), "larger than any bundle");
+        let taken = (0..MAX_ATTACHED).filter(|_| room.take(MAX_BUNDLE_BYTES)).count();
+        assert_eq!(taken, MAX_ATTACHED_BYTES / MAX_BUNDLE_BYTES);
+        assert!(!room.take(1));
+
+        let mut room = Room(MAX_ATTACHED_BYTES);
+        let large = MAX_BUNDLE_BYTES - 4096;
+        while room.take(large) {}
+        assert!(room.take(4096), "what follows is still looked at");
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct ReportArgs {
 }
 
 /// A check that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     check: &'static str,
     exit: Exit,
@@ -61,6 +61,22 @@ impl Refusal {
             exit,
             message: message.to_string(),
         }
+    }
+
+    /// By the name of the check that a command's failure left undone.
+    pub(crate) fn instead(check: &'static str, failure: Failure) -> Refusal {
+        Refusal {
+            check,
+            exit: failure.exit,
+            message: failure.message,
+        }
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn advising(mut self, advice: &str) -> Refusal {
+        self.message.push_str("; ");
+        self.message.push_str(advice);
+        self
     }
 
     /// What was expected and got.
@@ -81,7 +97,8 @@ impl Refusal {
 pub(crate) struct Report {
     artifact: String,
     bundle: String,
-    trust: (String, String),
+    /// Source and digest, once there is any.
+    trust: Option<(String, String)>,
     signer: Option<Certificate>,
     /// Each check that holds.
     pub(crate) checks: Vec<Evidence>,
@@ -91,15 +108,20 @@ pub(crate) struct Report {
 
 impl Report {
     /// Before anything was checked.
-    pub(crate) fn new(artifact: &str, bundle: &Path, trusted: &Trusted) -> Report {
+    pub(crate) fn new(artifact: &str, bundle: &Path) -> Report {
         Report {
             artifact: artifact.to_owned(),
             bundle: bundle.display().to_string(),
-            trust: (trusted.source.clone(), trusted.sha256.clone()),
+            trust: None,
             signer: None,
             checks: Vec::new(),
             times: Vec::new(),
         }
+    }
+
+    /// Notes what is verified with.
+    pub(crate) fn trusts(&mut self, trusted: &Trusted) {
+        self.trust = Some((trusted.source.clone(), trusted.sha256.clone()));
     }
 
     /// Notes whose certificate is in the bundle. Nothing is believed of it yet.
@@ -122,7 +144,7 @@ impl Report {
         self.finish_quietly(outcome.as_ref().err(), args, console)?;
         match outcome {
             Ok(()) if args.json => Ok(()),
-            Ok(()) => print(&self.sentence()),
+            Ok(()) => print(&console::plain(&self.sentence())),
             Err(refusal) => Err(refusal.failure(&format!("{} is not verified", self.artifact))),
         }
     }
@@ -141,7 +163,7 @@ impl Report {
             self.explain(refusal, console);
         }
         if args.json {
-            print(&self.json(refusal).to_string())?;
+            print_json(&self.json(refusal).to_string())?;
         }
         Ok(())
     }
@@ -160,7 +182,9 @@ impl Report {
 
     fn explain(&self, refusal: Option<&Refusal>, console: Console) {
         console.heading(&format!("{} for {}", self.bundle, self.artifact));
-        console.remark(&format!("trust: {} (sha256:{})", self.trust.0, self.trust.1));
+        if let Some((source, sha256)) = &self.trust {
+            console.remark(&format!("trust: {source} (sha256:{sha256})"));
+        }
         for check in &self.checks {
             console.good(&format!("{:<21}", check.check()), &check.to_string());
         }
@@ -188,7 +212,7 @@ impl Report {
             "verified": refusal.is_none(),
             "artifact": self.artifact,
             "bundle": self.bundle,
-            "trust": { "source": self.trust.0, "sha256": self.trust.1 },
+            "trust": self.trust.as_ref().map(|(source, sha256)| json!({ "source": source, "sha256": sha256 })),
             "checks": checks.collect::<Vec<_>>(),
             "times": times.collect::<Vec<_>>(),
             // Words of a certificate that was not verified are nobody's.
@@ -226,4 +250,58 @@ fn signer(certificate: &Certificate) -> Value {
 /// [`Failure`] when nobody takes it.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     console::result(text).map_err(|error| Failure::failed(format!("cannot write the result: {error}")))
+}
+
+/// JSON of others as a result.
+///
+/// # Errors
+/// [`Failure`] when nobody takes it.
+pub(crate) fn print_json(json: &str) -> Result<(), Failure> {
+    print(&escaped(json))
+}
+
+/// The same document with the control characters of its strings as escapes, where JSON leaves a choice: on a terminal they would
+/// move the cursor.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c.is_control() && !c.is_ascii_whitespace() => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_stopped_before_there_was_any_trust_is_a_refusal_as_well() {
+        let report = Report::new("app", Path::new("app.sigstore.json"));
+        let missing = Refusal::instead("bundle", Failure::failed("no such file"));
+        let verdict = report.json(Some(&missing));
+        assert_eq!(verdict["verified"], false);
+        assert_eq!(verdict["trust"], Value::Null);
+        assert_eq!(
+            verdict["refused"],
+            json!({ "check": "bundle", "reason": "no such file", "exitCode": 1 })
+        );
+    }
+
+    #[test]
+    fn json_is_the_same_document_and_moves_no_cursor() {
+        let document = json!({ "a": "\u{9b}8m\u{7f}\u{1b}[2J\r\n\té", "b": [1, "\u{10ffff}"] });
+        for json in [document.to_string(), format!("{document:#}\r\n")] {
+            let text = escaped(&json);
+            assert!(text.contains(r"\u009b8m\u007f\u001b[2J\r\n\té"), "{text}");
+            assert!(text.chars().all(|c| !c.is_control() || c.is_ascii_whitespace()));
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+        }
+    }
 }

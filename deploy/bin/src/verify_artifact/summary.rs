@@ -11,6 +11,7 @@ use super::{Verified, VerifyArtifactArgs, name};
 use crate::clock;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::signing::key::private_key;
 use crate::trust_source::read;
 use crate::verify::options::public_key;
@@ -80,7 +81,7 @@ impl VerifyArtifactArgs {
             level,
         };
         let json = vsa::sign(&summary, &signer).map_err(|error| failed(key, &error))?;
-        std::fs::write(out, json).map_err(|error| failed(out, &error))
+        output::replace(out, json.as_bytes()).map_err(|error| failed(out, &error))
     }
 }
 

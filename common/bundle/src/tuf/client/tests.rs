@@ -59,6 +59,7 @@ fn a_repository_that_three_clients_accepted_is_accepted() {
         verified.check(name, &bytes).unwrap();
         bytes
     };
+    assert_eq!(verified.expires().to_string(), "2026-11-29T00:00:00Z");
     TrustedRoot::parse(&fetch("trusted_root.json")).unwrap();
     SigningConfig::parse(&fetch("signing_config.v0.2.json")).unwrap();
     let late = run(&files, AFTER).unwrap_err();
@@ -220,6 +221,34 @@ fn signed_contradictions_are_refused() {
         signed["_type"] = json!("snapshot")
     });
     assert!(matches!(foreign, Err(TufError::Invalid { .. })));
+}
+
+#[test]
+fn a_repository_ends_with_the_first_of_its_metadata() {
+    const EARLY: &str = "2026-01-03T00:00:00Z";
+    let keys = Keys::new();
+    let (mut repository, server) = Server::create(&keys, &[target("a", "1")]);
+    let expires = |server: &Server| server.verified("1.root.json", day(1)).unwrap().expires();
+    assert_eq!(expires(&server).system_time(), day(7));
+    let ending = |path, role| {
+        forge(&server, &keys, path, role, |signed| {
+            signed["expires"] = json!(EARLY);
+        })
+    };
+    for (path, role) in [
+        ("1.root.json", Role::Root),
+        ("1.targets.json", Role::Targets),
+        ("1.snapshot.json", Role::Snapshot),
+        ("timestamp.json", Role::Timestamp),
+    ] {
+        assert_eq!(expires(&ending(path, role)).to_string(), EARLY, "{path}");
+    }
+    // A root that another one follows does not count.
+    let mut followed = ending("1.root.json", Role::Root);
+    let next =
+        keys.with(|signers| repository.rotate_root(&keys.keys(), Lifetimes::default(), day(1), signers));
+    followed.publish(next.unwrap());
+    assert_eq!(expires(&followed).system_time(), day(7));
 }
 
 #[test]

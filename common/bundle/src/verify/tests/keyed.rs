@@ -272,3 +272,16 @@ fn a_key_with_a_window_needs_a_proven_time() {
         assert_eq!(outcome.is_ok(), inside, "{unix}");
     }
 }
+
+#[test]
+fn certificate_logs_that_are_required_of_a_key_are_missing() {
+    let (log, key) = (Log::new(KeyAlgorithm::Ed25519), signer(KeyAlgorithm::EcdsaP256));
+    let bundle = signed_artifact(&log, &key, HOST);
+    let mut policy = Policy::key(key.public_key().clone(), ValidFor::default());
+    policy.scts = 2;
+    let outcome = verify(&bundle, Artifact::Bytes(b"artifact"), &log.root(), &policy);
+    assert!(
+        matches!(outcome, Err(VerifyError::TooFewScts { expected: 2, got: 0 })),
+        "{outcome:?}"
+    );
+}

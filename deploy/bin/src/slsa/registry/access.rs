@@ -101,37 +101,38 @@ pub(super) async fn meet(
             "no credentials for {host}: give --registry-username and --registry-password, or log in with docker"
         )
     };
+    let credentials = args.credentials(&image.host).await?;
+    if let Credentials::Bearer(token) = &credentials {
+        // The registry itself is shown it, whatever it wants and wherever others have their tokens from.
+        return Ok(Pass {
+            header: Some(bearer(token.reveal())),
+            advice: "the registry does not take the token".to_owned(),
+        });
+    }
     match challenge {
-        Challenge::Basic => Ok(match args.credentials(&image.host).await? {
+        Challenge::Basic => Ok(match credentials {
             Credentials::Password(name, password) => Pass {
                 header: Some(basic(&name, &password)),
                 advice: format!("the registry does not take the password of {name:?}"),
             },
-            Credentials::Bearer(token) => taken_as_it_is(&token),
-            Credentials::Anonymous | Credentials::Identity(_) => Pass {
+            _ => Pass {
                 header: None,
                 advice: none(),
             },
         }),
         Challenge::Bearer { realm, service } => {
             let (realm, is_its_own) = token_service(&realm, host, args)?;
-            let name = realm.host_str().unwrap_or_default().to_owned();
-            let (credentials, advice) = if is_its_own {
-                let credentials = args.credentials(&image.host).await?;
-                let advice = match &credentials {
-                    Credentials::Anonymous => none(),
-                    _ => format!("the credentials for {host} do not suffice"),
-                };
-                (credentials, advice)
-            } else {
-                let advice = format!(
-                    "{host} has its tokens from {name}, where no credentials are sent: if that is right, --registry-token-host {name}"
-                );
-                (Credentials::Anonymous, advice)
+            let name = realm.host_str().unwrap_or_default();
+            let (credentials, advice) = match credentials {
+                _ if !is_its_own => {
+                    let advice = format!(
+                        "{host} has its tokens from {name}, where no credentials are sent: if that is right, --registry-token-host {name}"
+                    );
+                    (Credentials::Anonymous, advice)
+                }
+                Credentials::Anonymous => (Credentials::Anonymous, none()),
+                known => (known, format!("the credentials for {host} do not suffice")),
             };
-            if let Credentials::Bearer(token) = &credentials {
-                return Ok(taken_as_it_is(token));
-            }
             let scope = format!("repository:{}:pull", image.repository);
             let token = token(realm, service.as_deref(), &scope, &credentials).await?;
             Ok(Pass {
@@ -139,13 +140,6 @@ pub(super) async fn meet(
                 advice,
             })
         }
-    }
-}
-
-fn taken_as_it_is(token: &Secret) -> Pass {
-    Pass {
-        header: Some(bearer(token.reveal())),
-        advice: "the registry does not take the token".to_owned(),
     }
 }
 
@@ -238,6 +232,8 @@ async fn token(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use clap::Parser;
+
     use super::*;
 
     fn challenge(values: &[&'static str]) -> Option<Challenge> {
@@ -282,6 +278,29 @@ mod tests {
             (&[], None),
         ] {
             assert_eq!(challenge(values), expected, "{values:?}");
+        }
+    }
+
+    /// As GitLab has it where it is its own host: its registry sends everybody to it for tokens.
+    #[tokio::test]
+    async fn a_token_of_the_registry_goes_to_it_wherever_others_have_theirs_from() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            registry: RegistryArgs,
+        }
+        let args = Line::parse_from(["verify-image", "--registry-token", "t0ken"]).registry;
+        let image = format!("registry.corp.example/team/app@sha256:{}", "ab".repeat(32));
+        let image: Image = image.parse().unwrap();
+        for wanted in [
+            Challenge::Basic,
+            Challenge::Bearer {
+                realm: "https://gitlab.corp.example/jwt/auth".to_owned(),
+                service: Some("container_registry".to_owned()),
+            },
+        ] {
+            let pass = meet(wanted, &image, &args).await.unwrap();
+            assert_eq!(pass.header.unwrap(), "Bearer t0ken");
         }
     }
 
