@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use serde_json::Value;
 use tests::stack::Stack;
 use tests::{ok, refused, sigbox, tool};
 
@@ -12,6 +13,10 @@ fn doctor_names_every_link() {
     for link in ["OIDC", "Fulcio", "CT", "Rekor v1", "Rekor v2", "TSA", "TUF"] {
         assert!(ran.text().contains(link), "no word of {link}:\n{}", ran.text());
     }
+    let ran = ok(Command::new(sigbox()).args(["doctor", "--json", "--url", &stack.ready.url]));
+    let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["ok"], true, "{found}");
+    assert_eq!(found["links"].as_array().unwrap().len(), 8, "{found}");
 }
 
 #[test]

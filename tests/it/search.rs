@@ -71,11 +71,7 @@ async fn signatures_are_found_in_both_logs_by_all_they_say() {
         "{}",
         text.stdout
     );
-    assert!(
-        text.stderr.contains("complete for entries 0 to "),
-        "{}",
-        text.stderr
-    );
+    assert!(text.stderr.contains("complete for all "), "{}", text.stderr);
     let wrong = refused(&mut log(&stack, &["search", "--email", "nobody"]));
     assert!(
         wrong
@@ -100,6 +96,34 @@ async fn signatures_are_found_in_both_logs_by_all_they_say() {
         let body: Value = serde_json::from_str(&body.stdout).unwrap();
         assert_eq!(body["kind"], "hashedrekord");
     }
+    // The keys are those that the instance publishes, or of a trusted root that one has.
+    let key = "with a key of the instance";
+    let info = ok(&mut log(&stack, &["info"]));
+    assert!(info.stderr.contains(key), "{}", info.stderr);
+    assert_eq!(
+        info.stdout.matches("  signed by localhost").count(),
+        2,
+        "{}",
+        info.stdout
+    );
+    let info = ok(&mut log(&stack, &["info", "--json"]));
+    let info: Value = serde_json::from_str(&info.stdout).unwrap();
+    for log in info["logs"].as_array().unwrap() {
+        assert_eq!(log["signature_verified"], true, "{info:#}");
+    }
+    let v1 = number("rekor-v1");
+    let entry = ok(&mut log(&stack, &["get", "1", "--json", "--log", &v1]));
+    assert!(entry.stderr.contains(key), "{}", entry.stderr);
+    let entry: Value = serde_json::from_str(&entry.stdout).unwrap();
+    assert_eq!(entry["signatureVerified"], true, "{entry:#}");
+    assert_eq!(entry["kind"], "hashedrekord", "{entry:#}");
+    let elsewhere = refused(&mut log(&stack, &["info", "--public-good"]));
+    assert!(
+        elsewhere.stdout.contains("signature WRONG")
+            && elsewhere.stderr.contains("verifies with a key of the public"),
+        "{}",
+        elsewhere.text()
+    );
     let several = refused(&mut log(&stack, &["get", "1"]));
     assert!(
         several.stderr.contains("choose one with --log"),
@@ -129,6 +153,14 @@ async fn signatures_are_found_in_both_logs_by_all_they_say() {
         command.args(["log", "proof", "1", "--url", &tiles, "--key", key]);
         command
     };
+    let mut without = Command::new(sigbox());
+    let without = ok(without.args(["log", "info", "--url", &tiles]));
+    assert!(
+        without.stdout.contains("signature NOT verified"),
+        "{}",
+        without.stdout
+    );
+    assert!(without.stderr.contains("no --key"), "{}", without.stderr);
     let proof = ok(&mut by_tiles(&vkey));
     assert!(proof.stderr.contains("signed by localhost"), "{}", proof.stderr);
     let other = Key::generate().pem();

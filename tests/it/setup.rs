@@ -184,7 +184,7 @@ fn clusters_get_the_root_of_this_instance_and_pipelines_sign() {
     assert_eq!(BASE64_STANDARD.decode(encoded).unwrap(), root);
     for (client, file, exported) in [
         ("kyverno", "sigbox-root.json", "root.json"),
-        ("flux", "trusted_root.json", "trusted_root.json"),
+        ("flux", "sigbox-trusted-root.json", "trusted_root.json"),
     ] {
         let manifests = applied(client);
         assert!(
@@ -197,8 +197,8 @@ fn clusters_get_the_root_of_this_instance_and_pipelines_sign() {
         );
     }
     for (client, file) in [
-        ("github-actions", ".github/workflows/sign.yml"),
-        ("gitlab-ci", ".gitlab-ci.yml"),
+        ("github-actions", ".github/workflows/sigbox.yml"),
+        ("gitlab-ci", "sigbox.gitlab-ci.yml"),
     ] {
         let folder = stack.path(client);
         shell(&stack, &folder, &printed(&stack, client));

@@ -18,7 +18,7 @@ pub(crate) use self::routes::{Origins, Served, routes};
 /// # Errors
 /// [`Failure`] when the instance does not answer: lines for it would not work.
 pub(crate) async fn run(args: ClientSetupArgs, console: Console) -> Result<(), Failure> {
-    let client = Client::new(&args.url).map_err(Failure::failed)?;
+    let client = Client::instance(&args.url).map_err(Failure::failed)?;
     let answer = client
         .get(routes::INSTANCE)
         .await
@@ -87,7 +87,8 @@ fn remark(client: Which) -> &'static str {
         }
         Which::Flux => "Flux verifies offline from this file; apply it again after a key was rotated",
         Which::Podman => {
-            "as root; sign images with `cosign sign --new-bundle-format=false --registry-referrers-mode=legacy`"
+            "as root; a policy.json that is there stays, one that is made refuses all other images; sign images with \
+             `cosign sign --new-bundle-format=false --registry-referrers-mode=legacy`"
         }
         Which::GithubActions => {
             "the instance must trust https://token.actions.githubusercontent.com, and the runner must reach it"

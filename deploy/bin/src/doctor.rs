@@ -26,7 +26,7 @@ use common_pki::tsp::{self, TimestampTrust};
 
 use crate::cli::DoctorArgs;
 use crate::clock;
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::doctor::identity::Signer;
 use crate::doctor::places::Places;
 use crate::doctor::report::{Broken, Link, Report, broken};
@@ -53,14 +53,28 @@ pub(crate) async fn run(args: DoctorArgs, console: Console) -> Result<(), Failur
         let (now, began) = (clock::system()(), Instant::now());
         let frozen = frozen_logs(&client).await;
         let report = examine(&client, now, &frozen, given, &Scope::everything()).await;
-        report.print(console);
-        if let Some(file) = &args.metrics {
-            metrics::write(file, &report, now, began.elapsed()).map_err(Failure::failed)?;
+        if args.json {
+            let found = report.json(client.base(), now).to_string();
+            // Nobody will read what comes later either.
+            console::result(&found).map_err(Failure::failed)?;
+        } else {
+            report.print(console);
         }
+        let kept = args.metrics.as_deref().map_or(Ok(()), |file| {
+            metrics::write(file, &report, now, began.elapsed())
+                .map_err(|error| format!("cannot write {}: {error}", file.display()))
+        });
         let verdict = verdict(&report, &client, !frozen.is_empty());
         let Some(seconds) = args.watch else {
-            return verdict.map(|sound| console.line(sound)).map_err(Failure::failed);
+            return kept
+                .and(verdict)
+                .map(|sound| console.line(sound))
+                .map_err(Failure::failed);
         };
+        // Neither ends a watch: as a link may hold again, so may the disk have room again.
+        if let Err(problem) = kept {
+            console.warning(&problem);
+        }
         match verdict {
             Ok(sound) => console.line(sound),
             Err(broken) => console.warning(&broken),
@@ -386,4 +400,30 @@ fn verified(
         "entry {index} in a tree of {size}; the bundle verifies by {} checks",
         verified.evidence.len()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watch_goes_on_where_its_findings_cannot_be_written() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let args = |watch| DoctorArgs {
+            // Nobody answers there.
+            url: "http://127.0.0.1:1".to_owned(),
+            identity_token: None,
+            watch,
+            metrics: Some(folder.path().join("missing/canary.prom")),
+            json: false,
+        };
+        let once = run(args(None), Console::new()).await.unwrap_err();
+        assert!(once.message.contains("missing/canary.prom"), "{}", once.message);
+        let watch = run(args(Some(3_600)), Console::new());
+        let ended = tokio::time::timeout(Duration::from_millis(500), watch).await;
+        assert!(ended.is_err(), "{ended:?}");
+    }
 }

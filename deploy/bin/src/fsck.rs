@@ -92,7 +92,12 @@ pub(crate) async fn run(args: FsckArgs, console: Console) -> Result<(), Failure>
     } else {
         let mut lines = Vec::new();
         for log in &outcome.logs {
-            let verdict = if log.sound { "ok     " } else { "DAMAGED" };
+            let verdict = match log.sound {
+                true => "ok     ",
+                // It agrees with itself: nothing is known to be damaged.
+                false if outcome.remedy == remote::WHOSE_KEY => "UNKNOWN",
+                false => "DAMAGED",
+            };
             lines.push(format!("{verdict} {}", log.text));
         }
         lines.extend(outcome.rest.as_ref().map(|(text, _)| format!("        {text}")));

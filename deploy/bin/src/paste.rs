@@ -1,5 +1,8 @@
 //! The lines a person pastes: setting up a client and its first signature. Pure text, so that the terminal, the landing
 //! page and `client-setup` say the same.
+//!
+//! They are pasted anywhere, so they overwrite nothing that somebody else may have written: files that they write have `sigbox`
+//! or `hello` in their paths, and what has to have another name is made only where it is not there ([`unless_there`]).
 
 mod commands;
 mod libraries;
@@ -77,12 +80,15 @@ impl Instance {
         if self.issuer.is_some() {
             return TOKEN.to_owned();
         }
-        let url = if self.url == DEFAULT_URL {
-            String::new()
-        } else {
-            format!(" --url {}", self.url)
-        };
-        format!("\"$({} token{url})\"", self.sigbox)
+        format!("\"$({} token{})\"", self.sigbox, self.at())
+    }
+
+    /// The option that names this instance to a command of this program, unless it is the one that is found without.
+    pub(crate) fn at(&self) -> String {
+        match self.url == DEFAULT_URL {
+            true => String::new(),
+            false => format!(" --url {}", self.url),
+        }
     }
 
     /// The lines for `client`, for a POSIX shell: one command each, or the lines of a here-document.
@@ -124,7 +130,13 @@ impl Instance {
 }
 
 fn hello() -> String {
-    "echo hello > hello.txt".to_owned()
+    "[ -e hello.txt ] || echo hello > hello.txt".to_owned()
+}
+
+/// Runs `make`, which writes `file`; where that is there, says what it should have.
+fn unless_there(file: &str, make: &str, should_have: &str) -> String {
+    let said = quoted(&format!("{file} is there and stays as it is: {should_have}"));
+    format!("if [ -e {file} ]; then echo {said} >&2; else {make}; fi")
 }
 
 /// Fetches a file of the instance into the working directory.

@@ -1,18 +1,15 @@
 //! The findings for Prometheus, in a file: text exposition format 0.0.4, as node_exporter's textfile collector reads it.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::doctor::report::Report;
+use crate::output;
 
 /// Replaces the file in one step, so that no reader sees half of it. Whoever may read the folder may read it.
 pub(crate) fn write(path: &Path, report: &Report, now: SystemTime, took: Duration) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}.new"));
-    fs::write(&new, text(report, now, took))?;
-    fs::rename(&new, path)
+    output::replace(path, text(report, now, took).as_bytes())
 }
 
 fn text(report: &Report, now: SystemTime, took: Duration) -> String {
@@ -40,6 +37,8 @@ fn text(report: &Report, now: SystemTime, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
     use crate::doctor::report::{Link, broken};
@@ -73,5 +72,15 @@ mod tests {
             1,
             "nothing is left behind"
         );
+    }
+
+    #[test]
+    fn nothing_is_left_behind_where_the_file_cannot_be_exchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sigbox.prom");
+        fs::create_dir(&file).unwrap();
+        let written = write(&file, &Report::default(), UNIX_EPOCH, Duration::ZERO);
+        assert!(written.is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

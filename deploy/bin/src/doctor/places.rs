@@ -1,14 +1,20 @@
-//! Where each service is asked. One address serves a whole instance, whatever its clients call it; but where the published
-//! signing configuration has services at several, each is asked at its own.
+//! Which services are asked, and where. One address serves a whole instance, whatever its clients call it; but where the
+//! published signing configuration has services at several, each is asked at its own. What it does not list is not there.
 
 use common_bundle::trust::{Role, SigningConfig, TrustedRoot};
 use url::Url;
 
 use crate::http::Client;
+use crate::site::Roles;
 
-/// Clients of services that are at addresses of their own.
+/// What is published of the services.
 #[derive(Default)]
-pub(super) struct Places(Vec<(Role, Client)>);
+pub(super) struct Places {
+    /// Those that there are; nobody says so where no signing configuration is published.
+    listed: Option<Roles>,
+    /// Clients of those that are at addresses of their own.
+    clients: Vec<(Role, Client)>,
+}
 
 impl Places {
     /// As `configs` and `root` are published.
@@ -32,28 +38,31 @@ impl Places {
         }
         // Logs that have ended may be listed at former addresses.
         urls.extend(root.ctlogs.last().map(|log| (Role::CtLog, &*log.base_url)));
+        let listed = (!configs.is_empty()).then(|| urls.iter().map(|(role, _)| *role).collect());
         let origins: Vec<(Role, String)> = urls
             .into_iter()
             .filter_map(|(role, url)| Some((role, Url::parse(url).ok()?.origin().ascii_serialization())))
             .collect();
         let (_, first) = origins.first().cloned().unzip();
-        if origins.iter().all(|(_, origin)| Some(origin) == first.as_ref()) {
-            return Places::default();
-        }
+        let elsewhere = origins.iter().any(|(_, origin)| Some(origin) != first.as_ref());
         let clients = origins
             .iter()
+            .filter(|_| elsewhere)
             .filter_map(|(role, origin)| Some((*role, Client::new(origin).ok()?)));
-        Places(clients.collect())
+        Places {
+            listed,
+            clients: clients.collect(),
+        }
     }
 
     /// Whether the service of a role is published, where that is known.
     pub(super) fn has(&self, role: Role) -> bool {
-        self.0.is_empty() || self.0.iter().any(|(known, _)| *known == role)
+        self.listed.as_ref().is_none_or(|listed| listed.has(role))
     }
 
     /// Who is asked for the service of a role: `whole` where it has no address of its own.
     pub(super) fn of<'a>(&'a self, role: Role, whole: &'a Client) -> &'a Client {
-        let own = self.0.iter().find(|(known, _)| *known == role);
+        let own = self.clients.iter().find(|(known, _)| *known == role);
         own.map_or(whole, |(_, client)| client)
     }
 }
@@ -84,24 +93,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn services_at_several_addresses_are_asked_at_their_own() {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let root = TrustedRoot {
+    fn root() -> TrustedRoot {
+        TrustedRoot {
             media_type: String::new(),
             tlogs: Vec::new(),
             certificate_authorities: Vec::new(),
             ctlogs: Vec::new(),
             timestamp_authorities: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn services_at_several_addresses_are_asked_at_their_own() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let whole = Client::new("http://127.0.0.1:1").unwrap();
-        // Reached by another name, and all of it is there.
-        let one = Places::published(&[config("https://a.example", "https://a.example")], &root);
+        // Reached by another name.
+        let one = Places::published(&[config("https://a.example", "https://a.example")], &root());
         assert_eq!(one.of(Role::RekorV2, &whole).base(), whole.base());
-        assert!(one.has(Role::RekorV1));
-        let two = Places::published(&[config("https://a.example", "https://b.example")], &root);
+        let two = Places::published(&[config("https://a.example", "https://b.example")], &root());
         assert_eq!(two.of(Role::RekorV2, &whole).base(), "https://b.example");
         assert_eq!(two.of(Role::Tsa, &whole).base(), "https://a.example");
-        assert!(!two.has(Role::RekorV1));
+    }
+
+    #[test]
+    fn what_is_not_listed_is_not_there_at_however_many_addresses() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        for rekor in ["https://a.example", "https://b.example"] {
+            let places = Places::published(&[config("https://a.example", rekor)], &root());
+            assert!(places.has(Role::RekorV2) && places.has(Role::FulcioCa) && places.has(Role::Tsa));
+            assert!(!places.has(Role::RekorV1), "{rekor}");
+        }
+        // Nothing is published while a service of another process is not known: what there is has to be tried.
+        let unknown = Places::published(&[], &root());
+        assert!(unknown.has(Role::RekorV1) && unknown.has(Role::RekorV2));
     }
 }

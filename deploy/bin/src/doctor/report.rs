@@ -1,8 +1,10 @@
 //! The findings, link by link.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use common_bundle::trust::Timestamp;
+use serde_json::{Value, json};
 
 use crate::console::Console;
 
@@ -119,6 +121,29 @@ impl Report {
         })
     }
 
+    /// What was found at `url`, for programs: the links in the order of looking, by their labels.
+    pub(crate) fn json(&self, url: &str, now: SystemTime) -> Value {
+        let links = self.0.iter().map(|(link, outcome)| {
+            let link = link.label();
+            match outcome {
+                Outcome::Good(evidence) => json!({ "link": link, "state": "sound", "evidence": evidence }),
+                Outcome::Broken(Broken { found, advice }) => {
+                    json!({ "link": link, "state": "broken", "found": found, "advice": advice })
+                }
+                Outcome::Skipped(because) => {
+                    json!({ "link": link, "state": "skipped", "needs": because.label() })
+                }
+                Outcome::Frozen => json!({ "link": link, "state": "frozen" }),
+            }
+        });
+        json!({
+            "ok": self.broken().is_none(),
+            "url": url,
+            "time": Timestamp::from_system_time(now).map(|time| time.to_string()),
+            "links": links.collect::<Vec<_>>(),
+        })
+    }
+
     /// Shows every link.
     pub(crate) fn print(&self, console: Console) {
         for (link, outcome) in &self.0 {
@@ -147,6 +172,15 @@ pub(crate) fn time(unix: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "tests"
+    )]
+
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -161,6 +195,34 @@ mod tests {
         report.record::<()>(Link::Oidc, Err(broken("expected 200, got 500", "look")));
         report.record::<()>(Link::Tsa, Err(broken("later", "look")));
         assert_eq!(report.broken().map(|(link, _)| link), Some(Link::Oidc));
+    }
+
+    #[test]
+    fn programs_read_of_each_link_what_people_do() {
+        let mut report = Report::default();
+        report.record(Link::Tuf, Ok(((), "fine".to_owned())));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let found = |report: &Report| report.json("http://localhost:3000", now);
+        assert_eq!(
+            found(&report),
+            json!({
+                "ok": true, "url": "http://localhost:3000", "time": "2027-01-15T08:00:00Z",
+                "links": [{ "link": "tuf", "state": "sound", "evidence": "fine" }],
+            })
+        );
+        report.record::<()>(Link::Fulcio, Err(broken("got 500", "look")));
+        report.skip::<()>(Link::Ct, Link::Fulcio);
+        report.frozen::<()>(Link::RekorV1);
+        let found = found(&report);
+        assert_eq!(found["ok"], false);
+        assert_eq!(
+            found["links"].as_array().unwrap()[1..],
+            [
+                json!({ "link": "fulcio", "state": "broken", "found": "got 500", "advice": "look" }),
+                json!({ "link": "ct", "state": "skipped", "needs": "fulcio" }),
+                json!({ "link": "rekor-v1", "state": "frozen" }),
+            ]
+        );
     }
 
     #[test]

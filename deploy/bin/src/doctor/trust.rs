@@ -9,11 +9,14 @@ use common_pki::cert::Certificate;
 use http::StatusCode;
 
 use crate::doctor::report::{Broken, broken};
-use crate::http::Client;
+use crate::http::{Client, HttpError};
 use crate::tuf_fetch::Repository;
 
 const ADVICE: &str = "clients cannot start from this repository: see the server's log, compare the clocks, and if the \
                       tuf folder was changed by hand restore it";
+/// Nothing is known of a repository that cannot be asked.
+const SILENCE: &str =
+    "nothing answers there: is `sigbox up` or `sigbox serve` running, and is --url where it listens?";
 
 /// What the repository says to trust.
 pub(crate) struct Trust {
@@ -31,7 +34,7 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
         .get("/trust/root.json")
         .await
         .and_then(|answer| answer.expect(StatusCode::OK));
-    let root = root.map_err(|error| broken(error, ADVICE))?;
+    let root = root.map_err(|error| broken(&error, advice(&error)))?;
     let repository = Repository::update(client.below("/tuf"), &root, None, now)
         .await
         .map_err(|error| broken(error, ADVICE))?;
@@ -80,6 +83,14 @@ pub(crate) async fn fetch(client: &Client, now: SystemTime) -> Result<(Trust, St
     ))
 }
 
+/// What to do about the first question's failure.
+fn advice(error: &HttpError) -> &'static str {
+    match error {
+        HttpError::NoAnswer { .. } => SILENCE,
+        _ => ADVICE,
+    }
+}
+
 async fn target(repository: &Repository, name: &str) -> Result<Vec<u8>, Broken> {
     repository
         .target(name)
@@ -98,4 +109,22 @@ pub(crate) fn certificates(authority: &CertificateAuthority) -> Result<Vec<Certi
         .map(parse)
         .collect::<Result<_, _>>()
         .map_err(|error| broken(error, ADVICE))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn where_nothing_answers_the_repository_is_not_blamed() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let nobody = Client::new("http://127.0.0.1:1").unwrap();
+        let silent = fetch(&nobody, SystemTime::UNIX_EPOCH).await.err().unwrap();
+        assert_eq!(silent.advice, SILENCE);
+        let empty = Client::within(axum::Router::new(), "http://localhost:3000");
+        let other = fetch(&empty, SystemTime::UNIX_EPOCH).await.err().unwrap();
+        assert_eq!(other.advice, ADVICE);
+    }
 }

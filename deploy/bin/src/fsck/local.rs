@@ -40,9 +40,12 @@ pub(super) async fn check(args: &FsckArgs, console: Console) -> Result<Outcome, 
         .load()
         .await
         .map_err(Failure::failed)?;
-    let storage = SqliteStorage::open_read_only(&args.data)
-        .await
-        .map_err(|error| Failure::failed(format!("{error}. {REMEDY}")))?;
+    let opened = SqliteStorage::open_read_only(&args.data).await;
+    let storage = opened.map_err(|error| match error.may_be_damage() {
+        true => Failure::failed(format!("{error}. {REMEDY}")),
+        // The folder, or another user, is in the way: nothing is known of the logs.
+        false => Failure::failed(format!("nothing was checked: {error}")),
+    })?;
     let stored = storage.logs().await.map_err(|error| {
         Failure::failed(format!("the rows of the logs cannot be read: {error}. {REMEDY}"))
     })?;

@@ -1,18 +1,15 @@
 //! `log search`.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use http::StatusCode;
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use crate::cli::DEFAULT_URL;
+use crate::conditions::ConditionArgs;
 use crate::console::{self, Console};
-use crate::disk;
 use crate::exit::Failure;
 use crate::http::Client;
 
@@ -26,45 +23,8 @@ pub(super) struct SearchArgs {
     /// The instance.
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL, env = "SIGBOX_URL")]
     url: String,
-    /// E-mail address of the signer.
-    #[arg(long, value_name = "ADDRESS")]
-    email: Vec<String>,
-    /// URI that names the signer.
-    #[arg(long, value_name = "URI")]
-    uri: Vec<String>,
-    /// Domain of the signer's address or host of its URI; subdomains too.
-    #[arg(long, value_name = "DOMAIN")]
-    domain: Vec<String>,
-    /// Beginning of the signer's URI, or of an address up to its @.
-    #[arg(long, value_name = "BEGINNING")]
-    prefix: Vec<String>,
-    /// Issuer of the identity token.
-    #[arg(long, value_name = "URL")]
-    issuer: Vec<String>,
-    /// Source repository, as a URI or owner/name.
-    #[arg(long, value_name = "REPOSITORY")]
-    repository: Vec<String>,
-    /// Workflow: its name, its URI, or its path in the repository.
-    #[arg(long, value_name = "WORKFLOW")]
-    workflow: Vec<String>,
-    /// Commit.
-    #[arg(long, value_name = "HEX")]
-    commit: Vec<String>,
-    /// Digest of an artifact, payload or in-toto subject.
-    #[arg(long, value_name = "[ALGORITHM:]HEX")]
-    digest: Vec<String>,
-    /// A file whose SHA-256 is looked for.
-    #[arg(long, value_name = "FILE")]
-    artifact: Vec<String>,
-    /// SHA-256 of a key, in either form.
-    #[arg(long, value_name = "HEX")]
-    key: Vec<String>,
-    /// A file with a signature, the signature in base64, or its SHA-256.
-    #[arg(long, value_name = "FILE|BASE64|HEX")]
-    signature: Vec<String>,
-    /// Type of an in-toto predicate.
-    #[arg(long, value_name = "URI")]
-    predicate_type: Vec<String>,
+    #[command(flatten)]
+    conditions: ConditionArgs,
     /// Logged at this time or later: 2026-11-22T08:00:00Z, 2026-11-22, or Unix seconds.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -91,33 +51,7 @@ pub(super) struct SearchArgs {
 impl SearchArgs {
     /// The pairs of the request, without those of a page.
     fn pairs(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        let lists = [
-            ("email", &self.email),
-            ("uri", &self.uri),
-            ("domain", &self.domain),
-            ("prefix", &self.prefix),
-            ("issuer", &self.issuer),
-            ("repository", &self.repository),
-            ("workflow", &self.workflow),
-            ("commit", &self.commit),
-            ("digest", &self.digest),
-            ("key", &self.key),
-            ("predicateType", &self.predicate_type),
-        ];
-        let mut pairs: Vec<(&'static str, String)> = lists
-            .into_iter()
-            .flat_map(|(name, values)| values.iter().map(move |value| (name, value.clone())))
-            .collect();
-        for file in &self.artifact {
-            let content = disk::read(Path::new(file)).map_err(Failure::failed)?;
-            let content = content.ok_or_else(|| Failure::failed(format!("{file} is missing")))?;
-            pairs.push(("digest", format!("sha256:{}", common_tlog::sha256(&[&content]))));
-        }
-        for given in &self.signature {
-            let file = disk::read(Path::new(given)).unwrap_or_default();
-            let value = file.map_or_else(|| given.clone(), |content| signature(&content));
-            pairs.push(("signature", value));
-        }
+        let mut pairs = self.conditions.pairs()?;
         pairs.extend(self.anything.iter().map(|text| ("q", text.clone())));
         pairs.extend(self.since.iter().map(|time| ("since", time.clone())));
         pairs.extend(self.until.iter().map(|time| ("until", time.clone())));
@@ -129,21 +63,12 @@ impl SearchArgs {
     }
 }
 
-/// A signature file holds base64, as cosign writes it, or the octets themselves.
-fn signature(content: &[u8]) -> String {
-    let text = std::str::from_utf8(content).map(str::trim);
-    match text {
-        Ok(text) if STANDARD.decode(text).is_ok() => text.to_owned(),
-        _ => STANDARD.encode(content),
-    }
-}
-
 /// Follows the pages until enough was found or all was searched.
 ///
 /// # Errors
 /// [`Failure`] if the instance does not answer or refuses the search.
 pub(super) async fn run(args: &SearchArgs, console: Console) -> Result<(), Failure> {
-    let client = Client::new(&args.url).map_err(Failure::failed)?;
+    let client = Client::instance(&args.url).map_err(Failure::failed)?;
     let pairs = args.pairs()?;
     let wanted = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut whole: Option<Value> = None;
@@ -268,6 +193,13 @@ fn line(entry: &Value) -> String {
     console::plain(&line)
 }
 
+/// The first and the last leaf of a range, which an answer gives by its first leaf and the one behind its last.
+fn range(log: &Value, pointer: &str) -> Option<(u64, u64)> {
+    let range = log.pointer(pointer)?;
+    let (from, to) = (number(range, "/from"), number(range, "/to"));
+    Some((from, to.checked_sub(1)?)).filter(|(first, last)| first <= last)
+}
+
 /// Up to where the answer is complete.
 fn statement(answer: &Value) -> Vec<String> {
     let found = entries(answer).len();
@@ -277,22 +209,20 @@ fn statement(answer: &Value) -> Vec<String> {
     };
     let mut lines = vec![format!("{found} found{more}")];
     for log in list(answer, "logs") {
+        let size = number(log, "/size");
+        let searched = match range(log, "/searched") {
+            Some((0, last)) if last.checked_add(1) == Some(size) => format!("all {size} entries"),
+            Some((first, last)) => format!("entries {first} to {last}, of {size},"),
+            None => format!("none of {size} entries"),
+        };
         let mut line = format!(
-            "log {} ({}): complete for entries {} to {} of {} at root {}",
+            "log {} ({}): complete for {searched} at root {}",
             number(log, "/log"),
             text(log, "origin"),
-            number(log, "/searched/from"),
-            number(log, "/searched/to"),
-            number(log, "/size"),
             text(log, "root"),
         );
-        if log.pointer("/unindexed/pending").is_some_and(Value::is_object) {
-            let _ = write!(
-                line,
-                ", except {} to {}, which are still being indexed",
-                number(log, "/unindexed/pending/from"),
-                number(log, "/unindexed/pending/to"),
-            );
+        if let Some((first, last)) = range(log, "/unindexed/pending") {
+            let _ = write!(line, ", except {first} to {last}, which are still being indexed");
         }
         let below = number(log, "/unindexed/payloadsBelow");
         if below > 0 {
@@ -325,14 +255,47 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_certificate_controls_the_terminal() {
-        let entry = json!({"signers": [{"names": [{"type": "uri", "value": "a\u{1b}[2Jb"}]}]});
-        assert!(line(&entry).ends_with("a\\u{1b}[2Jb"));
+    fn what_was_searched_is_told_by_its_last_entry() {
+        let said = |searched: Value, pending: Value| {
+            let log = json!({"log": 3, "origin": "log.example", "size": 13, "root": "ab", "searched": searched,
+                "unindexed": {"pending": pending, "payloadsBelow": 0}});
+            statement(&json!({"entries": [], "logs": [log]}))[1].clone()
+        };
+        for (searched, expected) in [
+            (
+                json!({"from": 0, "to": 13}),
+                "complete for all 13 entries at root ab",
+            ),
+            (
+                json!({"from": 4, "to": 13}),
+                "complete for entries 4 to 12, of 13, at root ab",
+            ),
+            (
+                json!({"from": 0, "to": 12}),
+                "complete for entries 0 to 11, of 13, at root ab",
+            ),
+            (
+                json!({"from": 13, "to": 13}),
+                "complete for none of 13 entries at root ab",
+            ),
+            (
+                json!({"from": 0, "to": 0}),
+                "complete for none of 13 entries at root ab",
+            ),
+        ] {
+            let expected = format!("log 3 (log.example): {expected}");
+            assert_eq!(said(searched, Value::Null), expected);
+        }
+        let pending = said(json!({"from": 0, "to": 13}), json!({"from": 2, "to": 5}));
+        assert!(
+            pending.ends_with(", except 2 to 4, which are still being indexed"),
+            "{pending}"
+        );
     }
 
     #[test]
-    fn a_signature_file_holds_base64_or_octets() {
-        assert_eq!(signature(b"c2ln\n"), "c2ln");
-        assert_eq!(signature(&[0x30, 0xff]), STANDARD.encode([0x30, 0xff]));
+    fn nothing_of_a_certificate_controls_the_terminal() {
+        let entry = json!({"signers": [{"names": [{"type": "uri", "value": "a\u{1b}[2Jb"}]}]});
+        assert!(line(&entry).ends_with("a\\u{1b}[2Jb"));
     }
 }

@@ -51,7 +51,7 @@ impl Instance {
         );
         vec![
             hello(),
-            "openssl ecparam -name prime256v1 -genkey -noout -out hello.key".to_owned(),
+            "[ -e hello.key ] || openssl ecparam -name prime256v1 -genkey -noout -out hello.key".to_owned(),
             "openssl pkey -in hello.key -pubout -out hello.pub".to_owned(),
             "openssl dgst -sha256 -sign hello.key -out hello.sig hello.txt".to_owned(),
             format!("rekor-cli upload --rekor_server {url} {entry}"),

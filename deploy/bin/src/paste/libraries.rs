@@ -57,8 +57,8 @@ impl Instance {
         }
         lines.extend(dedent(JAVA_POM));
         lines.push(
-            "mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DincludeScope=runtime \
-             -DoutputDirectory=lib"
+            "mvn -q -B -f sigbox-pom.xml org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+             -DincludeScope=runtime -DoutputDirectory=sigbox-lib"
                 .to_owned(),
         );
         lines.extend(dedent(JAVA_PROGRAM));
@@ -68,7 +68,7 @@ impl Instance {
             false => "",
         };
         lines.push(format!(
-            "java {store}-cp 'lib/*' Hello.java {token} {DEFAULT_EMAIL} {issuer}"
+            "java {store}-cp 'sigbox-lib/*' SigboxHello.java {token} {DEFAULT_EMAIL} {issuer}"
         ));
         lines
     }
@@ -98,7 +98,7 @@ impl Instance {
 }
 
 const JAVA_POM: &str = r#"
-    cat > pom.xml <<'EOF'
+    cat > sigbox-pom.xml <<'EOF'
     <project>
       <modelVersion>4.0.0</modelVersion>
       <groupId>com.example</groupId>
@@ -117,14 +117,14 @@ const JAVA_POM: &str = r#"
 "#;
 
 const JAVA_PROGRAM: &str = r#"
-    cat > Hello.java <<'EOF'
+    cat > SigboxHello.java <<'EOF'
     import dev.sigstore.*;
     import dev.sigstore.VerificationOptions.CertificateMatcher;
     import dev.sigstore.oidc.client.*;
     import dev.sigstore.strings.StringMatcher;
     import java.nio.file.*;
 
-    class Hello {
+    class SigboxHello {
       public static void main(String[] args) throws Exception {
         var file = Path.of("hello.txt");
         var trust = TrustedRootProvider.from(Path.of("sigbox-trusted-root.json"));

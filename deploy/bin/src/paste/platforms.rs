@@ -1,6 +1,6 @@
 //! Clusters, container engines and CI systems. Where a name is yours to choose it is `registry.example.com/team` here.
 
-use super::{Instance, dedent, fetch};
+use super::{Instance, dedent, fetch, unless_there};
 use crate::cli::DEFAULT_EMAIL;
 
 /// The images that the policies speak of.
@@ -92,8 +92,10 @@ impl Instance {
         let issuer = self.issuer();
         let url = &self.url;
         let mut lines = vec![
-            fetch(url, "/trust/trusted_root.json", "trusted_root.json"),
-            "kubectl --namespace flux-system create secret generic sigbox-trusted-root --from-file=trusted_root.json".to_owned(),
+            fetch(url, "/trust/trusted_root.json", "sigbox-trusted-root.json"),
+            "kubectl --namespace flux-system create secret generic sigbox-trusted-root \
+             --from-file=trusted_root.json=sigbox-trusted-root.json"
+                .to_owned(),
         ];
         // The matchers are regular expressions.
         let (issuer, subject) = (escaped(&issuer), escaped(DEFAULT_EMAIL));
@@ -124,11 +126,14 @@ impl Instance {
     }
 
     /// For podman, CRI-O, skopeo and buildah; as root. Sign with `cosign sign --new-bundle-format=false`: they read signatures
-    /// that are attached, and the time of Rekor v1.
+    /// that are attached, and the time of Rekor v1. A policy that is there is the administrator's. Without one no image is taken,
+    /// so one of ours refuses all others too.
     pub(super) fn podman(&self) -> Vec<String> {
         let issuer = self.issuer();
         let url = &self.url;
         let keys = "/etc/pki/sigbox";
+        let policy = "/etc/containers/policy.json";
+        let ours = "/etc/containers/sigbox-policy.json";
         let mut lines = vec![
             format!("mkdir -p {keys} /etc/containers/registries.d"),
             format!(
@@ -143,9 +148,9 @@ impl Instance {
               {IMAGES}:
                 use-sigstore-attachments: true
             EOF
-            cat > /etc/containers/policy.json <<'EOF'
+            cat > {ours} <<'EOF'
             {{
-              "default": [{{ "type": "insecureAcceptAnything" }}],
+              "default": [{{ "type": "reject" }}],
               "transports": {{
                 "docker": {{
                   "{IMAGES}": [
@@ -166,6 +171,14 @@ impl Instance {
             EOF
             "#
         )));
+        lines.push(unless_there(
+            policy,
+            &format!("cp {ours} {policy}"),
+            &format!(
+                "add to its transports those of {ours}; jq \".transports.docker += input.transports.docker\" {policy} {ours} \
+                 prints them together"
+            ),
+        ));
         lines
     }
 
@@ -174,7 +187,7 @@ impl Instance {
         dedent(&format!(
             r#"
             mkdir -p .github/workflows
-            cat > .github/workflows/sign.yml <<'EOF'
+            cat > .github/workflows/sigbox.yml <<'EOF'
             on: {{ push: {{ tags: ['v*'] }} }}
             permissions:
               contents: read
@@ -195,9 +208,9 @@ impl Instance {
 
     pub(super) fn gitlab_ci(&self) -> Vec<String> {
         let Instance { url, root_sha256, .. } = self;
-        dedent(&format!(
+        let mut lines = dedent(&format!(
             r#"
-            cat > .gitlab-ci.yml <<'EOF'
+            cat > sigbox.gitlab-ci.yml <<'EOF'
             sign:
               rules:
                 - if: $CI_COMMIT_TAG
@@ -209,7 +222,14 @@ impl Instance {
                 - cosign sign-blob --yes --bundle README.md.sigstore.json README.md
             EOF
             "#
-        ))
+        ));
+        let include = "include: sigbox.gitlab-ci.yml";
+        lines.push(unless_there(
+            ".gitlab-ci.yml",
+            &format!("echo '{include}' > .gitlab-ci.yml"),
+            &format!("it takes the job in by {include}"),
+        ));
+        lines
     }
 }
 

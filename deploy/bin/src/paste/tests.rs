@@ -123,3 +123,64 @@ fn the_program_goes_by_its_name_only_where_the_search_path_finds_it() {
         "another sigbox comes first"
     );
 }
+
+#[test]
+fn what_is_written_is_ours_by_its_name_or_made_where_there_is_nothing() {
+    let mut written = Vec::new();
+    for client in Client::value_variants() {
+        for line in instance("http://localhost:3100").lines(*client) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for pair in words.windows(2) {
+                let [">" | "-o" | "-out" | "-keystore" | "--output" | "--bundle", file] = pair else {
+                    continue;
+                };
+                // The runner of a pipeline has a checkout of its own.
+                let ours = ["sigbox", "Sigbox", "hello", "README.md.sigstore.json"];
+                let named = ours.iter().any(|name| file.contains(name));
+                assert!(named || line.contains("if [ -e "), "{}: {line}", client.name());
+                written.push((*file).to_owned());
+            }
+        }
+    }
+    assert!(written.len() > 20, "{written:?}");
+}
+
+/// Runs those lines that need no network, in a folder that stands for `/etc` too.
+fn pasted(client: Client, folder: &Path) -> String {
+    let lines = instance("http://localhost:3100").lines(client);
+    let lines: Vec<String> = lines
+        .into_iter()
+        .filter(|line| !line.starts_with("curl "))
+        .collect();
+    let script = lines
+        .join("\n")
+        .replace("/etc/", &format!("{}/", folder.display()));
+    let ran = std::process::Command::new("sh")
+        .args(["-eu", "-c", &script])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    String::from_utf8(ran.stderr).unwrap()
+}
+
+#[test]
+fn what_is_there_stays_and_what_it_should_have_is_said() {
+    for (client, file, ours) in [
+        (Client::GitlabCi, ".gitlab-ci.yml", "sigbox.gitlab-ci.yml"),
+        (
+            Client::Podman,
+            "containers/policy.json",
+            "containers/sigbox-policy.json",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(file);
+        assert_eq!(pasted(client, folder.path()), "", "{file}");
+        assert!(std::fs::read_to_string(&path).unwrap().contains("sigbox"));
+        std::fs::write(&path, "mine").unwrap();
+        let said = pasted(client, folder.path());
+        assert!(said.contains("stays as it is") && said.contains(ours), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}
