@@ -171,6 +171,10 @@ async fn every_key_takes_over_under_load_and_clients_follow_through_tuf() {
         status.contains("fulcio-ca: fulcio-ca-2 takes over at"),
         "{status}"
     );
+    let status = ok(&mut command(&data, &["rotate", "fulcio", "--status", "--json"])).stdout;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["keys"][0]["id"], "fulcio-ca-2", "{status}");
+    assert!(status["keys"][0]["due"].is_string(), "{status}");
     sign("published");
     ok(&mut command(&data, &["rotate", "fulcio", "--cancel"]));
     refused(&mut command(&data, &["rotate", "fulcio", "--cancel"]));
@@ -381,6 +385,12 @@ async fn a_preview_changes_nothing_and_a_cancelled_key_leaves_nothing() {
             _ => "+++ trusted_root.json",
         };
         assert!(shown.contains(told), "{what:?}: {told} expected in {shown}");
+        let later = if what.contains(&"tuf") {
+            "# 2. 0s"
+        } else {
+            "# 2. 7d"
+        };
+        assert!(shown.contains(later), "{what:?}: {later} expected in {shown}");
         assert_eq!(files(), before, "{what:?}");
     }
     assert_eq!(info(&stack).await, root);

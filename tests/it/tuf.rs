@@ -67,6 +67,15 @@ async fn a_root_in_several_hands_is_followed_by_every_client() {
     }
     // A key is never made over another.
     refused(&mut tuf(folder, &["keygen", "ann"]));
+    let twice = [
+        "propose", "--root", root, "--holder", "ann.pub", "--holder", "ann.pub",
+    ];
+    let ran = refused(&mut tuf(folder, &twice));
+    assert!(
+        ran.code == Some(2) && ran.stderr.contains("the same key"),
+        "{}",
+        ran.text()
+    );
     let propose = [
         "propose",
         "--root",
@@ -227,6 +236,7 @@ fn wrong_passphrases_sign_nothing(stack: &Stack) {
     ] {
         let said = refused(&mut sign(key, more)).text();
         assert!(said.contains(reason), "{key} {more:?}: {said}");
+        assert!(!said.contains(PASSPHRASE), "{key} {more:?}: {said}");
     }
     assert_eq!(std::fs::read(stack.path("next.json")).unwrap(), before);
 }

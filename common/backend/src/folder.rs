@@ -1,7 +1,8 @@
 //! The data folder, used by one process at a time.
 //!
 //! Two writers on one folder were behind every split view in the field that had no attacker. The lock belongs to
-//! the open file and not to a name or a process number, so a crash releases it and a stale file does no harm.
+//! the open file and not to a name or a process number, so a crash releases it and a stale file does no harm. Who only
+//! reads needs none, unless what is read must not change meanwhile ([`AtRest`]).
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -9,6 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::durable::create_folder;
+
+/// The file that is locked.
+const LOCK: &str = "lock";
 
 /// A data folder of which this process is the only user. Dropping it lets others in.
 #[derive(Debug)]
@@ -59,6 +63,40 @@ impl DataFolder {
     }
 }
 
+/// A data folder that nobody writes to, for as long as this lives. Nothing in it is changed, so it may be on a file system that
+/// takes no writes.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Absent where no server ever ran on the folder: it is a copy.
+    _lock: Option<File>,
+}
+
+impl AtRest {
+    /// Keeps the folder as it is.
+    ///
+    /// # Errors
+    /// See [`FolderError`].
+    pub fn keep(path: &Path) -> Result<Self, FolderError> {
+        let failed = |source| FolderError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = match File::open(path.join(LOCK)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { _lock: None }),
+            Err(error) => return Err(failed(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self { _lock: Some(file) }),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+            Err(TryLockError::WouldBlock) => Err(FolderError::InUse {
+                path: path.to_owned(),
+                holder: holder(file),
+            }),
+        }
+    }
+}
+
 /// The locked file, or who holds the lock.
 fn lock(folder: &Path) -> io::Result<Result<File, String>> {
     create_folder(folder)?;
@@ -69,26 +107,28 @@ fn lock(folder: &Path) -> io::Result<Result<File, String>> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(folder.join("lock"))?;
+        .open(folder.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(error)) => return Err(error),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Only for the message; the holder may just be writing it.
-            let _ = file.take(20).read_to_string(&mut holder);
-            let known = holder.trim().parse::<u32>().is_ok();
-            return Ok(Err(if known {
-                holder.trim().to_owned()
-            } else {
-                "unknown".to_owned()
-            }));
-        }
+        Err(TryLockError::WouldBlock) => return Ok(Err(holder(file))),
     }
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())?;
     Ok(Ok(file))
+}
+
+/// Who has the lock, for a message: whoever it is may just be writing that.
+fn holder(file: File) -> String {
+    let mut holder = String::new();
+    let _ = file.take(20).read_to_string(&mut holder);
+    let known = holder.trim().parse::<u32>().is_ok();
+    if known {
+        holder.trim().to_owned()
+    } else {
+        "unknown".to_owned()
+    }
 }
 
 #[cfg(test)]

@@ -50,10 +50,10 @@ const SCHEMES: &str =
 #[non_exhaustive]
 pub enum KeyringError {
     /// Not the URI of a place that is known here.
-    #[error("expected {SCHEMES}, got {0:?}")]
+    #[error("expected {SCHEMES}, got {:?}", secret::shown(.0))]
     Scheme(String),
     /// Of a known scheme, and malformed.
-    #[error("{uri:?}: {problem}")]
+    #[error("{:?}: {problem}", secret::shown(.uri))]
     Uri {
         /// What was given.
         uri: String,
@@ -90,6 +90,9 @@ pub enum KeyringError {
     /// A passphrase, PIN or credential is not where it should be.
     #[error("expected a secret in {0}, got none")]
     Secret(String),
+    /// What should say where a secret is may be the secret.
+    #[error("expected file:/path or env:NAME, where the secret is, never the secret itself")]
+    NoSource,
     /// A token or service cannot be used.
     #[error("{uri}: {problem}")]
     Device {
@@ -106,6 +109,19 @@ pub enum KeyringError {
         /// What is wrong with it.
         source: SignError,
     },
+}
+
+/// Whether `uri` can be that of a key, or of a place for keys, and has no secret in it. Nothing is opened, and nobody asked.
+///
+/// # Errors
+/// [`KeyringError::Scheme`] or [`KeyringError::Uri`].
+pub fn check(uri: &str) -> Result<(), KeyringError> {
+    match uri.split_once(':') {
+        Some(("file", rest)) => file::check(uri, rest),
+        Some(("pkcs11", _)) => pkcs11::check(uri),
+        Some(("exec" | "awskms" | "gcpkms" | "azurekms" | "hashivault", _)) => Ok(()),
+        _ => Err(KeyringError::Scheme(uri.to_owned())),
+    }
 }
 
 type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;

@@ -92,7 +92,8 @@ impl Engine {
         match (last, self.head(id)) {
             (Some(last), Some(head)) if last.head == *head => {
                 let (origin, size, root) = (&last.info.spec.origin, head.size, head.root);
-                tracing::info!(log = %id, origin, size, %root, "Log frozen");
+                // Upstream keeps it in the checkpoint; here the log alone tells, so at the level that is on unless told otherwise.
+                tracing::warn!(log = %id, origin, size, %root, "Log frozen");
                 Ok(head)
             }
             (Some(_), Some(_)) => Err(ReadError::Busy),

@@ -135,7 +135,7 @@ async fn back_up(args: &BackupArgs, progress: &Progress, console: Console) -> Re
     let logs = storage.logs().await.map_err(Failure::failed)?;
     if logs.is_empty() {
         return Err(Failure::failed(format!(
-            "{} holds no logs yet: start `sigbox up` on it once",
+            "{} holds no logs yet: start its server once, `sigbox up` or `sigbox serve`",
             layout.root().display()
         )));
     }

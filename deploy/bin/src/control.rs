@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fulcio_ca::Asker;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
@@ -18,6 +19,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::disk;
+use crate::keys::{KeysError, read_registry, runner};
 use crate::layout::Layout;
 use crate::rotate::Keeper;
 use crate::rotate::command::Ask;
@@ -35,15 +37,34 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
     /// Nobody there.
-    #[error(
-        "no instance runs on {folder}: this is done while it serves; start it with `sigbox up --data {folder}` ({source})"
-    )]
+    #[error("no instance runs on {folder}: this is done while it serves; start it with: {start} ({source})")]
     NotRunning {
         /// The data folder.
         folder: String,
+        /// The command.
+        start: String,
         /// Why.
         source: io::Error,
     },
+    /// A folder of something else, or one that was never used.
+    #[error(
+        "no instance runs on {0}, and it has no keys of one: expected the data folder of an instance (--data DIR)"
+    )]
+    NoInstance(String),
+    /// No folder.
+    #[error("there is no folder {0}: expected the data folder of an instance (--data DIR)")]
+    NoFolder(String),
+    /// Another user's.
+    #[error("{folder} cannot be entered ({source}): ask as the user whom the instance runs as")]
+    Denied {
+        /// The data folder.
+        folder: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The registry.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The connection broke.
     #[error(
         "the instance went away ({0}): what it had begun it goes on with at the next start; ask with --status"
@@ -198,6 +219,11 @@ async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> A
             let given_up = keeper.cancel(role).await;
             given_up.map(|id| format!("{id} was given up; what is published is what it was before"))
         }
+        Ask::StatusJson => {
+            let keys = keeper.status().await.into_iter();
+            let keys: Vec<Value> = keys.map(|(role, under_way)| under_way.json(role)).collect();
+            Ok(json!({ "keys": keys }).to_string())
+        }
         Ask::Status => {
             let lines =
                 keeper.status().await.into_iter().map(|(role, under_way)| {
@@ -217,6 +243,26 @@ async fn answer(ask: Ask, keeper: &Arc<Keeper>, write: &mut OwnedWriteHalf) -> A
     }
 }
 
+/// Why nobody answers in the folder.
+fn nobody(layout: &Layout, source: io::Error) -> ControlError {
+    let folder = layout.root().display().to_string();
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        return ControlError::Denied { folder, source };
+    }
+    if !layout.root().is_dir() {
+        return ControlError::NoFolder(folder);
+    }
+    match read_registry(layout) {
+        Ok(Some(registry)) => ControlError::NotRunning {
+            start: runner::start_command(&registry, layout.root()),
+            folder,
+            source,
+        },
+        Ok(None) => ControlError::NoInstance(folder),
+        Err(error) => error.into(),
+    }
+}
+
 /// Asks the instance that runs on the folder, and gives what it says in the end.
 ///
 /// # Errors
@@ -226,12 +272,9 @@ pub(crate) async fn ask(
     ask: &Ask,
     mut progress: impl FnMut(&str),
 ) -> Result<String, ControlError> {
-    let not_running = |source| ControlError::NotRunning {
-        folder: layout.root().display().to_string(),
-        source,
-    };
-    let socket = Socket::of(layout).map_err(not_running)?;
-    let stream = UnixStream::connect(&socket.path).await.map_err(not_running)?;
+    let nobody = |source| nobody(layout, source);
+    let socket = Socket::of(layout).map_err(nobody)?;
+    let stream = UnixStream::connect(&socket.path).await.map_err(nobody)?;
     let (read, mut write) = stream.into_split();
     let mut question = serde_json::to_vec(ask)?;
     question.push(b'\n');
@@ -248,5 +291,53 @@ pub(crate) async fn ask(
             Answer::Done(said) => return Ok(said),
             Answer::Failed(said) => return Err(ControlError::Refused(said)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::keys::{Keys, Places};
+    use crate::public_url::PublicUrl;
+    use crate::site::{Roles, Site};
+
+    async fn said(layout: &Layout) -> String {
+        ask(layout, &Ask::Status, |_| {}).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn who_finds_nobody_is_told_why_and_how_it_is_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = Layout::new(folder.path().join("none"));
+        assert!(said(&none).await.starts_with("there is no folder "));
+        let layout = Layout::new(folder.path().to_owned());
+        let empty = said(&layout).await;
+        assert!(
+            empty.contains("no instance runs on") && !empty.contains("sigbox up"),
+            "{empty}"
+        );
+        let url: PublicUrl = "http://localhost:3000".parse().unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Keys::open(&layout, &url.clone().into(), &Places::default(), now).unwrap();
+        let stopped = said(&layout).await;
+        let start = format!("sigbox up --data {}", folder.path().display());
+        assert!(stopped.contains(&start), "{stopped}");
+        let production = Site::new(url.with_issuer(String::new()), BTreeMap::new(), Roles::all());
+        Keys::open(&layout, &production, &Places::default(), now).unwrap();
+        let stopped = said(&layout).await;
+        assert!(
+            stopped.contains("sigbox serve --config FILE") && !stopped.contains("sigbox up"),
+            "{stopped}"
+        );
+        let denied = nobody(&layout, io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(
+            denied.contains("permission denied") && !denied.contains("no instance"),
+            "{denied}"
+        );
     }
 }

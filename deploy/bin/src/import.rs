@@ -7,7 +7,7 @@
 mod tiled;
 mod v1;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use common_backend::folder::{DataFolder, FolderError};
-use common_bundle::trust::{KeyRecord, Role, Timestamp, TrustError};
+use common_bundle::trust::{KeyRecord, Registry, Timestamp, TrustError};
 use common_engine::{
     Import, ImportError, ImportTarget, ImportedLeaf, LogId, LogKind, LogSpec, Storage, StorageError,
 };
@@ -28,14 +28,14 @@ use crate::console::Console;
 use crate::exit::Failure;
 use crate::fsck;
 use crate::http::HttpError;
-use crate::keys::{Keys, KeysError, Places, read_registry};
+use crate::keys::{Keys, KeysError, Places, read_registry, runner};
 use crate::layout::Layout;
 use crate::progress::Progress;
-use crate::public_url::{BadPublicUrl, PublicUrl};
+use crate::public_url::PublicUrl;
 use crate::repository::{Repository, RepositoryError};
 use crate::serve::config::{Config, Storage as Database};
 use crate::serve::store::{Store, StoreError as StoreOpenError};
-use crate::services::{REKOR_V1, REKOR_V2, logs};
+use crate::services::{REKOR_V2, logs};
 use crate::site::Site;
 
 /// Leaves of one transaction.
@@ -69,9 +69,9 @@ pub(crate) struct ImportArgs {
     /// The configuration of the `serve` that takes it, on its folder and its database, PostgreSQL too. It must not run.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "public_url"])]
     pub(crate) config: Option<PathBuf>,
-    /// How clients will reach the instance, if the folder is new.
-    #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
-    pub(crate) public_url: String,
+    /// How clients will reach the instance [default: as the folder has it, or http://localhost:3000 if it is new].
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<PublicUrl>,
 }
 
 /// A log is not taken over.
@@ -100,7 +100,7 @@ pub(crate) enum TakeOverError {
     /// Own entries have the indexes that the other log's have.
     #[error(
         "the Rekor v1 log of this folder has {0} entries, whose timestamps name the indexes that the imported entries have: \
-         import into a new folder, before its first `sigbox up`"
+         import into a new folder, before its first start"
     )]
     IndexesTaken(u64),
     /// Another one was imported.
@@ -138,12 +138,12 @@ pub(crate) enum TakeOverError {
     /// The trust repository of a new folder.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// The URL.
-    #[error("--public-url: {0}")]
-    Url(#[from] BadPublicUrl),
     /// The clock.
     #[error("the clock is before 1970")]
     Clock,
+    /// It stopped on the way.
+    #[error("{0}; what is in stays, and the same command goes on from there")]
+    Underway(Box<TakeOverError>),
 }
 
 fn source(what: impl Into<String>, problem: impl ToString) -> TakeOverError {
@@ -164,64 +164,107 @@ fn read_key(given: &str) -> Result<(Option<String>, PublicKey), TakeOverError> {
     Ok((name, key))
 }
 
-/// Runs the command.
+/// Runs the command. The other log answers before anything is made here: a slip in an argument leaves no trace.
 ///
 /// # Errors
-/// [`Failure`]; what was taken over before stays, and the same command goes on from there.
+/// [`Failure`]; it says so where what was taken over stays, and the same command goes on from there.
 pub(crate) async fn run(args: ImportArgs, console: Console) -> Result<(), Failure> {
-    let place = place(&args)?;
-    let lock = DataFolder::open(place.data.clone()).map_err(Failure::cannot_start)?;
-    let outcome = take_over(&args, place, Arc::new(lock), console).await;
-    outcome.map_err(|error| match error {
-        // No command goes on from there.
-        TakeOverError::SharedKey { .. } => Failure::failed(error),
-        error => Failure::failed(format!(
-            "{error}; what is in stays, and the same command goes on from there"
-        )),
-    })
+    let place = Instance::of(&args)?;
+    let other = Other::ask(&args).await.map_err(Failure::failed)?;
+    let lock = DataFolder::open(place.layout.root()).map_err(Failure::cannot_start)?;
+    let taken = take_over(&other, place, Arc::new(lock), console).await;
+    taken.map_err(Failure::failed)
 }
 
 /// The instance that takes the log.
 struct Instance {
-    data: PathBuf,
-    site: Where,
+    layout: Layout,
+    site: Site,
     database: Database,
     places: Places,
+    /// The keys that it has, unless it is new.
+    registry: Option<Registry>,
+    /// What runs it.
+    server: &'static str,
 }
 
-/// Which services it has, and where clients reach them.
-enum Where {
-    /// As its configuration has it.
-    Configured(Site),
-    /// As its folder has it, or everything at this URL if the folder is new.
-    Folder { new: String },
-}
-
-/// As the flags have it, or the configuration.
-fn place(args: &ImportArgs) -> Result<Instance, Failure> {
-    match &args.config {
-        Some(file) => {
-            let config = Config::read(file, std::env::vars()).map_err(Failure::cannot_start)?;
-            Ok(Instance {
-                data: config.data,
-                site: Where::Configured(config.site),
-                database: config.storage,
-                places: config.places,
-            })
+impl Instance {
+    /// As the configuration has it, or the flags and the folder.
+    fn of(args: &ImportArgs) -> Result<Instance, Failure> {
+        let config = args.config.as_deref().map(Config::read);
+        let config = config.transpose().map_err(Failure::cannot_start)?;
+        let data = match &config {
+            Some(config) => config.data.clone(),
+            None => std::path::absolute(&args.data).map_err(Failure::failed)?,
+        };
+        let layout = Layout::new(data);
+        let registry = read_registry(&layout).map_err(Failure::failed)?;
+        let (site, database, places, server) = match config {
+            Some(config) => (config.site, config.storage, config.places, "`sigbox serve`"),
+            None => {
+                let url = url_of(args.public_url.as_ref(), registry.as_ref())?;
+                let server = "`sigbox up`, or `sigbox serve`,";
+                (url.into(), Database::Sqlite, Places::default(), server)
+            }
+        };
+        if let Some(registry) = &registry {
+            runner::check(registry, &site).map_err(Failure::failed)?;
         }
-        None => Ok(Instance {
-            data: std::path::absolute(&args.data).map_err(Failure::failed)?,
-            site: Where::Folder {
-                new: args.public_url.clone(),
-            },
-            database: Database::Sqlite,
-            places: Places::default(),
-        }),
+        Ok(Instance {
+            layout,
+            site,
+            database,
+            places,
+            registry,
+            server,
+        })
+    }
+}
+
+/// The one that is given, else that of the folder, else where `up` answers.
+fn url_of(given: Option<&PublicUrl>, registry: Option<&Registry>) -> Result<PublicUrl, Failure> {
+    match (given, registry) {
+        (Some(given), _) => Ok(given.clone()),
+        (None, Some(registry)) => {
+            runner::development_url(registry).ok_or_else(|| Failure::failed(KeysError::Production))
+        }
+        (None, None) => DEFAULT_URL.parse().map_err(Failure::failed),
+    }
+}
+
+/// The other side, as it described itself.
+enum Other {
+    V1(v1::Shards),
+    V2(tiled::Tiled),
+}
+
+impl Other {
+    /// What it is, with the signatures on its heads verified.
+    async fn ask(args: &ImportArgs) -> Result<Other, TakeOverError> {
+        Ok(match args.kind {
+            Source::V1 => Other::V1(v1::Shards::ask(args).await?),
+            Source::V2 => Other::V2(tiled::Tiled::ask(args).await?),
+        })
+    }
+
+    /// That the instance can take it.
+    async fn check(&self, place: &Instance, storage: &dyn Storage) -> Result<(), TakeOverError> {
+        match self {
+            Other::V1(shards) => shards.check(storage).await,
+            Other::V2(log) => log.check(place),
+        }
+    }
+
+    async fn take(&self, to: &mut Destination, console: Console) -> Result<(), TakeOverError> {
+        match self {
+            Other::V1(shards) => shards.take(to, console).await,
+            Other::V2(log) => log.take(to, console).await,
+        }
     }
 }
 
 async fn take_over(
-    args: &ImportArgs,
+    other: &Other,
     place: Instance,
     lock: Arc<DataFolder>,
     console: Console,
@@ -229,19 +272,18 @@ async fn take_over(
     let now = clock::system()();
     let store = Store::open(&place.database, &lock).await?;
     let outcome = async {
-        let (layout, storage) = (Layout::new(place.data.clone()), store.storage());
-        let keys = prepare(&place, &layout, storage.as_ref(), now).await?;
-        let destination = Destination {
-            layout,
-            keys,
+        let storage = store.storage();
+        other.check(&place, storage.as_ref()).await?;
+        let mut to = Destination {
+            keys: prepare(&place, storage.as_ref(), now).await?,
+            layout: place.layout,
+            server: place.server,
             storage,
             now,
             progress: Progress::new(console),
         };
-        match args.kind {
-            Source::V1 => v1::take_over(args, destination, console).await,
-            Source::V2 => tiled::take_over(args, destination, console).await,
-        }
+        let taken = other.take(&mut to, console).await;
+        taken.map_err(|error| TakeOverError::Underway(Box::new(error)))
     }
     .await;
     store.close().await;
@@ -250,39 +292,20 @@ async fn take_over(
 
 /// The keys of the folder. A new folder gets keys and a trust repository as from its first start, so that the start
 /// that follows finds logs and a repository alike.
-async fn prepare(
-    place: &Instance,
-    layout: &Layout,
-    storage: &dyn Storage,
-    now: SystemTime,
-) -> Result<Keys, TakeOverError> {
-    let keys = Keys::open(layout, &site(place, layout)?, &place.places, now)?;
+async fn prepare(place: &Instance, storage: &dyn Storage, now: SystemTime) -> Result<Keys, TakeOverError> {
+    let keys = Keys::open(&place.layout, &place.site, &place.places, now)?;
     if storage.logs().await?.is_empty() {
-        Repository::open(layout.clone(), &keys, false, now)?;
+        Repository::open(place.layout.clone(), &keys, false, now)?;
     }
     Ok(keys)
-}
-
-/// What the instance runs, and where.
-fn site(place: &Instance, layout: &Layout) -> Result<Site, TakeOverError> {
-    let new = match &place.site {
-        Where::Configured(site) => return Ok(site.clone()),
-        Where::Folder { new } => new,
-    };
-    let Some(registry) = read_registry(layout)? else {
-        return Ok(new.parse::<PublicUrl>()?.into());
-    };
-    let in_use = registry.in_use(Role::RekorV1);
-    let url = in_use.ok_or(KeysError::NoKey(Role::RekorV1))?.url.parse()?;
-    // What another process runs is not made here.
-    let roles = registry.keys.iter().map(|key| key.role).collect();
-    Ok(Site::new(url, BTreeMap::new(), roles))
 }
 
 /// The folder that takes a log over.
 struct Destination {
     layout: Layout,
     keys: Keys,
+    /// What runs the instance.
+    server: &'static str,
     storage: Arc<dyn Storage>,
     now: SystemTime,
     progress: Progress,
@@ -359,13 +382,6 @@ impl Destination {
         Timestamp::from_system_time(self.now).ok_or(TakeOverError::Clock)
     }
 
-    /// How many entries our own v1 log has.
-    async fn own_v1_entries(&self) -> Result<u64, TakeOverError> {
-        let stored = self.storage.logs().await?;
-        let own = stored.iter().find(|log| log.info.id == REKOR_V1);
-        Ok(own.map_or(0, |log| log.head.size))
-    }
-
     /// Takes what `read` gives from the first leaf that is not in to the last, in order and in whole transactions. It is asked
     /// for pieces of at most `piece` leaves that begin at multiples of that, some of them at once.
     async fn fill<F>(
@@ -406,5 +422,71 @@ impl Destination {
         }
         self.progress.finish();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(source: &str, data: &Path, more: &[&str]) -> ImportArgs {
+        let words = ["sigbox", "import", source, "--data", data.to_str().unwrap()];
+        match Cli::parse_from(words.iter().chain(more)).command {
+            Command::Import(args) => args,
+            other => unreachable!("asked for import, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_instance_keeps_its_url_and_refuses_another_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |more: &[&str]| Instance::of(&args("http://localhost:9", folder.path(), more));
+        let url = |more: &[&str]| of(more).unwrap().site.url().as_str().to_owned();
+        assert_eq!(url(&[]), DEFAULT_URL);
+        assert_eq!(
+            url(&["--public-url", "http://127.0.0.1:4000"]),
+            "http://127.0.0.1:4000"
+        );
+        let made = of(&["--public-url", "http://127.0.0.1:4000"]).unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        Keys::open(&made.layout, &made.site, &made.places, now).unwrap();
+        assert_eq!(url(&[]), "http://127.0.0.1:4000");
+        let refused = of(&["--public-url", "https://sigstore.example"]).err().unwrap();
+        assert!(
+            refused.message.contains("belongs to host \"127.0.0.1\""),
+            "{}",
+            refused.message
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_that_does_not_answer_leaves_no_trace() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("new");
+        let key = common_pki::key::LocalSigner::generate(KeyAlgorithm::Ed25519)
+            .unwrap()
+            .0;
+        let file = folder.path().join("key.pem");
+        std::fs::write(&file, common_pki::key::Signer::public_key(&key).to_pem()).unwrap();
+        let v2 = ["--kind", "v2", "--key", file.to_str().unwrap()];
+        for (source, more) in [
+            ("http://127.0.0.1:1", &[][..]),
+            ("no URL", &[]),
+            ("http://127.0.0.1:1", &v2),
+            ("no URL", &v2),
+        ] {
+            let refused = run(args(source, &data, more), Console::new()).await.unwrap_err();
+            assert!(!refused.message.contains("goes on"), "{}", refused.message);
+            assert!(!data.exists(), "{source} {more:?}");
+        }
     }
 }

@@ -9,7 +9,9 @@ mod create;
 pub(crate) mod others;
 mod permissions;
 pub(crate) mod places;
+pub(crate) mod quiet;
 mod retired;
+pub(crate) mod runner;
 mod succession;
 
 use std::collections::{BTreeSet, HashMap};
@@ -110,10 +112,16 @@ pub(crate) enum KeysError {
     /// No key of a role is in use.
     #[error("the registry has no key in use for {0}")]
     NoKey(Role),
+    /// `up` on a folder that `serve` runs.
+    #[error(
+        "this data folder is one of `sigbox serve`: with the development issuer of `sigbox up` its authority would issue to \
+         anybody. Go on with `sigbox serve --config FILE`; `sigbox import` takes --config too"
+    )]
+    Production,
     /// The folder belongs to an instance of another name.
     #[error(
-        "this data folder belongs to host {stored:?}, and --public-url says {asked:?}: checkpoints carry the host for \
-         good; use the former host, or another folder for a new instance"
+        "this data folder belongs to host {stored:?}, and the public URL asked for has {asked:?}: checkpoints carry the host \
+         for good; use the former host, or another folder for a new instance"
     )]
     Host {
         /// The host of the registry.
@@ -273,16 +281,10 @@ fn signs(record: &KeyRecord, roles: &Roles) -> bool {
     record.valid_to.is_none() && roles.has(record.role)
 }
 
-/// Lets the registry follow another port or scheme; a host of another name is another instance.
+/// Lets the registry follow another port or scheme.
 fn move_to(registry: &mut Registry, site: &Site) -> Result<(), KeysError> {
-    let url = site.url();
-    if registry.operator != url.host() {
-        return Err(KeysError::Host {
-            stored: registry.operator.clone(),
-            asked: url.host().to_owned(),
-        });
-    }
-    registry.oidc_url = url.issuer();
+    runner::check(registry, site)?;
+    registry.oidc_url = site.url().issuer();
     for record in registry
         .keys
         .iter_mut()

@@ -123,7 +123,7 @@ impl IssuersArgs {
         match (fulcio_config, config) {
             (Some(file), _) => Ok(Some(file.to_owned())),
             (None, Some(config)) => {
-                let read = Config::read(config, std::env::vars()).map_err(Failure::failed)?;
+                let read = Config::read(config).map_err(Failure::failed)?;
                 let none = || Failure::failed(format!("{}: no fulcio-config is named", config.display()));
                 read.fulcio_config.map(Some).ok_or_else(none)
             }

@@ -73,6 +73,11 @@ impl PublicUrl {
         self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
+    /// Whether it is this machine in clear text, as a listener of `up` is unless told otherwise.
+    pub(crate) fn is_plain_loopback(&self) -> bool {
+        self.is_loopback() && !self.is_https()
+    }
+
     /// The same scheme and port under another host name.
     pub(crate) fn with_host(&self, host: &str) -> String {
         let (scheme, rest) = self.text.split_once("://").unwrap_or(("http", &self.text));
@@ -97,9 +102,34 @@ impl PublicUrl {
         }
     }
 
+    /// Whether clients sign in at the development issuer.
+    pub(crate) fn is_development(&self) -> bool {
+        self.issuer.is_none()
+    }
+
+    /// The same at another port.
+    ///
+    /// # Errors
+    /// [`BadPublicUrl`], which does not come of a URL with a host.
+    pub(crate) fn with_port(&self, port: u16) -> Result<PublicUrl, BadPublicUrl> {
+        let wrong = || BadPublicUrl(self.text.clone());
+        let mut url = Url::parse(&self.text).map_err(|_| wrong())?;
+        url.set_port(Some(port)).map_err(|()| wrong())?;
+        let moved: PublicUrl = url.as_str().parse()?;
+        Ok(PublicUrl {
+            issuer: self.issuer.clone(),
+            ..moved
+        })
+    }
+
+    /// Where the development issuer is, if there is one.
+    pub(crate) fn development_issuer(&self) -> String {
+        self.join("/oidc")
+    }
+
     /// Where clients sign in: the development issuer, unless told otherwise.
     pub(crate) fn issuer(&self) -> String {
-        self.issuer.clone().unwrap_or_else(|| self.join("/oidc"))
+        self.issuer.clone().unwrap_or_else(|| self.development_issuer())
     }
 }
 
@@ -141,6 +171,18 @@ mod tests {
                     .contains(&format!("{bad:?}")),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn another_port_changes_nothing_else() {
+        for (text, expected) in [
+            ("http://127.0.0.1:3000", "http://127.0.0.1:4000"),
+            ("http://[::1]", "http://[::1]:4000"),
+            ("https://sigstore.example", "https://sigstore.example:4000"),
+        ] {
+            let url: PublicUrl = text.parse().unwrap();
+            assert_eq!(url.with_port(4_000).unwrap().as_str(), expected);
         }
     }
 

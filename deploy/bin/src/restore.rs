@@ -28,8 +28,8 @@ use crate::backup::{LogLine, interrupted, show};
 use crate::clock;
 use crate::console::{self, Console};
 use crate::exit::{Exit, Failure};
+use crate::keys::runner;
 use crate::log_checks;
-use crate::paste::quoted;
 use crate::progress::Progress;
 use crate::restore::folder::Target;
 use crate::services::logs;
@@ -90,6 +90,8 @@ struct Restored {
     logs: Vec<StoredLog>,
     /// Keys that were about to take over from a log that is frozen.
     given_up: Vec<String>,
+    /// The command that starts it.
+    start: String,
 }
 
 /// Runs the command.
@@ -107,6 +109,7 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
         summary,
         logs,
         given_up,
+        start,
     } = outcome?;
     if args.json {
         let line = serde_json::to_string(&summary).map_err(Failure::failed)?;
@@ -140,10 +143,7 @@ pub(crate) async fn run(args: RestoreArgs, console: Console) -> Result<(), Failu
             old.display()
         ));
     }
-    console.line(&format!(
-        "Start it with: sigbox up --data {}",
-        quoted(&summary.data_dir)
-    ));
+    console.line(&format!("Start it with: {start}"));
     Ok(())
 }
 
@@ -188,6 +188,7 @@ async fn bring_back(args: &RestoreArgs, console: Console, progress: &Progress) -
     let missed = missed(archive.about().created, now);
     let mut registry = reserve(registry, &logs, &plans, &seen);
     let given_up = give_up_successors(&mut registry, &restored, now);
+    let start = runner::start_command(&registry, target.path());
     partial
         .finish(&restored, registry, missed, now)
         .await
@@ -206,6 +207,7 @@ async fn bring_back(args: &RestoreArgs, console: Console, progress: &Progress) -
         summary,
         logs: restored,
         given_up,
+        start,
     })
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 use axum::Router;
 use common_bundle::trust::{Role, Succession, Timestamp, TrustError, TrustedRoot};
 use common_engine::StorageError;
+use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::Clock;
@@ -148,6 +149,16 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
+    /// For programs. Where the holders of the root have to agree, their part is named: the public half that they list.
+    pub(crate) fn json(&self, role: Role) -> Value {
+        json!({
+            "role": role.name(),
+            "id": self.id,
+            "due": self.due.map(text),
+            "publicKey": self.held.as_ref().map(|public| public.display().to_string()),
+        })
+    }
+
     /// For a sentence.
     pub(crate) fn when(&self) -> String {
         match (self.due, &self.held) {
@@ -548,4 +559,36 @@ fn end_of(role: Role, clock: &Clock) -> Result<Timestamp, RotateError> {
     let now = Timestamp::from_system_time(clock()).ok_or(RotateError::Clock)?;
     let more = if role == Role::FulcioCa { CERTIFICATE } else { 0 };
     Ok(now.plus_seconds(UNDER_WAY).plus_seconds(more))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_read_what_is_on_its_way_and_what_it_waits_for() {
+        let key = |due: Option<i64>, held: Option<&str>| UnderWay {
+            id: "tuf-online-2".to_owned(),
+            due: due.and_then(Timestamp::from_unix),
+            held: held.map(PathBuf::from),
+        };
+        let told = |due: Value, public: Value| {
+            json!({
+                "role": "tuf-online",
+                "id": "tuf-online-2",
+                "due": due,
+                "publicKey": public,
+            })
+        };
+        for (key, expected) in [
+            (
+                key(Some(1_800_000_000), None),
+                told(json!("2027-01-15T08:00:00Z"), Value::Null),
+            ),
+            (key(None, Some("a.pub")), told(Value::Null, json!("a.pub"))),
+            (key(None, None), told(Value::Null, Value::Null)),
+        ] {
+            assert_eq!(key.json(Role::TufOnline), expected);
+        }
+    }
 }

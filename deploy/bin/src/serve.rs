@@ -29,8 +29,9 @@ use crate::control;
 use crate::exit::Failure;
 use crate::http::Client;
 use crate::identities::IssuersFile;
-use crate::keys::Keys;
+use crate::keys::others::Others;
 use crate::keys::places::NAMES;
+use crate::keys::{Keys, read_registry, runner};
 use crate::layout::Layout;
 use crate::records::{Kept, Place};
 use crate::rotate::Keeper;
@@ -65,7 +66,7 @@ pub(crate) struct ServeArgs {
 /// [`Failure`] when the services cannot start.
 pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure> {
     let began = Instant::now();
-    let config = Config::read(&args.config, std::env::vars()).map_err(Failure::cannot_start)?;
+    let config = Config::read(&args.config).map_err(Failure::cannot_start)?;
     let roles = config.site.roles();
     let issuers = config.fulcio_config.clone();
     let issuers = issuers.map(|file| IssuersFile::open(file, console));
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: ServeArgs, console: Console) -> Result<(), Failure
     let configuration = configuration.unwrap_or_default();
     let certificates = tls::read(&config.listen).map_err(Failure::cannot_start)?;
     if args.check {
-        return check(&config, configuration.issuers);
+        return check(&config, configuration.issuers).await;
     }
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
     let (bound, metrics_bound) = bind(&config)?;
@@ -263,7 +264,7 @@ fn url(listen: &Listen, bound: &Bound) -> String {
 }
 
 /// What would run, on standard output.
-fn check(config: &Config, issuers: Vec<IssuerConfig>) -> Result<(), Failure> {
+async fn check(config: &Config, issuers: Vec<IssuerConfig>) -> Result<(), Failure> {
     let count = issuers.len();
     // What the services would find only when they are made.
     Rehearsal::new(issuers).map_err(Failure::cannot_start)?;
@@ -309,6 +310,11 @@ fn check(config: &Config, issuers: Vec<IssuerConfig>) -> Result<(), Failure> {
         }
     }
     let layout = Layout::new(config.data.clone());
+    if let Some(registry) = read_registry(&layout).map_err(Failure::cannot_start)? {
+        runner::check(&registry, &config.site).map_err(Failure::cannot_start)?;
+    }
+    let others = Others::new(config.others.clone());
+    others.read().await.map_err(Failure::cannot_start)?;
     let listed = Keys::listed(&layout).map_err(Failure::cannot_start)?;
     if !listed.is_empty() {
         lines.push(format!("keys      those of {}", layout.registry().display()));

@@ -18,6 +18,8 @@ use crate::clock;
 use crate::console::{self, Console};
 use crate::disk;
 use crate::exit::Failure;
+use crate::keys::quiet::quiet;
+use crate::keys::{read_registry, runner};
 use crate::layout::Layout;
 use crate::repository::ceremony;
 use crate::tuf::holder::Passphrase;
@@ -36,7 +38,7 @@ pub(crate) struct TufArgs {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    /// Show versions, expiry, keys and thresholds of a repository or a proposal.
+    /// Show version, expiry, keys and thresholds of a root: the one in force, or a proposal.
     Show {
         /// A root, published or proposed.
         #[arg(value_name = "ROOT", default_value = "sigbox-data/tuf/root.json")]
@@ -48,7 +50,7 @@ enum Step {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Encrypt it under the passphrase that is there: `prompt` for the terminal, `file:/PATH` or `env:NAME`.
-        #[arg(long, value_name = "SOURCE")]
+        #[arg(long, value_name = "SOURCE", value_parser = quiet::<Passphrase>())]
         passphrase: Option<Passphrase>,
     },
     /// Write the next root, to be signed by the holders.
@@ -62,7 +64,7 @@ enum Step {
         #[arg(long, value_name = "KEY")]
         key: String,
         /// Where the passphrase of an encrypted file is: `file:/PATH` or `env:NAME` [default: asked for on the terminal].
-        #[arg(long, value_name = "SOURCE")]
+        #[arg(long, value_name = "SOURCE", value_parser = quiet::<Passphrase>())]
         passphrase: Option<Passphrase>,
         /// The root in force, for a holder of one of its keys alone.
         #[arg(long, value_name = "FILE")]
@@ -90,7 +92,7 @@ struct ProposeArgs {
     /// Public key that the server signs the rest with, PEM, as `sigbox rotate tuf --key online` made it [default: the one in force].
     #[arg(long, value_name = "FILE")]
     online: Option<PathBuf>,
-    /// How many holders must sign [default: the threshold in force, or all of new holders but one].
+    /// How many holders must sign [default: the threshold in force; of new holders more than half, and never one of several].
     #[arg(long, value_name = "N")]
     threshold: Option<u32>,
     /// How long it is good for.
@@ -131,13 +133,8 @@ fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), 
         keys.threshold = args.threshold.unwrap_or(keys.threshold);
         keys
     } else {
-        let keys = args
-            .holders
-            .iter()
-            .map(|file| holder::public(file))
-            .collect::<Result<Vec<_>, _>>()?;
-        let most = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-        let threshold = args.threshold.unwrap_or(most.saturating_sub(1).max(1));
+        let keys = public_keys(&args.holders)?;
+        let threshold = args.threshold.unwrap_or_else(|| majority(keys.len()));
         KeySet { keys, threshold }
     };
     // The server signs the rest with a key that it has, and refuses a root that lists another.
@@ -162,6 +159,28 @@ fn propose(args: &ProposeArgs, now: SystemTime, console: Console) -> Result<(), 
         args.out.display()
     ));
     Ok(())
+}
+
+/// The holders' keys. One that is given twice would count once, and fewer would be needed than was thought.
+fn public_keys(holders: &[PathBuf]) -> Result<Vec<PublicKey>, Failure> {
+    let mut keys: Vec<PublicKey> = Vec::new();
+    for file in holders {
+        let key = holder::public(file)?;
+        if let Some((_, before)) = keys.iter().zip(holders).find(|(known, _)| **known == key) {
+            return Err(Failure::usage(format!(
+                "--holder {} and --holder {} are the same key: expected one of each holder",
+                before.display(),
+                file.display()
+            )));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// More than half: two of two and of three, so that nobody replaces all trust alone.
+fn majority(holders: usize) -> u32 {
+    u32::try_from(holders / 2).map_or(u32::MAX, |half| half.saturating_add(1))
 }
 
 fn sign(
@@ -227,9 +246,12 @@ async fn publish(path: &Path, data: PathBuf, console: Console) -> Result<(), Fai
         tokio::time::sleep(LOOK_EVERY).await;
         waited = waited.saturating_add(LOOK_EVERY);
     }
+    let registry = read_registry(&layout).map_err(Failure::failed)?;
+    let start = registry.map_or_else(String::new, |registry| {
+        format!(": {}", runner::start_command(&registry, layout.root()))
+    });
     Err(Failure::failed(format!(
-        "root version {version} is handed in and no server has taken it up: start `sigbox up --data {}`, which publishes it",
-        layout.root().display()
+        "root version {version} is handed in and no server has taken it up; it is published when one starts on the folder{start}"
     )))
 }
 
@@ -260,4 +282,50 @@ fn read(path: &Path) -> Result<Proposal, Failure> {
 
 fn print(text: &str) -> Result<(), Failure> {
     console::result(text).map_err(Failure::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use common_pki::key::{KeyAlgorithm, LocalSigner};
+
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn nobody_of_several_holders_suffices() {
+        let needed: Vec<u32> = (1..=7).map(majority).collect();
+        assert_eq!(needed, [1, 2, 2, 3, 3, 4, 4]);
+    }
+
+    #[test]
+    fn a_holder_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, key: &PublicKey| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, key.to_pem()).unwrap();
+            path
+        };
+        let key = || {
+            let (signer, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+            signer.public_key().clone()
+        };
+        let (ann, ben) = (key(), key());
+        let (one, other, copy) = (
+            write("ann.pub", &ann),
+            write("ben.pub", &ben),
+            write("copy.pub", &ann),
+        );
+        assert_eq!(public_keys(&[one.clone(), other.clone()]).unwrap().len(), 2);
+        for twice in [vec![one.clone(), one.clone()], vec![other, one, copy]] {
+            let refused = public_keys(&twice).unwrap_err();
+            assert_eq!(refused.exit, Exit::Usage);
+            assert!(
+                refused.message.contains("ann.pub") && refused.message.contains("the same key"),
+                "{}",
+                refused.message
+            );
+        }
+    }
 }

@@ -30,7 +30,7 @@ use crate::doctor;
 use crate::exit::Failure;
 use crate::identities::{Follower, IssuersFile};
 use crate::keys::others::Others;
-use crate::keys::{self, Keys, KeysError, Places};
+use crate::keys::{self, Keys, KeysError, Places, runner};
 use crate::landing;
 use crate::layout::Layout;
 use crate::local_tls;
@@ -63,9 +63,11 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     let began = Instant::now();
     // Before anything is made, so that a signal during the start also ends it in order.
     let stop = Stop::listen().map_err(Failure::cannot_start)?;
+    let stored = stored_url(&args).map_err(Failure::cannot_start)?;
     let sockets = Sockets::bind(&args).map_err(Failure::cannot_start)?;
     // Also before anything is made: keys carry the host for good.
-    let url = sockets.public_url(&args).map_err(Failure::cannot_start)?;
+    let url = sockets.public_url(&args, stored.as_ref());
+    let url = url.map_err(Failure::cannot_start)?;
     services::issuer_config(&url, exposure(&args))
         .check()
         .map_err(Failure::cannot_start)?;
@@ -76,6 +78,17 @@ pub(crate) async fn run(args: UpArgs, console: Console) -> Result<(), Failure> {
     let outcome = serve_on(&args, console, stop, sockets, &url, &folder, issuers, began).await;
     folder.close().map_err(Failure::failed)?;
     outcome
+}
+
+/// The URL that the instance in the folder has, if there is one. A folder of `serve` is refused before anything in it is touched;
+/// [`Keys::open`] looks again, once nobody else can change it.
+fn stored_url(args: &UpArgs) -> Result<Option<PublicUrl>, KeysError> {
+    if args.ephemeral {
+        return Ok(None);
+    }
+    let registry = keys::read_registry(&Layout::new(args.data.clone()))?;
+    let url = |registry| runner::development_url(&registry).ok_or(KeysError::Production);
+    registry.map(url).transpose()
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a start, each made before")]

@@ -585,3 +585,10 @@ async fn other_files_are_not_backups() {
         ArchiveError::Io { .. }
     ));
 }
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named_as_it_was_given() {
+    let error = Writer::create(Path::new("/nonexistent/b")).await.err().unwrap();
+    let said = error.to_string();
+    assert!(said.starts_with("/nonexistent: "), "{said}");
+}

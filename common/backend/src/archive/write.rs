@@ -35,12 +35,15 @@ impl Writer {
         if path.symlink_metadata().is_ok() {
             return Err(ArchiveError::Exists(path.to_owned()));
         }
+        let folder = folder_of(path);
+        File::open(folder).map_err(io_error(folder))?;
         // Beside its final place, so that the rename stays within one file system; for its owner only (mode 0600).
         let temporary = tempfile::Builder::new()
             .prefix(".sigbox-backup-")
             .suffix(".unfinished")
-            .tempfile_in(folder_of(path))
-            .map_err(io_error(path))?;
+            .tempfile_in(folder)
+            // What it says names the temporary file, which nobody asked for.
+            .map_err(|error| io_error(folder)(error.kind().into()))?;
         let options = SqliteConnectOptions::new()
             .filename(temporary.path())
             // Nobody reads it before it is whole and synced, so it needs neither a journal nor its own syncs.

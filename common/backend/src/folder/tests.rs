@@ -34,3 +34,28 @@ fn a_file_in_place_of_the_folder_is_named() {
     let message = DataFolder::open(&path).unwrap_err().to_string();
     assert!(message.contains(path.to_str().unwrap()), "{message}");
 }
+
+#[test]
+fn a_folder_at_rest_stays_so_while_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    AtRest::keep(dir.path()).unwrap();
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "nothing is made"
+    );
+    let user = DataFolder::open(dir.path()).unwrap();
+    let message = AtRest::keep(dir.path()).unwrap_err().to_string();
+    assert!(
+        message.contains(&format!("process {}", std::process::id())),
+        "{message}"
+    );
+    drop(user);
+    let readers = [
+        AtRest::keep(dir.path()).unwrap(),
+        AtRest::keep(dir.path()).unwrap(),
+    ];
+    assert!(DataFolder::open(dir.path()).is_err());
+    drop(readers);
+    DataFolder::open(dir.path()).unwrap();
+}

@@ -7,7 +7,7 @@ use common_engine::{Record, Records, Shelf, StorageError};
 use sqlx::SqlitePool;
 
 use super::{Row, failed, record_of};
-use crate::sqlite::{SqliteError, connect_options, create, pool};
+use crate::sqlite::{SqliteError, connect_options, create, pool, readable};
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "records.db";
@@ -43,12 +43,10 @@ impl SqliteRecords {
     /// As [`SqliteRecords::open`], where there is one.
     ///
     /// # Errors
-    /// [`SqliteError::Missing`] and the others.
+    /// [`SqliteError::Missing`], [`SqliteError::Unreadable`] and the others.
     pub async fn open_existing(folder: &Path) -> Result<Self, SqliteError> {
         let path = folder.join(FILE);
-        if !path.exists() {
-            return Err(SqliteError::Missing(path.display().to_string()));
-        }
+        readable(&path)?;
         Self::connect(&path).await
     }
 

@@ -100,6 +100,15 @@ async fn the_file_is_its_owner_s_and_of_this_version() {
     let folder = tempfile::tempdir().unwrap();
     let missing = SqliteRecords::open_existing(folder.path()).await;
     assert!(matches!(missing, Err(SqliteError::Missing(_))), "{missing:?}");
+    // What cannot be looked at, here a link in a circle, may be there: it is not said that nothing was kept.
+    let path = folder.path().join(FILE);
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let closed = SqliteRecords::open_existing(folder.path()).await;
+    assert!(
+        matches!(closed, Err(SqliteError::Unreadable { .. })),
+        "{closed:?}"
+    );
+    std::fs::remove_file(&path).unwrap();
     let records = SqliteRecords::open(folder.path()).await.unwrap();
     records.add(SHELF, &[record("k", "v")]).await.unwrap();
     let mode = std::fs::metadata(folder.path().join(FILE))

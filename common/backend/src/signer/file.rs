@@ -20,16 +20,21 @@ struct FileUri<'a> {
 fn parse<'a>(uri: &str, rest: &'a str) -> Result<FileUri<'a>, KeyringError> {
     let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
     let passphrase = match query.split_once('=') {
-        Some(("passphrase", source)) => Some(source),
+        Some(("passphrase", source)) if secret::is_source(source) => Some(source),
         None if query.is_empty() => None,
         _ => {
             return Err(KeyringError::Uri {
                 uri: uri.to_owned(),
-                problem: "expected ?passphrase=file:/path or ?passphrase=env:NAME after the name",
+                problem: "expected ?passphrase=file:/path or ?passphrase=env:NAME after the name, never the passphrase itself",
             });
         }
     };
     Ok(FileUri { name, passphrase })
+}
+
+/// Whether it is the URI of a key in a file, or of the place for one.
+pub(super) fn check(uri: &str, rest: &str) -> Result<(), KeyringError> {
+    parse(uri, rest).map(|_| ())
 }
 
 /// The key in a file.

@@ -15,6 +15,11 @@ use super::{Env, KeyringError, ecdsa, existing};
 use token::{Find, Order, Token};
 use uri::TokenUri;
 
+/// Whether it is the URI of a token, or of a key on one.
+pub(super) fn check(uri: &str) -> Result<(), KeyringError> {
+    TokenUri::parse(uri).map(|_| ())
+}
+
 /// The key that the URI names.
 pub(super) fn open(env: &Env, uri: &str) -> Result<Arc<dyn Signer>, KeyringError> {
     let parsed = TokenUri::parse(uri)?;

@@ -4,11 +4,27 @@ use zeroize::Zeroizing;
 
 use super::{Env, KeyringError};
 
-/// The secret that `source` names: `file:/path`, a path, or `env:NAME`.
+/// Whether `source` says where a secret is: `file:/path` or `env:NAME`. Whatever else it may be, it may be the secret itself.
+pub(super) fn is_source(source: &str) -> bool {
+    matches!(source.split_once(':'), Some(("file" | "env", place)) if !place.is_empty())
+}
+
+/// A URI for messages: without what follows its question mark, where a secret may stand by mistake.
+pub(super) fn shown(uri: &str) -> String {
+    match uri.split_once('?') {
+        Some((path, _)) => format!("{path}?…"),
+        None => uri.to_owned(),
+    }
+}
+
+/// The secret that `source` names: `file:/path` or `env:NAME`.
 ///
 /// # Errors
 /// [`KeyringError`] when it is not there.
 pub fn read(env: &Env, source: &str) -> Result<Zeroizing<String>, KeyringError> {
+    if !is_source(source) {
+        return Err(KeyringError::NoSource);
+    }
     if let Some(name) = source.strip_prefix("env:") {
         return from_env(env, name);
     }

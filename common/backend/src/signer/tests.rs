@@ -101,6 +101,50 @@ fn an_encrypted_file_needs_its_passphrase() {
 }
 
 #[test]
+fn a_secret_within_a_uri_is_refused_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = keyring(folder.path());
+    for uri in [
+        "file:?passphrase=hunter2",
+        "file:a.pem?passphrase=hunter2",
+        "file:a.pem?passphrase=/run/hunter2",
+        "file:a.pem?passphrase=env:",
+        "file:a.pem?hunter2",
+        "fil:a.pem?passphrase=hunter2",
+        "pkcs11:token=t?pin-source=hunter2",
+        "pkcs11:token=t?pin-value=hunter2",
+    ] {
+        let refusals = [
+            check(uri).unwrap_err(),
+            ring.open(uri).err().unwrap(),
+            ring.create(uri, "ct-log-1", KeyAlgorithm::EcdsaP256)
+                .err()
+                .unwrap(),
+        ];
+        for error in refusals {
+            let wrong = matches!(error, KeyringError::Uri { .. } | KeyringError::Scheme(_));
+            assert!(wrong && !error.to_string().contains("hunter2"), "{uri}: {error}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let error = read_secret(&env(|_| None), "hunter2").unwrap_err().to_string();
+    assert!(
+        error.contains("env:NAME") && !error.contains("hunter2"),
+        "{error}"
+    );
+    for uri in [
+        "file:",
+        "file:a.pem?passphrase=file:/run/p",
+        "pkcs11:token=t?pin-source=env:PIN",
+        "exec:/bin/sign?key=a",
+        "awskms:///alias/a",
+        "hashivault://a?version=1",
+    ] {
+        check(uri).unwrap();
+    }
+}
+
+#[test]
 fn other_places_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let ring = keyring(folder.path());

@@ -36,11 +36,12 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use self::index::Index;
+pub(crate) use self::read_only::readable;
 pub(crate) use self::rows::insert as insert_rows;
 pub(crate) use self::schema::SchemaError;
 pub(crate) use self::schema::insert_log;
 use self::wal::Pressure;
-use crate::folder::DataFolder;
+use crate::folder::{AtRest, DataFolder};
 use crate::keys::{from_place, leaf_range, place, tile_id};
 use crate::log_row::{LogRow, log_of, select_logs};
 
@@ -75,6 +76,27 @@ pub enum SqliteError {
     /// Opened for reading only, and there is nothing to read.
     #[error("there is no database {0}: is this the data folder of an instance?")]
     Missing(String),
+    /// It may be there, and cannot be looked at: mostly it is another user's.
+    #[error("{path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Opened for reading only, and SQLite would have to write beside it.
+    #[error(
+        "the folder of {path} cannot be written, and without that the database cannot be read now: {reason} ({source}). Make \
+         the folder writable, or copy it while no server runs on it and read the copy"
+    )]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// Why it is not enough to read it.
+        reason: String,
+        /// What SQLite said.
+        source: Box<SqliteError>,
+    },
     /// Another program reads the file, so that what a crash left could not be made durable.
     #[error("the database is in use by another program, and its write-ahead log could not be recovered")]
     InUse,
@@ -106,6 +128,8 @@ struct Open {
     checkpointer: Option<JoinHandle<()>>,
     /// No second process opens the file to write while this lives.
     _folder: Option<Arc<DataFolder>>,
+    /// No process at all does, where it is read as a file that does not change.
+    _rest: Option<AtRest>,
 }
 
 /// What the handles and the checkpointer share.
@@ -179,6 +203,7 @@ impl SqliteStorage {
             open: Arc::new(Open {
                 checkpointer: Some(checkpointer),
                 _folder: Some(folder),
+                _rest: None,
             }),
         })
     }
@@ -302,6 +327,12 @@ fn reader_options(path: &Path) -> SqliteConnectOptions {
     connect_options(path)
         .read_only(true)
         .pragma("cache_size", "-2048")
+}
+
+/// SQLite's result code without what it adds to it (`sqlite.org/rescode.html`).
+fn result_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?.parse::<u32>().ok()?;
+    Some(code & 0xff)
 }
 
 /// Every error of the database is one of the storage: outcome unknown.

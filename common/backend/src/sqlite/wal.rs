@@ -149,11 +149,9 @@ async fn move_all(inner: &Inner, connection: &mut SqliteConnection) -> Result<Em
 }
 
 /// Whether SQLite stopped before it gave anything to the disk that may now be lost: it was busy or locked (5, 6), had
-/// no memory (7), or the disk had no room (13) (`sqlite.org/rescode.html`).
+/// no memory (7), or the disk had no room (13).
 fn is_passing(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    let code = code.and_then(|code| code.parse::<u32>().ok());
-    code.is_some_and(|extended| matches!(extended & 0xff, 5 | 6 | 7 | 13))
+    matches!(super::result_code(error), Some(5 | 6 | 7 | 13))
 }
 
 /// Never closes the connection. While one is open, no other that closes is the last one, which would move the pages

@@ -15,7 +15,7 @@ use rekor_api::{RekorV2Check, v2};
 use rekor_monitor::{Client, Dialect, Limits, LogReader};
 use url::Url;
 
-use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
+use super::{Destination, Foreign, ImportArgs, Instance, TakeOverError, read_key, source};
 use crate::clock::unix_millis;
 use crate::console::Console;
 use crate::services::V2_LEAF_LIMIT;
@@ -23,66 +23,103 @@ use crate::services::V2_LEAF_LIMIT;
 /// Leaves of a whole bundle.
 const BUNDLE: NonZeroU64 = NonZeroU64::new(FULL_WIDTH as u64).unwrap();
 
-/// Takes the log over.
-pub(super) async fn take_over(
-    args: &ImportArgs,
-    mut to: Destination,
-    console: Console,
-) -> Result<(), TakeOverError> {
-    let client = Client::new(&args.url, Limits::default())?;
-    let base = client.base().to_owned();
-    let reader = Arc::new(LogReader::new(client));
-    let (name, key) = read_key(args.key.as_deref().unwrap_or_default())?;
-    let (note, checkpoint) = reader.checkpoint().await?;
-    let what = format!("{base}checkpoint");
-    let origin = checkpoint.origin.clone();
-    if name.is_some_and(|name| name != origin) {
-        return Err(source(
+/// A Rekor v2 log that has entries.
+pub(super) struct Tiled {
+    reader: Arc<LogReader>,
+    log: Foreign,
+    /// Where its checkpoint is, for messages.
+    what: String,
+    /// The URL it is known by.
+    url: String,
+}
+
+impl Tiled {
+    /// What it says of itself.
+    pub(super) async fn ask(args: &ImportArgs) -> Result<Tiled, TakeOverError> {
+        let client = Client::new(&args.url, Limits::default())?;
+        let base = client.base().to_owned();
+        let reader = Arc::new(LogReader::new(client));
+        let (name, key) = read_key(args.key.as_deref().unwrap_or_default())?;
+        let (note, checkpoint) = reader.checkpoint().await?;
+        let what = format!("{base}checkpoint");
+        let origin = checkpoint.origin.clone();
+        if name.is_some_and(|name| name != origin) {
+            return Err(source(
+                what,
+                format!("the key is named otherwise than the log, which is {origin:?}"),
+            ));
+        }
+        let check = RekorV2Check::new(&origin, key.clone()).map_err(|error| source("--key", error))?;
+        let head = own_head(&note, &checkpoint, &check).map_err(|problem| source(&what, problem))?;
+        if head.size == 0 {
+            return Err(source(what, "the log is empty: there is nothing to take over"));
+        }
+        Ok(Tiled {
+            reader,
+            // Clients take the host of the base URL for the origin.
+            url: named_url(&base, &origin),
+            log: Foreign {
+                kind: LogKind::RekorV2,
+                origin,
+                tree_id: 0,
+                key,
+                target: ImportTarget {
+                    size: head.size,
+                    root: head.root,
+                    checkpoint: head.checkpoint,
+                },
+                terms_version: check.terms_version(),
+            },
             what,
-            format!("the key is named otherwise than the log, which is {origin:?}"),
+        })
+    }
+
+    fn id(&self) -> String {
+        format!("rekor-v2-log-{}", short(&self.log))
+    }
+
+    /// That its name is free, also of the log that a new instance will have.
+    pub(super) fn check(&self, place: &Instance) -> Result<(), TakeOverError> {
+        let (origin, id) = (&self.log.origin, self.id());
+        let taken = match &place.registry {
+            Some(registry) => {
+                let mut keys = registry.keys.iter();
+                keys.any(|key| key.role == Role::RekorV2 && key.origin == *origin && key.id != id)
+            }
+            None => {
+                let site = &place.site;
+                site.roles().has(Role::RekorV2) && site.url_behind(Role::RekorV2).host() == origin
+            }
+        };
+        if taken {
+            let problem = format!(
+                "a log of this folder has that name already ({origin:?}): import into an instance of another host"
+            );
+            return Err(source(self.what.as_str(), problem));
+        }
+        Ok(())
+    }
+
+    /// Takes it over.
+    pub(super) async fn take(&self, to: &mut Destination, console: Console) -> Result<(), TakeOverError> {
+        let (log, size, id) = (&self.log, self.log.target.size, self.id());
+        // Entries have no time, so the window begins with all time.
+        let start = Timestamp::from_unix(0).ok_or(TakeOverError::Clock)?;
+        let (url, origin) = (self.url.as_str(), log.origin.as_str());
+        let mut record = KeyRecord::new(Role::RekorV2, id.as_str(), &log.key, url, origin, start)?;
+        record.valid_to = Some(to.today()?);
+        let mut import = to.begin(&record, log, V2_LEAF_LIMIT).await?;
+        let time = unix_millis(to.now);
+        let read = |range| leaves(Arc::clone(&self.reader), range, size, time);
+        to.fill(&mut import, log, BUNDLE, read).await?;
+        to.end(import, log, record).await?;
+        console.line(&format!("{size} leaves, the root and its signature verified"));
+        console.line(&format!(
+            "Imported. {} serves it, for reading, at /shards/{id}/",
+            to.server
         ));
+        Ok(())
     }
-    let check = RekorV2Check::new(&origin, key.clone()).map_err(|error| source("--key", error))?;
-    let head = own_head(&note, &checkpoint, &check).map_err(|problem| source(&what, problem))?;
-    let log = Foreign {
-        kind: LogKind::RekorV2,
-        origin: origin.clone(),
-        tree_id: 0,
-        key,
-        target: ImportTarget {
-            size: head.size,
-            root: head.root,
-            checkpoint: head.checkpoint,
-        },
-        terms_version: check.terms_version(),
-    };
-    if log.target.size == 0 {
-        return Err(source(what, "the log is empty: there is nothing to take over"));
-    }
-    // Clients take the host of the base URL for the origin. Entries have no time, so the window begins with all time.
-    let start = Timestamp::from_unix(0).ok_or(TakeOverError::Clock)?;
-    let id = format!("rekor-v2-log-{}", short(&log));
-    let named = |key: &KeyRecord| key.role == Role::RekorV2 && key.origin == origin && key.id != id;
-    if to.keys.registry().keys.iter().any(named) {
-        let problem = format!(
-            "a log of this folder has that name already ({origin:?}): import into an instance of another host"
-        );
-        return Err(source(what, problem));
-    }
-    let url = named_url(&base, &origin);
-    let mut record = KeyRecord::new(Role::RekorV2, id.clone(), &log.key, url, origin, start)?;
-    record.valid_to = Some(to.today()?);
-    let mut import = to.begin(&record, &log, V2_LEAF_LIMIT).await?;
-    let time = unix_millis(to.now);
-    let read = |range| leaves(Arc::clone(&reader), range, log.target.size, time);
-    to.fill(&mut import, &log, BUNDLE, read).await?;
-    let size = log.target.size;
-    to.end(import, &log, record).await?;
-    console.line(&format!("{size} leaves, the root and its signature verified"));
-    console.line(&format!(
-        "Imported. `sigbox up` serves it, for reading, at /shards/{id}/"
-    ));
-    Ok(())
 }
 
 /// Leaves of one bundle, which is whole unless the log ends in it.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common_bundle::trust::{KeyRecord, Role, Timestamp};
 use common_engine::fsck::KindCheck;
-use common_engine::{Head, ImportTarget, ImportedLeaf, LogKind};
+use common_engine::{Head, ImportTarget, ImportedLeaf, LogKind, Storage};
 use common_pki::key::PublicKey;
 use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::Note;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Destination, Foreign, ImportArgs, TakeOverError, read_key, source};
 use crate::console::Console;
 use crate::http::Client;
-use crate::services::IMPORTED_V1_LEAF_LIMIT;
+use crate::services::{IMPORTED_V1_LEAF_LIMIT, REKOR_V1};
 
 /// Entries of one request (rekor `pkg/api/entries.go`, maxSearchQueries).
 const AT_ONCE: NonZeroU64 = NonZeroU64::new(10).unwrap();
@@ -62,48 +62,70 @@ struct Verification {
     signed_entry_timestamp: String,
 }
 
-/// Takes over every shard, oldest first.
-pub(super) async fn take_over(
-    args: &ImportArgs,
-    mut to: Destination,
-    console: Console,
-) -> Result<(), TakeOverError> {
-    let client = Client::new(&args.url)?;
-    let own = to.own_v1_entries().await?;
-    if own > 0 {
-        return Err(TakeOverError::IndexesTaken(own));
-    }
-    let info: LogInfo = parse(
-        "/api/v1/log",
-        &client.get("/api/v1/log").await?.expect(StatusCode::OK)?,
-    )?;
-    let shards = info.inactive_shards.unwrap_or_default();
-    let mut first_index = 0;
-    let mut logs = Vec::new();
-    for info in shards.into_iter().chain([info.active]) {
-        let (shard, log) = describe(&client, args, info, first_index).await?;
-        let size = log.target.size;
-        logs.push((shard, log, first_index));
-        first_index = size.saturating_add(first_index);
-    }
-    let full = logs.iter().filter(|(_, log, _)| log.target.size > 0);
-    let keys: Vec<(u64, &PublicKey)> = full.map(|(_, log, _)| (log.tree_id, &log.key)).collect();
-    one_key_each(&keys)?;
-    let trees: Vec<u64> = logs.iter().map(|(_, log, _)| log.tree_id).collect();
-    others(&to, &trees).await?;
-    for (shard, log, first_index) in logs {
-        if log.target.size > 0 {
-            take(&client, &mut to, &shard, &log, first_index).await?;
-            console.line(&format!(
-                "tree {}: {} entries from index {first_index} on, every timestamp and the root verified",
-                log.tree_id, log.target.size
-            ));
+/// Every shard of a Rekor v1, oldest first, and the index that each begins at.
+pub(super) struct Shards {
+    client: Client,
+    logs: Vec<(v1::Shard, Foreign, u64)>,
+}
+
+impl Shards {
+    /// What it says of itself.
+    pub(super) async fn ask(args: &ImportArgs) -> Result<Shards, TakeOverError> {
+        let client = Client::new(&args.url)?;
+        let info: LogInfo = parse(
+            "/api/v1/log",
+            &client.get("/api/v1/log").await?.expect(StatusCode::OK)?,
+        )?;
+        let shards = info.inactive_shards.unwrap_or_default();
+        let mut first_index = 0;
+        let mut logs = Vec::new();
+        for info in shards.into_iter().chain([info.active]) {
+            let (shard, log) = describe(&client, args, info, first_index).await?;
+            let size = log.target.size;
+            logs.push((shard, log, first_index));
+            first_index = size.saturating_add(first_index);
         }
+        let full = logs.iter().filter(|(_, log, _)| log.target.size > 0);
+        let keys: Vec<(u64, &PublicKey)> = full.map(|(_, log, _)| (log.tree_id, &log.key)).collect();
+        one_key_each(&keys)?;
+        Ok(Shards { client, logs })
     }
-    console.line(
-        "Imported. `sigbox up` serves it as an old shard; new entries go into a shard of its own behind it.",
-    );
-    Ok(())
+
+    /// That the indexes of its entries are free.
+    pub(super) async fn check(&self, storage: &dyn Storage) -> Result<(), TakeOverError> {
+        let stored = storage.logs().await?;
+        let own = stored.iter().find(|log| log.info.id == REKOR_V1);
+        if let Some(own) = own.filter(|own| own.head.size > 0) {
+            return Err(TakeOverError::IndexesTaken(own.head.size));
+        }
+        // So has another Rekor v1 that was imported.
+        for log in &stored {
+            let spec = &log.info.spec;
+            let ours = self.logs.iter().any(|(_, log, _)| log.tree_id == spec.tree_id);
+            if spec.kind == LogKind::RekorV1 && log.head.size > 0 && !ours {
+                return Err(TakeOverError::OtherImported(spec.tree_id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes all of them over.
+    pub(super) async fn take(&self, to: &mut Destination, console: Console) -> Result<(), TakeOverError> {
+        for (shard, log, first_index) in &self.logs {
+            if log.target.size > 0 {
+                take(&self.client, to, shard, log, *first_index).await?;
+                console.line(&format!(
+                    "tree {}: {} entries from index {first_index} on, every timestamp and the root verified",
+                    log.tree_id, log.target.size
+                ));
+            }
+        }
+        console.line(&format!(
+            "Imported. {} serves it as an old shard; new entries go into a shard of its own behind it.",
+            to.server
+        ));
+        Ok(())
+    }
 }
 
 /// Registry and store find a log by its key ([`crate::services::logs`]), so of two with one key only the first could be
@@ -117,17 +139,6 @@ fn one_key_each(shards: &[(u64, &PublicKey)]) -> Result<(), TakeOverError> {
                 trees: trees.join(", "),
                 key: hex::encode(key.fingerprint()),
             });
-        }
-    }
-    Ok(())
-}
-
-/// Another Rekor v1 in the folder would have the same indexes.
-async fn others(to: &Destination, ours: &[u64]) -> Result<(), TakeOverError> {
-    for log in to.storage.logs().await? {
-        let spec = &log.info.spec;
-        if spec.kind == LogKind::RekorV1 && log.head.size > 0 && !ours.contains(&spec.tree_id) {
-            return Err(TakeOverError::OtherImported(spec.tree_id));
         }
     }
     Ok(())

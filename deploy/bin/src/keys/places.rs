@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use common_backend::signer;
 use common_bundle::trust::{Registry, Role};
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +26,15 @@ const FILES: &str = "file:";
 /// Not a place for keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadPlace {
-    /// Neither a URI nor a name and a URI.
+    /// Neither a URI nor a name and a URI. It is not repeated: it may be a secret.
     #[error(
         "expected URI or NAME=URI, such as pkcs11:token=sigbox?module-path=/usr/lib/softhsm/libsofthsm2.so or \
-         rekor-v1=awskms:///alias/rekor, got {0:?}"
+         rekor-v1=awskms:///alias/rekor"
     )]
-    Syntax(String),
+    Syntax,
+    /// No URI of a place that is known, or one with a secret in it.
+    #[error("{0}")]
+    Uri(String),
     /// No key is called that.
     #[error("no key is called {got:?}; keys are {}", NAMES.map(|(name, _)| name).join(", "))]
     Name {
@@ -54,18 +58,29 @@ impl Place {
     /// The place `uri` for the key `name`, or for every other with no name.
     ///
     /// # Errors
-    /// [`BadPlace::Name`].
+    /// [`BadPlace::Name`] and [`BadPlace::Uri`].
     pub(crate) fn new(name: Option<&str>, uri: &str) -> Result<Place, BadPlace> {
-        match name {
-            Some(got) if !NAMES.iter().any(|(name, _)| *name == got) => {
-                Err(BadPlace::Name { got: got.to_owned() })
-            }
-            _ => Ok(Place {
-                name: name.map(str::to_owned),
-                uri: uri.to_owned(),
-            }),
+        if let Some(got) = name.filter(|name| role_of(name).is_none()) {
+            return Err(BadPlace::Name { got: got.to_owned() });
         }
+        signer::check(uri).map_err(|error| BadPlace::Uri(error.to_string()))?;
+        Ok(Place {
+            name: name.map(str::to_owned),
+            uri: uri.to_owned(),
+        })
     }
+
+    /// The name of the key, where it is the place of one, if that key is not of `role`.
+    pub(crate) fn of_another_role(&self, role: Role) -> Option<&str> {
+        let name = self.name.as_deref()?;
+        (role_of(name) != Some(role)).then_some(name)
+    }
+}
+
+/// The role that has the keys of a name.
+fn role_of(name: &str) -> Option<Role> {
+    let found = NAMES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, role)| *role)
 }
 
 impl TryFrom<String> for Place {
@@ -95,7 +110,7 @@ impl FromStr for Place {
         if uri.contains(':') {
             Place::new(name, uri)
         } else {
-            Err(BadPlace::Syntax(text.to_owned()))
+            Err(BadPlace::Syntax)
         }
     }
 }
@@ -219,6 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn a_named_key_has_a_role() {
+        let other = |text: &str, role| {
+            let place: Place = text.parse().unwrap();
+            place.of_another_role(role).map(str::to_owned)
+        };
+        assert_eq!(other("fulcio-root=file:", Role::FulcioCa), None);
+        assert_eq!(other("file:", Role::FulcioCa), None);
+        assert_eq!(other("tsa=file:", Role::FulcioCa).as_deref(), Some("tsa"));
+    }
+
+    #[test]
     fn a_successor_is_made_where_its_predecessor_is() {
         for (uri, place) in [
             ("file:ct-log-1.pem", "file:"),
@@ -260,6 +286,9 @@ mod tests {
             ("rekor=file:", "keys are ct-log"),
             ("tsa=hsm", "expected URI or NAME=URI"),
             ("hsm", "expected URI or NAME=URI"),
+            ("tsa=hsm:1", "expected file:NAME.pem, pkcs11:"),
+            ("tsa=pkcs11:object=x", "expected token=LABEL"),
+            ("file:?passphrase=hunter2", "never the passphrase itself"),
         ] {
             let error = text.parse::<Place>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

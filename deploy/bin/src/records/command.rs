@@ -38,7 +38,7 @@ impl InstanceArgs {
         let Some(config) = &self.config else {
             return Ok(Place::Folder(self.data.clone()));
         };
-        let config = Config::read(config, std::env::vars()).map_err(Failure::failed)?;
+        let config = Config::read(config).map_err(Failure::failed)?;
         Ok(match config.storage {
             Storage::Sqlite => Place::Folder(config.data),
             Storage::Postgres(config) => Place::Postgres(config),

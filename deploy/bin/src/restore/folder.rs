@@ -40,6 +40,14 @@ pub(crate) enum FolderError {
     /// No keys at all.
     #[error("the backup was made --without-keys: give the folder with the private keys, --keys DIR")]
     KeysMissing,
+    /// Not all of them.
+    #[error("{} lacks {file}, a private key of the instance: expected the folder with all of them, --keys DIR", .folder.display())]
+    KeyMissing {
+        /// The folder that was given.
+        folder: PathBuf,
+        /// The file.
+        file: String,
+    },
     /// Keys twice.
     #[error("the backup contains the private keys: leave --keys out")]
     KeysTwice,
@@ -138,7 +146,21 @@ impl Target {
         if let Some(keys) = keys {
             partial.copy_keys(keys)?;
         }
-        Keys::load(&partial.layout, registry.clone(), Roles::all())?;
+        let loaded = Keys::load(&partial.layout, registry.clone(), Roles::all());
+        loaded.map_err(|error| {
+            // Nobody knows the folder that is being made.
+            let lacking = match &error {
+                KeysError::Missing { place } => Path::new(place).strip_prefix(partial.layout.keys()).ok(),
+                _ => None,
+            };
+            match (lacking, keys) {
+                (Some(file), Some(given)) => FolderError::KeyMissing {
+                    folder: given.to_owned(),
+                    file: file.display().to_string(),
+                },
+                _ => error.into(),
+            }
+        })?;
         Ok(partial)
     }
 }
@@ -270,6 +292,36 @@ mod tests {
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_folder_without_the_keys_is_named_as_it_was_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path().join("old"));
+        let url: crate::public_url::PublicUrl = "http://localhost:3000".parse().unwrap();
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+        let keys = Keys::open(&layout, &url.into(), &crate::keys::Places::default(), now).unwrap();
+        let about = About {
+            created: 0,
+            version: String::new(),
+            with_keys: false,
+            secret: common_engine::IndexSecret([0; 32]),
+            logs: Vec::new(),
+            files: Vec::new(),
+        };
+        let target = Target::new(&folder.path().join("new")).unwrap();
+        let wrong = folder.path().join("wrong");
+        fs::create_dir(&wrong).unwrap();
+        let refused = target.create(&about, Some(&wrong), keys.registry());
+        let said = refused.err().unwrap().to_string();
+        assert!(
+            said.starts_with(&format!("{} lacks ", wrong.display())) && !said.contains("partial"),
+            "{said}"
+        );
+        target
+            .create(&about, Some(&layout.keys()), keys.registry())
+            .unwrap();
+        assert!(!folder.path().join("new.partial").exists());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::control;
 use crate::exit::Failure;
 use crate::keys::Places;
 use crate::keys::places::Place;
+use crate::keys::quiet::quiet;
 use crate::layout::Layout;
 
 /// Seven days, the life of a TUF timestamp: a client that has not come back by then refuses what it has, and gets
@@ -55,12 +56,12 @@ pub(crate) enum TufKey {
 pub(crate) struct RotateArgs {
     /// Whose key takes over.
     pub(crate) subject: Subject,
-    /// Which Rekor log.
-    #[arg(long, value_enum, default_value = "v1", value_name = "LOG")]
-    pub(crate) log: RekorLog,
-    /// Which TUF key.
-    #[arg(long, value_enum, default_value = "online", value_name = "KEY")]
-    pub(crate) key: TufKey,
+    /// Which Rekor log, of `rekor` [default: v1].
+    #[arg(long, value_enum, value_name = "LOG")]
+    pub(crate) log: Option<RekorLog>,
+    /// Which TUF key, of `tuf` [default: online].
+    #[arg(long, value_enum, value_name = "KEY")]
+    pub(crate) key: Option<TufKey>,
     #[command(flatten)]
     pub(crate) how: HowArgs,
 }
@@ -88,7 +89,8 @@ pub(crate) struct HowArgs {
     pub(crate) host: Option<String>,
     /// Where the new key is made, or which key takes over: URI, or NAME=URI for one of several (fulcio-ca and fulcio-root; tsa,
     /// tsa-intermediate and tsa-root), as in `keys init` [default: where its predecessor is].
-    #[arg(long = "signer", value_name = "[NAME=]URI", conflicts_with_all = ["dry_run", "cancel", "status"])]
+    #[arg(long = "signer", value_name = "[NAME=]URI", value_parser = quiet::<Place>(),
+        conflicts_with_all = ["dry_run", "cancel", "status"])]
     pub(crate) signers: Vec<Place>,
     /// Show what clients will see, and do nothing.
     #[arg(long, conflicts_with_all = ["cancel", "status", "wait"])]
@@ -99,6 +101,9 @@ pub(crate) struct HowArgs {
     /// List every key that is on its way, and do nothing.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) status: bool,
+    /// Print the list as one JSON object on standard output.
+    #[arg(long, requires = "status")]
+    pub(crate) json: bool,
     /// Return only when it has taken over.
     #[arg(long)]
     pub(crate) wait: bool,
@@ -138,6 +143,8 @@ pub(crate) enum Ask {
     },
     /// What is on its way.
     Status,
+    /// The same for programs.
+    StatusJson,
     /// What would become of a token.
     Explain {
         /// The token.
@@ -161,15 +168,27 @@ impl fmt::Debug for Secret {
 /// # Errors
 /// [`Failure`] with what the instance said.
 pub(crate) async fn run(args: RotateArgs, console: Console) -> Result<(), Failure> {
-    let role = match (args.subject, args.log, args.key) {
-        (Subject::Fulcio, ..) => Role::FulcioCa,
-        (Subject::Ctlog, ..) => Role::CtLog,
-        (Subject::Tsa, ..) => Role::Tsa,
-        (Subject::Rekor, log, _) => role_of(log),
-        (Subject::Tuf, _, TufKey::Online) => Role::TufOnline,
-        (Subject::Tuf, _, TufKey::Root) => Role::TufRoot,
-    };
-    ask(role, args.how, console).await
+    ask(args.role()?, args.how, console).await
+}
+
+impl RotateArgs {
+    /// Whose key it is. A flag of another subject is a slip, after which the wrong key would be on its way.
+    fn role(&self) -> Result<Role, Failure> {
+        Ok(match (self.subject, self.log, self.key) {
+            (Subject::Fulcio, None, None) => Role::FulcioCa,
+            (Subject::Ctlog, None, None) => Role::CtLog,
+            (Subject::Tsa, None, None) => Role::Tsa,
+            (Subject::Rekor, log, None) => role_of(log.unwrap_or(RekorLog::V1)),
+            (Subject::Tuf, None, Some(TufKey::Root)) => Role::TufRoot,
+            (Subject::Tuf, None, Some(TufKey::Online) | None) => Role::TufOnline,
+            (_, Some(_), None) | (Subject::Tuf, Some(_), _) => {
+                return Err(Failure::usage("--log is of `rotate rekor`: nothing was done"));
+            }
+            (_, _, Some(_)) => {
+                return Err(Failure::usage("--key is of `rotate tuf`: nothing was done"));
+            }
+        })
+    }
 }
 
 /// `shard`.
@@ -195,9 +214,14 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
         wait,
         ..
     } = how;
-    Places::new(signers.iter().cloned()).map_err(Failure::failed)?;
+    Places::new(signers.iter().cloned()).map_err(Failure::usage)?;
+    if let Some(other) = signers.iter().find_map(|place| place.of_another_role(role)) {
+        return Err(Failure::usage(format!(
+            "--signer {other}=… is no key of {role}: nothing was done"
+        )));
+    }
     if host.is_some() && role != Role::RekorV2 {
-        return Err(Failure::failed(
+        return Err(Failure::usage(
             "--host names a Rekor v2 shard: expected --log v2 with it",
         ));
     }
@@ -206,7 +230,9 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
         Role::TufRoot | Role::TufOnline => 0,
         _ => propagation,
     };
-    let ask = if how.status {
+    let ask = if how.status && how.json {
+        Ask::StatusJson
+    } else if how.status {
         Ask::Status
     } else if how.cancel {
         Ask::Cancel { role }
@@ -229,7 +255,7 @@ async fn ask(role: Role, how: HowArgs, console: Console) -> Result<(), Failure> 
     let said = control::ask(&layout, &ask, |progress| console.remark(progress)).await;
     let said = said.map_err(Failure::failed)?;
     match ask {
-        Ask::Preview { .. } | Ask::Status => console::result(said.trim_end())
+        Ask::Preview { .. } | Ask::Status | Ask::StatusJson => console::result(said.trim_end())
             .map_err(|error| Failure::failed(format!("cannot write: {error}"))),
         _ => {
             console.line(&said);
@@ -255,6 +281,16 @@ pub(crate) fn parse_time(text: &str) -> Result<u32, String> {
     };
     let number: u32 = number.parse().map_err(|_| expected())?;
     number.checked_mul(factor).ok_or_else(expected)
+}
+
+/// What [`parse_time`] reads: in the largest unit that leaves nothing over.
+pub(crate) fn time_text(seconds: u32) -> String {
+    let units = [(86_400_u32, 'd'), (3_600, 'h'), (60, 'm')];
+    let whole = units
+        .into_iter()
+        .find(|(factor, _)| seconds > 0 && seconds.is_multiple_of(*factor));
+    let (factor, unit) = whole.unwrap_or((1, 's'));
+    format!("{}{unit}", seconds.checked_div(factor).unwrap_or_default())
 }
 
 /// What can be the host of a URL and the name of a note key: letters, digits, hyphens and dots.
@@ -284,7 +320,53 @@ fn parse_host(text: &str) -> Result<String, String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::exit::Exit;
+
+    /// What `sigbox` of these words would rotate, or how it ends.
+    async fn role(words: &str) -> Result<Role, Exit> {
+        let words = ["sigbox"].into_iter().chain(words.split(' '));
+        let Command::Rotate(args) = Cli::parse_from(words).command else {
+            unreachable!("asked for rotate");
+        };
+        let role = args.role().map_err(|failure| failure.exit)?;
+        match run(args, Console::new()).await {
+            // Nobody is there to be asked.
+            Err(Failure {
+                exit: Exit::Failed, ..
+            }) => Ok(role),
+            other => Err(other.map_or_else(|failure| failure.exit, |()| Exit::Done)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flag_of_another_subject_is_a_wrong_command_line() {
+        let nowhere = "--data /nonexistent";
+        for (words, expected) in [
+            ("rotate fulcio", Some(Role::FulcioCa)),
+            ("rotate rekor", Some(Role::RekorV1)),
+            ("rotate rekor --log v2 --host log-2.example", Some(Role::RekorV2)),
+            ("rotate tuf", Some(Role::TufOnline)),
+            ("rotate tuf --key root", Some(Role::TufRoot)),
+            (
+                "rotate fulcio --signer fulcio-root=exec:/a --signer fulcio-ca=exec:/b",
+                Some(Role::FulcioCa),
+            ),
+            ("rotate fulcio --key root", None),
+            ("rotate tuf --log v2", None),
+            ("rotate rekor --key online", None),
+            ("rotate tsa --log v1", None),
+            ("rotate rekor --host log-2.example", None),
+            ("rotate fulcio --signer tsa=exec:/a", None),
+            ("rotate tsa --signer exec:/a --signer exec:/b", None),
+        ] {
+            let got = role(&format!("{words} {nowhere}")).await;
+            assert_eq!(got, expected.ok_or(Exit::Usage), "{words}");
+        }
+    }
 
     #[test]
     fn times_have_a_unit() {
@@ -296,6 +378,7 @@ mod tests {
             ("7d", 604_800),
         ] {
             assert_eq!(parse_time(text).unwrap(), seconds, "{text}");
+            assert_eq!(time_text(seconds), text);
         }
         for text in ["", "7", "d", "7 d", "-1s", "1.5h", "7w", "99999999999d", "µ"] {
             assert!(parse_time(text).is_err(), "{text}");

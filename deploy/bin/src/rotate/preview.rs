@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 use tower::ServiceExt;
 
+use super::command::time_text;
 use super::{CERTIFICATE, RotateError, UNDER_WAY};
 use crate::keys::{Keys, Places, Wanted};
 use crate::layout::Layout;
@@ -45,7 +46,8 @@ pub(super) async fn preview(
     );
     out.push_str("# 1. When it is published\n");
     out.push_str(&difference(&files(&before)?, &files(&published)?));
-    out.push_str(&format!("# 2. {propagation} s later, when it takes over\n"));
+    let later = time_text(propagation);
+    out.push_str(&format!("# 2. {later} later, when it takes over\n"));
     out.push_str(&difference(&files(&published)?, &files(&taken_over)?));
     if role == Role::RekorV1 {
         let before = log_info(router).await?;

@@ -1,6 +1,8 @@
 //! The file of `serve`, and the environment over it: one structure, unknown keys refused.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -230,25 +232,22 @@ pub(crate) struct TlsFiles {
 }
 
 impl Config {
-    /// Reads the file, and the variables that replace parts of it.
+    /// Reads the file, and the variables of the environment that replace parts of it.
     ///
     /// # Errors
     /// [`ConfigError`] says where, what was expected and what is there.
-    pub(crate) fn read(
-        path: &Path,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> Result<Config, ConfigError> {
+    pub(crate) fn read(path: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
-        Config::parse(&path.display().to_string(), &text, variables)
+        Config::parse(&path.display().to_string(), &text, std::env::vars_os())
     }
 
     fn parse(
         at: &str,
         text: &str,
-        variables: impl Iterator<Item = (String, String)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Config, ConfigError> {
         let wrong = |at: &str, error: &toml::de::Error| ConfigError::Content {
             at: at.to_owned(),
@@ -274,7 +273,7 @@ impl Config {
     fn overlaid(
         at: &str,
         text: &str,
-        variables: impl Iterator<Item = (String, String)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Config, ConfigError> {
         let wrong = |at: &str, error: &toml::de::Error| ConfigError::Content {
             at: at.to_owned(),
@@ -283,14 +282,21 @@ impl Config {
         let mut table: Table = text.parse().map_err(|error| wrong(at, &error))?;
         let mut used = Vec::new();
         for (name, value) in variables {
-            let Some(key) = name.strip_prefix(PREFIX).filter(|_| name != FILE) else {
+            // Those of others may hold anything, and so may the name of a file.
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || name == FILE {
                 continue;
+            }
+            let shown = name.to_string_lossy().into_owned();
+            let wrong = |problem: &str| ConfigError::Content {
+                at: shown.clone(),
+                problem: problem.to_owned(),
             };
-            set(&mut table, key, &value).ok_or_else(|| ConfigError::Content {
-                at: name.clone(),
-                problem: "it names no place of one value in the file".to_owned(),
-            })?;
-            used.push(name);
+            let key = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            let (key, value) = key
+                .zip(value.to_str())
+                .ok_or_else(|| wrong("expected UTF-8, got other octets"))?;
+            set(&mut table, key, value).ok_or_else(|| wrong("it names no place of one value in the file"))?;
+            used.push(shown);
         }
         let at = match used.as_slice() {
             [] => at.to_owned(),
@@ -362,6 +368,43 @@ fn public_url(key: &'static str, text: &str) -> Result<PublicUrl, ConfigError> {
     })
 }
 
+/// Whether two listeners want the same port of the same interface.
+fn meet(one: &ListenAddr, other: &ListenAddr) -> bool {
+    // `localhost` is both families.
+    let hosts = |address: &ListenAddr| match address.url_host().trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(host) => vec![host],
+        Err(_) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+    };
+    let others = hosts(other);
+    let same = |a: &IpAddr, b: &IpAddr| {
+        a.is_ipv4() == b.is_ipv4() && (a == b || a.is_unspecified() || b.is_unspecified())
+    };
+    one.port() == other.port()
+        && one.port() != 0
+        && hosts(one).iter().any(|a| others.iter().any(|b| same(a, b)))
+}
+
+/// That every listener can be had beside the others.
+fn apart(listen: &[Listen], metrics: &ListenAddr) -> Result<(), ConfigError> {
+    let mut before: Vec<&ListenAddr> = Vec::new();
+    let all = listen.iter().map(|one| ("listen.address", &one.address));
+    for (key, address) in all.chain([("metrics", metrics)]) {
+        if let Some(taken) = before.iter().find(|taken| meet(taken, address)) {
+            let shown = |address: &ListenAddr| format!("{}:{}", address.url_host(), address.port());
+            return Err(ConfigError::Value {
+                key,
+                problem: format!(
+                    "{} is listened at already, as {}: expected another address or port",
+                    shown(address),
+                    shown(taken)
+                ),
+            });
+        }
+        before.push(address);
+    }
+    Ok(())
+}
+
 impl UrlsFile {
     fn check(self) -> Result<BTreeMap<Part, PublicUrl>, ConfigError> {
         let all = [
@@ -398,7 +441,7 @@ impl RekorV1File {
 
 impl File {
     fn check(self) -> Result<Config, ConfigError> {
-        let url = public_url("url", &self.url)?.with_issuer(self.oidc_url);
+        let url = public_url("url", &self.url)?.with_issuer(self.oidc_url.clone());
         let urls = self.urls.check()?;
         let storage = match self.storage.as_str() {
             "sqlite" => Storage::Sqlite,
@@ -446,6 +489,19 @@ impl File {
                 problem: "expected nothing, because no listener serves trust".to_owned(),
             });
         }
+        let metrics: ListenAddr = value("metrics", self.metrics.parse())?;
+        apart(&listen, &metrics)?;
+        let site = Site::new(url, urls, roles);
+        // By that place the registry of `up` is known (see `crate::keys::runner`).
+        let development = site.url_of(Part::Fulcio).development_issuer();
+        if self.oidc_url == development {
+            return Err(ConfigError::Value {
+                key: "oidc-url",
+                problem: format!(
+                    "expected another place than {development}, where `up` has its development issuer"
+                ),
+            });
+        }
         let places = self.keys.iter().map(|(name, uri)| {
             let name = Some(name.as_str()).filter(|name| *name != ALL);
             Place::new(name, uri)
@@ -461,12 +517,12 @@ impl File {
         let per_client = self.limits.per_client.map(|rate| rate.parse());
         let proxies = self.limits.trust_proxy.iter().map(|network| network.parse());
         Ok(Config {
-            site: Site::new(url, urls, roles),
+            site,
             others: self.trust.keys,
             data: self.data,
             storage,
             fulcio_config: self.fulcio_config,
-            metrics: value("metrics", self.metrics.parse())?,
+            metrics,
             canary_every: Duration::from_secs(value("canary-every", parse_time(&self.canary_every))?.into()),
             listen,
             places: Places::new(places.collect::<Result<Vec<_>, _>>()?)?,

@@ -78,11 +78,46 @@ impl Ready {
         console.remark(
             "Rekor v2: add --signing-config and --trusted-root from the trust folder to `cosign sign-blob`.",
         );
-        console.remark(&format!(
-            "Next: `{0} doctor` checks every link, `{0} client-setup rekor-cli` sets up another client.",
-            lines.sigbox
-        ));
+        console.remark(&next(lines));
         console.remark("Ctrl-C stops; the next start continues with the same keys and logs.");
         Ok(())
+    }
+}
+
+/// The commands by which one goes on, as they find this instance.
+fn next(lines: &Instance) -> String {
+    let (sigbox, at) = (&lines.sigbox, lines.at());
+    format!(
+        "Next: `{sigbox} doctor{at}` checks every link, `{sigbox} client-setup rekor-cli{at}` sets up another client."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::DEFAULT_URL;
+    use crate::paste::Elsewhere;
+
+    #[test]
+    fn what_comes_next_is_about_this_instance() {
+        let instance = |url: &str| Instance {
+            url: url.to_owned(),
+            tls_url: String::new(),
+            root_sha256: String::new(),
+            sigbox: "sigbox".to_owned(),
+            issuer: None,
+            elsewhere: Elsewhere::default(),
+        };
+        let usual = next(&instance(DEFAULT_URL));
+        assert!(
+            usual.contains("`sigbox doctor`") && !usual.contains("--url"),
+            "{usual}"
+        );
+        let other = next(&instance("http://localhost:3100"));
+        assert!(
+            other.contains("`sigbox doctor --url http://localhost:3100`")
+                && other.contains("`sigbox client-setup rekor-cli --url http://localhost:3100`"),
+            "{other}"
+        );
     }
 }

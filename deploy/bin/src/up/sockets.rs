@@ -45,10 +45,10 @@ pub(crate) enum SocketsError {
     NoUrl,
     /// A URL elsewhere without the words for it.
     #[error(
-        "--public-url is not on loopback: whoever reaches the development issuer can sign as anyone; if that is what \
+        "the public URL {0} is not on loopback: whoever reaches the development issuer can sign as anyone; if that is what \
          you want, add --expose-development-issuer-to-the-network"
     )]
-    ExposedUrl,
+    ExposedUrl(String),
     /// Tokens over the network in the clear.
     #[error(
         "the public URL {0} is http on another host, where tokens would be read on the way: expected \
@@ -103,22 +103,41 @@ impl Sockets {
         })
     }
 
-    /// What `--public-url` says; else the address that was bound.
+    /// What `--public-url` says; else the URL that the instance has, `stored`; else the address that was bound.
     ///
     /// # Errors
     /// [`SocketsError`] when the one is wrong or the other has no URL.
-    pub(crate) fn public_url(&self, args: &UpArgs) -> Result<PublicUrl, SocketsError> {
-        let url: PublicUrl = match &args.public_url {
-            Some(url) => url.parse()?,
-            None if self.addresses.http.is_unspecified() => return Err(SocketsError::NoUrl),
-            None => url("http", &self.addresses.http, &self.http).parse()?,
+    pub(crate) fn public_url(
+        &self,
+        args: &UpArgs,
+        stored: Option<&PublicUrl>,
+    ) -> Result<PublicUrl, SocketsError> {
+        let url: PublicUrl = match (&args.public_url, stored) {
+            (Some(url), _) => url.parse()?,
+            // It was that of a listener, whose port may be another now.
+            (None, Some(stored)) if self.answers_at(stored) => stored.with_port(self.http.port())?,
+            // It is that of a proxy, or of another interface.
+            (None, Some(stored)) if !stored.is_plain_loopback() || !self.addresses.http.is_loopback() => {
+                stored.clone()
+            }
+            (None, _) if self.addresses.http.is_unspecified() => return Err(SocketsError::NoUrl),
+            (None, _) => url("http", &self.addresses.http, &self.http).parse()?,
         };
         match (url.is_loopback(), args.expose_development_issuer_to_the_network) {
             (true, _) => Ok(url),
-            (false, false) => Err(SocketsError::ExposedUrl),
+            (false, false) => Err(SocketsError::ExposedUrl(url.as_str().to_owned())),
             (false, true) if !url.is_https() => Err(SocketsError::ClearText(url.as_str().to_owned())),
             (false, true) => Ok(url),
         }
+    }
+
+    /// Whether clients on this machine reach the listener by the host of `url`.
+    fn answers_at(&self, url: &PublicUrl) -> bool {
+        let host = url.host().parse::<std::net::IpAddr>();
+        let bound = self.http.addresses();
+        self.addresses.http.is_loopback()
+            && url.is_plain_loopback()
+            && host.map_or(true, |host| bound.iter().any(|address| address.ip() == host))
     }
 
     /// Where this process itself finds the services, whatever the public URL is.
@@ -219,7 +238,7 @@ mod tests {
     async fn the_public_url_follows_the_listener_unless_given() {
         let sockets = Sockets::bind(&args(&[])).unwrap();
         let expected = format!("http://localhost:{}", sockets.http.port());
-        assert_eq!(sockets.public_url(&args(&[])).unwrap().as_str(), expected);
+        assert_eq!(sockets.public_url(&args(&[]), None).unwrap().as_str(), expected);
         let exposed = "--expose-development-issuer-to-the-network";
         for (url, words, expected) in [
             (
@@ -237,7 +256,7 @@ mod tests {
             ("sigstore.example", vec![exposed], Err("expected an origin")),
         ] {
             let words: Vec<_> = [vec!["--public-url", url], words].concat();
-            match (sockets.public_url(&args(&words)), expected) {
+            match (sockets.public_url(&args(&words), None), expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got.as_str(), expected),
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
                 (got, expected) => panic!("{url}: expected {expected:?}, got {got:?}"),
@@ -249,9 +268,44 @@ mod tests {
             "--expose-development-issuer-to-the-network",
         ]);
         let sockets = Sockets::bind(&all).unwrap();
-        assert!(matches!(sockets.public_url(&all), Err(SocketsError::NoUrl)));
+        assert!(matches!(sockets.public_url(&all, None), Err(SocketsError::NoUrl)));
         assert!(sockets.local_url().starts_with("http://127.0.0.1:"));
     }
+
+    /// Nobody has to repeat `--public-url`, and a listener may have another port than before.
+    #[tokio::test]
+    async fn an_instance_keeps_its_url_unless_another_is_given() {
+        let exposed = "--expose-development-issuer-to-the-network";
+        let all = ["--listen", "0.0.0.0:0", exposed];
+        for (stored, words, expected) in [
+            ("http://localhost:1", &[][..], "http://localhost:PORT"),
+            ("http://127.0.0.1:1", &[], "http://127.0.0.1:PORT"),
+            ("https://localhost:3443", &[], "https://localhost:3443"),
+            ("https://sigstore.example", &[exposed], "https://sigstore.example"),
+            ("https://sigstore.example", &[], "not on loopback"),
+            ("http://localhost:1", &all, "http://localhost:1"),
+            // Nobody would answer at the host that it has; the folder is then refused by its keys.
+            (
+                "http://127.0.0.2:1",
+                &["--listen", "127.0.0.1:0"],
+                "http://127.0.0.1:PORT",
+            ),
+        ] {
+            let stored: PublicUrl = stored.parse().unwrap();
+            let asked = args(words);
+            let sockets = Sockets::bind(&asked).unwrap();
+            let expected = expected.replace("PORT", &sockets.http.port().to_string());
+            let got = match sockets.public_url(&asked, Some(&stored)) {
+                Ok(url) => url.as_str().to_owned(),
+                Err(error) => error.to_string(),
+            };
+            assert!(got.contains(&expected), "{stored:?} {words:?}: {got}");
+            let given = args(&[words, &["--public-url", "http://[::1]:5"]].concat());
+            let given = sockets.public_url(&given, Some(&stored)).unwrap();
+            assert_eq!(given.as_str(), "http://[::1]:5", "what is given comes first");
+        }
+    }
+
     /// The address of this machine towards another; `None` without a network. Connecting a datagram socket sends nothing.
     fn outward_address() -> Option<std::net::IpAddr> {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
@@ -268,7 +322,8 @@ mod tests {
         };
         let asked = format!("--listen={address}:0");
         let sockets = Sockets::bind(&args(&[&asked, "--expose-development-issuer-to-the-network"])).unwrap();
-        let error = sockets.public_url(&args(&[&asked, "--expose-development-issuer-to-the-network"]));
+        let words = args(&[&asked, "--expose-development-issuer-to-the-network"]);
+        let error = sockets.public_url(&words, None);
         assert!(
             matches!(error, Err(SocketsError::ClearText(_))),
             "also when it is derived"

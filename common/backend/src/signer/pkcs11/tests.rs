@@ -169,12 +169,14 @@ fn uris_are_read_as_rfc_7512_writes_them() {
     for (wrong, expected) in [
         ("pkcs11:object=x", "token=LABEL"),
         ("pkcs11:token=x?pin-value=1234", "pin-source"),
+        ("pkcs11:token=x?pin-source=1234", "never the PIN itself"),
+        ("pkcs11:token=x;colour=red?pin-source=1234", "unknown attribute"),
         ("pkcs11:token", "NAME=VALUE"),
         ("pkcs11:token=x;colour=red", "unknown attribute"),
         ("pkcs11:slot-id=one", "number"),
     ] {
         let error = TokenUri::parse(wrong).unwrap_err().to_string();
         assert!(error.contains(expected), "{wrong}: {error}");
-        assert!(!error.contains("1234") || wrong.contains("1234"));
+        assert!(!error.contains("1234"), "{error}");
     }
 }

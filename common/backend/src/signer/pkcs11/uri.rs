@@ -13,6 +13,8 @@ use crate::signer::{Env, KeyringError, secret};
 const MODULE: &str = "SIGBOX_PKCS11_MODULE";
 /// Where the PIN is unless the URI says it.
 const PIN: &str = "SIGBOX_PKCS11_PIN";
+/// A PIN in a URI would stay in the registry and in backups.
+const ITSELF: &str = "expected pin-source=file:/path or pin-source=env:NAME, never the PIN itself";
 /// RFC 7512 §2.3: what an attribute may hold unescaped, less what this file's separators are.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -92,14 +94,14 @@ impl TokenUri {
         for (name, value) in attributes(query, '&')? {
             match name.as_str() {
                 "module-path" => parsed.module = Some(text(value)?.into()),
-                "pin-source" => parsed.pin = Some(text(value)?),
-                // It would stay in the registry, in backups and in messages, this one included.
-                "pin-value" => {
-                    return Err(KeyringError::Uri {
-                        uri: format!("pkcs11:{path}?…"),
-                        problem: "the PIN belongs into a file: pin-source=file:/path, or env:NAME",
-                    });
+                "pin-source" => {
+                    let source = text(value)?;
+                    if !secret::is_source(&source) {
+                        return Err(wrong(ITSELF));
+                    }
+                    parsed.pin = Some(source);
                 }
+                "pin-value" => return Err(wrong(ITSELF)),
                 _ => {
                     return Err(wrong(
                         "expected module-path and pin-source after the question mark",

@@ -6,6 +6,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStringExt as _;
 
 use super::*;
 
@@ -16,7 +17,7 @@ const EXAMPLE: &str = include_str!("../../../../serve.example.toml");
 fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables = variables
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
     Config::parse("serve.toml", text, variables)
 }
 
@@ -158,6 +159,27 @@ fn variables_replace_keys_and_unknown_ones_are_refused() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_is_refused_if_it_is_ours() {
+    let parse = |name: OsString| {
+        let variable = (name, OsString::from_vec(vec![b'a', 0xff]));
+        Config::parse("serve.toml", LEAST, [variable].into_iter())
+    };
+    assert!(parse("LESS_TERMCAP_mb".into()).is_ok());
+    assert!(parse(OsString::from_vec(vec![0xff])).is_ok());
+    assert!(parse(FILE.into()).is_ok());
+    for (name, shown) in [
+        (OsString::from("SIGBOX_SERVE_DATA"), "SIGBOX_SERVE_DATA"),
+        (
+            OsString::from_vec(b"SIGBOX_SERVE_\xff".to_vec()),
+            "SIGBOX_SERVE_\u{fffd}",
+        ),
+    ] {
+        let error = parse(name).err().unwrap().to_string();
+        assert_eq!(error, format!("{shown}: expected UTF-8, got other octets"));
+    }
+}
+
+#[test]
 fn a_process_has_the_roles_of_its_listeners_and_services_their_urls() {
     let text = LEAST.replace("fulcio-config = '/f'\n", "");
     let config = parse(
@@ -207,6 +229,30 @@ fn values_that_would_not_work_are_said_before_anything_is_made() {
             "limits.per-client",
         ),
         (
+            format!("{LEAST}[keys]\nall = 'file:?passphrase=s3cret'"),
+            "[keys]: \"file:?…\": expected ?passphrase=file:/path",
+        ),
+        (
+            format!("{LEAST}[keys]\ntsa = 'pkcs11:token=t?pin-source=s3cret'"),
+            "never the PIN itself",
+        ),
+        (
+            format!("{LEAST}[keys]\ntsa = 'hsm'"),
+            "[keys]: expected file:NAME.pem",
+        ),
+        (
+            format!("oidc-url = 'https://s.example/oidc'\n{LEAST}"),
+            "oidc-url: expected another place",
+        ),
+        (
+            format!("{LEAST}[[listen]]\naddress = '127.0.0.1:1'"),
+            "listen.address: 127.0.0.1:1 is listened at already, as localhost:1",
+        ),
+        (
+            format!("metrics = '0.0.0.0:1'\n{LEAST}"),
+            "metrics: 0.0.0.0:1 is listened at already",
+        ),
+        (
             format!("{LEAST}[rekor-v1]\nkinds = 'rpm'"),
             "rekor-v1.kinds: hashedrekord has to be among them",
         ),
@@ -231,4 +277,14 @@ fn values_that_would_not_work_are_said_before_anything_is_made() {
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
+}
+
+#[test]
+fn listeners_of_other_ports_and_interfaces_go_together() {
+    for address in ["[::1]:1", "localhost:2", "192.0.2.1:1"] {
+        let text = LEAST.replace("localhost:1", "127.0.0.1:1");
+        parse(&format!("{text}[[listen]]\naddress = '{address}'"), &[]).unwrap();
+    }
+    let free = LEAST.replace("localhost:1", "localhost:0");
+    parse(&format!("{free}[[listen]]\naddress = 'localhost:0'"), &[]).unwrap();
 }
