@@ -16,6 +16,7 @@ use crate::fsck::FsckArgs;
 use crate::import::ImportArgs;
 use crate::keys::command::KeysArgs;
 use crate::log::LogArgs;
+use crate::monitor::{self, MonitorArgs};
 use crate::oidc::OidcArgs;
 use crate::policy::PolicyArgs;
 use crate::records::command::IdentitiesArgs;
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     Fsck(FsckArgs),
     /// Search the logs of an instance, and read and prove single entries of any log by its URL.
     Log(LogArgs),
+    /// Follow logs from the outside, an instance's own or anybody's: prove that they only grow, and tell who signs as whom.
+    #[command(after_long_help = monitor::EXAMPLES)]
+    Monitor(Box<MonitorArgs>),
     /// Copy logs, keys and trust of a data folder into one file, while the server runs or not.
     Backup(BackupArgs),
     /// Make a data folder from a backup, verified from the first entry on.
@@ -140,7 +144,7 @@ pub(crate) struct UpArgs {
     /// Where Prometheus metrics are [default: localhost:2112].
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics_listen: Option<ListenAddr>,
-    /// How clients reach this instance; its host name becomes part of the logs for good [default: http:// and --listen].
+    /// How clients reach this instance; its host name becomes part of the logs for good [default: what the folder has, else http:// and --listen].
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,
     /// Use a temporary folder and free ports, and leave nothing behind.
@@ -222,6 +226,9 @@ pub(crate) struct DoctorArgs {
     /// After each look, write what was found into this file for Prometheus (node_exporter's textfile collector).
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics: Option<PathBuf>,
+    /// Print the links as one line of JSON on standard output instead, of each look.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,10 @@ pub(crate) enum Exit {
     CannotStart = 3,
     /// `restore`: a log would go on from before what was published.
     WouldFork = 4,
+    /// `monitor`: a log is not what it was, or not what it says.
+    Inconsistent = 5,
+    /// `monitor --once`: an entry that is watched for and not expected.
+    Sighted = 6,
     /// A signature, or evidence that it needs, does not verify.
     Unverified = 10,
     /// Signed by someone else.
@@ -45,6 +49,8 @@ Exit codes:
   2  the command line is wrong
   3  the server cannot start (a port or the data folder is taken, or its content cannot be used)
   4  restore: a log would be forked; nothing was written
+  5  monitor: a log is inconsistent with what it showed before, or with what it signs
+  6  monitor --once: an entry was found that is watched for and not expected
  10  verify: a signature, or evidence that it needs, does not verify
  11  verify: signed by someone else
  12  verify: signed, and about something else

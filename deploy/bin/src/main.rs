@@ -13,6 +13,7 @@ mod cli;
 mod client_setup;
 mod clock;
 mod completions;
+mod conditions;
 mod conformance;
 mod console;
 mod control;
@@ -33,7 +34,9 @@ mod local_tls;
 mod log;
 mod log_checks;
 mod log_entry;
+mod monitor;
 mod oidc;
+mod output;
 mod paste;
 mod policy;
 mod progress;
@@ -60,6 +63,7 @@ mod verify_artifact;
 mod verify_image;
 mod verify_npm;
 mod webhook;
+mod xdg;
 
 use std::process::ExitCode;
 
@@ -100,6 +104,7 @@ fn main() -> ExitCode {
             Command::ExportTrust(args) => export_trust::run(args, console).await,
             Command::Fsck(args) => fsck::run(args, console).await,
             Command::Log(args) => log::run(args, console).await,
+            Command::Monitor(args) => monitor::run(*args, console).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Restore(args) => restore::run(args, console).await,
             Command::Import(args) => import::run(args, console).await,

@@ -9,6 +9,7 @@ use common_bundle::tuf::Seen;
 use common_pki::key::sha256;
 
 use crate::disk::{self, FileError};
+use crate::xdg;
 
 /// Why what was seen cannot be had or kept.
 #[derive(Debug, thiserror::Error)]
@@ -26,14 +27,9 @@ pub(crate) enum SeenError {
     },
 }
 
-/// The folder of a user (XDG Base Directory Specification, `XDG_DATA_HOME`), where there is one.
+/// The folder of a user, where there is one.
 pub(crate) fn folder() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let data = xdg::folder("XDG_DATA_HOME", ".local/share");
     data.map(|data| data.join("sigbox/tuf"))
 }
 

@@ -1,4 +1,4 @@
-//! Sends the events of new Rekor v1 entries to a URL that the operator gave.
+//! Sends events to a URL that the operator gave: of new Rekor v1 entries, of what a monitor finds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const QUEUE: usize = 4_096;
 const AT_ONCE: usize = 8;
 /// How often one event is sent, and how long after the first failure it is sent again; twice as long after each further one.
 const ATTEMPTS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// How long events of the last entries may take to be delivered.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 /// CloudEvents HTTP Protocol Binding §3.2, structured mode.
@@ -62,7 +62,7 @@ async fn deliver(receiver: Client, mut queued: mpsc::Receiver<Event>) {
 
 /// Whether the event arrived. What the receiver refuses for good is not sent again. The URL may hold a secret: it is never
 /// logged.
-async fn send(receiver: &Client, event: Event, first_pause: Duration) -> bool {
+pub(crate) async fn send(receiver: &Client, event: Event, first_pause: Duration) -> bool {
     let mut pause = first_pause;
     for attempt in 1..=ATTEMPTS {
         let outcome = receiver
@@ -75,12 +75,7 @@ async fn send(receiver: &Client, event: Event, first_pause: Duration) -> bool {
             Err(_) => ("an answer that is too long".to_owned(), true),
         };
         if lasting || attempt == ATTEMPTS {
-            tracing::warn!(
-                entry = event.id,
-                attempt,
-                reason,
-                "the event of a new entry was not delivered"
-            );
+            tracing::warn!(event = event.id, attempt, reason, "an event was not delivered");
             break;
         }
         tokio::time::sleep(pause).await;

@@ -1,0 +1,207 @@
+//! What there is to tell.
+
+use common_bundle::trust::Timestamp;
+use common_pki::key::sha256;
+use rekor_entry::facts::{Facts, Signer};
+use rekor_monitor::{Found, Watch};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::state::log_id;
+use crate::console;
+
+/// Of what kind. The names are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// An entry that is watched for and not expected.
+    Found,
+    /// An entry that is watched for and expected.
+    Expected,
+    /// A certificate that is watched for, and that signed no entry.
+    Unused,
+    /// Entries that cannot be looked into.
+    Unreadable,
+    /// A log with two histories, or with other leaves than it signs.
+    Inconsistent,
+    /// A log that cannot be read, or is not where the trust says.
+    Silent,
+    /// It can be read again.
+    Back,
+    /// A log that was never followed before.
+    NewLog,
+    /// All is well.
+    Alive,
+}
+
+impl Kind {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Found => "found",
+            Kind::Expected => "expected",
+            Kind::Unused => "unused",
+            Kind::Unreadable => "unreadable",
+            Kind::Inconsistent => "inconsistent",
+            Kind::Silent => "silent",
+            Kind::Back => "back",
+            Kind::NewLog => "new-log",
+            Kind::Alive => "alive",
+        }
+    }
+}
+
+/// How an event is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Channel {
+    /// A line on standard output.
+    Output,
+    /// The webhook.
+    Webhook,
+    /// The program.
+    Program,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Event {
+    /// The same when it is told again.
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) time: Timestamp,
+    /// For people, without control characters.
+    pub(super) text: String,
+    data: Value,
+    /// Where it was told already.
+    #[serde(default)]
+    pub(super) told: Vec<Channel>,
+}
+
+/// An entry that a watch saw.
+pub(super) struct Entry<'a> {
+    pub(super) index: u64,
+    pub(super) facts: &'a Facts,
+    /// When it was logged, in Unix milliseconds, as far as the log says so.
+    pub(super) logged: Option<u64>,
+}
+
+impl Event {
+    /// `subject` tells events of one kind apart.
+    pub(super) fn new(kind: Kind, time: Timestamp, subject: &str, text: &str, data: Value) -> Event {
+        let id = sha256(format!("{}\n{subject}", kind.name()).as_bytes());
+        Event {
+            id: hex::encode(id.first_chunk::<16>().unwrap_or(&[0; 16])),
+            kind,
+            time,
+            text: console::plain(text),
+            data,
+            told: Vec::new(),
+        }
+    }
+
+    /// An entry was seen.
+    pub(super) fn seen(
+        kind: Kind,
+        found: &Found,
+        watch: &Watch,
+        entry: &Entry<'_>,
+        time: Timestamp,
+    ) -> Event {
+        let Entry { index, facts, logged } = entry;
+        let digest = format!(
+            "{}:{}",
+            facts.digest.algorithm.name(),
+            hex::encode(&facts.digest.value)
+        );
+        let what = [facts.kind, facts.api_version].join(" ");
+        let by: Vec<String> = facts.signers.iter().map(signer_text).collect();
+        let text = format!(
+            "watch {:?}: entry {index} of {}: {} {digest} {} {}",
+            watch.name,
+            log_text(found),
+            what.trim_end(),
+            if facts.api_version.is_empty() {
+                "for"
+            } else {
+                "signed by"
+            },
+            by.join(" and "),
+        );
+        let text = match kind {
+            Kind::Unused => format!("{text}: nothing that it signed is in a log"),
+            _ => text,
+        };
+        let logged = logged.and_then(|millis| Timestamp::from_unix(i64::try_from(millis / 1_000).ok()?));
+        let data = json!({
+            "watch": watch.name,
+            "log": log_json(found),
+            "index": index,
+            "logged": logged,
+            "entry": {
+                "kind": facts.kind,
+                "apiVersion": facts.api_version,
+                "digest": digest,
+                "signers": facts.signers.iter().map(signer_json).collect::<Vec<_>>(),
+            },
+        });
+        let subject = format!("{}\n{index}\n{}", log_id(found), watch.name);
+        Event::new(kind, time, &subject, &text, data)
+    }
+
+    /// As one object, its members beside those of its kind.
+    pub(super) fn json(&self) -> Value {
+        let mut object = json!({ "event": self.kind, "id": self.id, "time": self.time, "text": self.text });
+        if let (Some(object), Value::Object(data)) = (object.as_object_mut(), &self.data) {
+            object.extend(data.clone());
+        }
+        object
+    }
+
+    /// As a CloudEvent (CloudEvents 1.0, JSON Event Format §3).
+    pub(super) fn cloud_event(&self) -> Value {
+        let source = self.data.pointer("/log/url").and_then(Value::as_str);
+        json!({
+            "specversion": "1.0",
+            "id": self.id,
+            "source": source.unwrap_or("sigbox monitor"),
+            "type": format!("dev.sigbox.monitor.{}", self.kind.name()),
+            "time": self.time,
+            "datacontenttype": "application/json",
+            "data": self.json(),
+        })
+    }
+}
+
+/// A log, for people.
+pub(super) fn log_text(found: &Found) -> String {
+    format!("{} {:?}", found.log.name(), found.head.origin)
+}
+
+pub(super) fn log_json(found: &Found) -> Value {
+    json!({
+        "origin": found.head.origin,
+        "url": found.url,
+        "interface": found.log.name(),
+        "keySha256": hex::encode(found.key.public_key().fingerprint()),
+        "size": found.head.size,
+    })
+}
+
+fn signer_text(signer: &Signer) -> String {
+    let names: Vec<String> = signer.names.iter().map(|name| name.text()).collect();
+    match (names.is_empty(), &signer.issuer) {
+        (true, _) => format!("key {}", signer.key_hashes[0]),
+        (false, Some(issuer)) => format!("{} of {issuer}", names.join(" ")),
+        (false, None) => names.join(" "),
+    }
+}
+
+fn signer_json(signer: &Signer) -> Value {
+    json!({
+        "names": signer.names.iter().map(|name| name.text()).collect::<Vec<_>>(),
+        "issuer": signer.issuer,
+        "repository": signer.repositories.first(),
+        "workflow": signer.workflows.first(),
+        "keySha256": signer.key_hashes[0],
+    })
+}

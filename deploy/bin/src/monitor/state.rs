@@ -1,0 +1,250 @@
+//! What is kept between two runs: the place in each log, and events that nobody has taken yet.
+//!
+//! One process at a time. Each file is replaced as a whole, durably. Events are written before the place behind their entries, so
+//! a power cut repeats events and loses none.
+
+use std::path::{Path, PathBuf};
+
+use common_backend::folder::{DataFolder, FolderError};
+use common_pki::key::sha256;
+use common_tlog::compact::CompactRange;
+use common_tlog::{Hash, ProofError};
+use rekor_monitor::{Found, Head};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::unused::Unused;
+use crate::disk::{self, FileError};
+
+/// Of the files here.
+const VERSION: u32 = 1;
+/// The file that is there once a look has entered all logs there were.
+const ENTERED: &str = "entered";
+/// The file of certificates whose entry is still to come.
+const CERTIFICATES: &str = "certificates.json";
+/// Events that wait at most before nothing more is read.
+const MOST_WAITING: usize = 10_000;
+
+/// The folder, and what waits in it.
+pub(super) struct State {
+    folder: DataFolder,
+    waiting: Vec<Event>,
+}
+
+/// The place in one log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Place {
+    version: u32,
+    /// For people who look here.
+    pub(super) origin: String,
+    url: String,
+    /// Hexadecimal SHA-256 of its key.
+    key: String,
+    size: u64,
+    /// The perfect subtrees of the leaves so far, the largest first.
+    peaks: Vec<String>,
+    /// The head that was signed over them or beyond them: evidence, should there be another history.
+    head: String,
+    /// Why the log is not followed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inconsistent: Option<String>,
+}
+
+/// The folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StateError {
+    /// Another process, or no folder.
+    #[error("{0}; --state DIR names another folder")]
+    Folder(#[from] FolderError),
+    /// A file of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Changed by somebody else, or damaged.
+    #[error("{}: not what was written there: {cause}\nWithout the file, its log is followed anew from --from on", .path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl State {
+    pub(super) fn open(folder: &Path) -> Result<State, StateError> {
+        let folder = DataFolder::open(folder)?;
+        disk::create_folder(&folder.path().join("logs"))?;
+        let waiting = read(&folder.path().join("events.json"))?.unwrap_or_default();
+        Ok(State { folder, waiting })
+    }
+
+    /// Whether no look has yet entered all logs there are.
+    pub(super) fn is_first(&self) -> Result<bool, StateError> {
+        Ok(disk::read(&self.folder.path().join(ENTERED))?.is_none())
+    }
+
+    /// Logs that are not known now are new from now on.
+    pub(super) fn mark_entered(&self) -> Result<(), StateError> {
+        Ok(disk::write(&self.folder.path().join(ENTERED), b"")?)
+    }
+
+    fn file(&self, log: &str) -> PathBuf {
+        self.folder.path().join("logs").join(format!("{log}.json"))
+    }
+
+    /// Where the log was left; `None` if it was never followed.
+    pub(super) fn place(&self, log: &str) -> Result<Option<Place>, StateError> {
+        read(&self.file(log))
+    }
+
+    /// The places in all logs that were ever followed.
+    pub(super) fn places(&self) -> Result<Vec<Place>, StateError> {
+        let logs = self.folder.path().join("logs");
+        let files = disk::names(&logs)?
+            .into_iter()
+            .filter(|name| name.ends_with(".json"));
+        let places = files.map(|name| read(&logs.join(name)));
+        Ok(places
+            .collect::<Result<Vec<Option<Place>>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    pub(super) fn keep(&self, log: &str, place: &Place) -> Result<(), StateError> {
+        write(&self.file(log), place)
+    }
+
+    /// The tree that the place is in.
+    pub(super) fn tree(&self, log: &str, place: &Place) -> Result<CompactRange, StateError> {
+        let wrong = |cause: String| StateError::Content {
+            path: self.file(log),
+            cause,
+        };
+        let peaks: Result<Vec<Hash>, _> = place.peaks.iter().map(|peak| peak.parse()).collect();
+        let peaks = peaks.map_err(|error| wrong(format!("{error}")))?;
+        CompactRange::from_peaks(place.size, peaks).map_err(|error: ProofError| wrong(error.to_string()))
+    }
+
+    /// Keeps what proves that a log is inconsistent: the head before and the one now. Gives the file's name.
+    pub(super) fn keep_evidence(
+        &self,
+        log: &str,
+        before: Option<&str>,
+        now: &Head,
+    ) -> Result<PathBuf, StateError> {
+        let path = self
+            .folder
+            .path()
+            .join(format!("evidence-{log}-{}.json", now.size));
+        let evidence = serde_json::json!({ "before": before, "now": now.signed });
+        write(&path, &evidence)?;
+        Ok(path)
+    }
+
+    /// Where the place in a log is written down, for those who must take it away.
+    pub(super) fn place_file(&self, log: &str) -> PathBuf {
+        self.file(log)
+    }
+
+    /// Certificates whose entry is still to come.
+    pub(super) fn unused(&self) -> Result<Unused, StateError> {
+        Ok(read(&self.folder.path().join(CERTIFICATES))?.unwrap_or_default())
+    }
+
+    pub(super) fn keep_unused(&self, unused: &Unused) -> Result<(), StateError> {
+        write(&self.folder.path().join(CERTIFICATES), unused)
+    }
+
+    /// Events that are still to be told.
+    pub(super) fn waiting(&self) -> &[Event] {
+        &self.waiting
+    }
+
+    /// Whether too many events wait for more to be read.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= MOST_WAITING
+    }
+
+    /// Takes events that are to be told.
+    pub(super) fn add(&mut self, events: Vec<Event>) -> Result<(), StateError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.waiting.extend(events);
+        self.keep_waiting()
+    }
+
+    /// Replaces the events that wait.
+    pub(super) fn set_waiting(&mut self, waiting: Vec<Event>) -> Result<(), StateError> {
+        self.waiting = waiting;
+        self.keep_waiting()
+    }
+
+    fn keep_waiting(&self) -> Result<(), StateError> {
+        write(&self.folder.path().join("events.json"), &self.waiting)
+    }
+}
+
+impl Place {
+    /// Behind `tree`, under `head`.
+    pub(super) fn new(found: &Found, tree: &CompactRange) -> Place {
+        Place {
+            version: VERSION,
+            origin: found.head.origin.clone(),
+            url: found.url.clone(),
+            key: hex::encode(found.key.public_key().fingerprint()),
+            size: tree.size(),
+            peaks: tree.peaks().iter().map(ToString::to_string).collect(),
+            head: found.head.signed.clone(),
+            inconsistent: None,
+        }
+    }
+
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn log_id(&self) -> String {
+        id(&self.key, &self.origin)
+    }
+}
+
+/// The name of a log here: who signs it, and under which name, since several shards may have one key.
+pub(super) fn log_id(found: &Found) -> String {
+    let key = found.key.public_key().fingerprint();
+    id(&hex::encode(key), &found.head.origin)
+}
+
+fn id(key: &str, origin: &str) -> String {
+    let id = sha256(format!("{key} {origin}").as_bytes());
+    hex::encode(id.first_chunk::<16>().unwrap_or(&[0; 16]))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
+    let Some(text) = disk::read(path)? else {
+        return Ok(None);
+    };
+    let read = serde_json::from_slice(&text);
+    read.map(Some).map_err(|error| StateError::Content {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    })
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|error| StateError::Content {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    })?;
+    Ok(disk::write(path, &text)?)
+}
