@@ -65,7 +65,7 @@ async fn export(args: &ExportTrustArgs, now: SystemTime, console: Console) -> Re
             args.file.display()
         )));
     }
-    let client = Client::new(&args.url).map_err(Failure::failed)?;
+    let client = Client::instance(&args.url).map_err(Failure::failed)?;
     let files = fetch(&client, now).await?;
     let verified = verified(&files, files.get(FIRST_ROOT).map_or(&[][..], Vec::as_slice), now)?;
     let packed = archive::pack(&files).map_err(Failure::failed)?;

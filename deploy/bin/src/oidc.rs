@@ -93,7 +93,7 @@ impl ExplainArgs {
         }
         // Not a default of the option: the variable must not contradict the other three.
         let url = self.url.clone().or_else(|| std::env::var("SIGBOX_URL").ok());
-        let client = Client::new(url.as_deref().unwrap_or(DEFAULT_URL)).map_err(Failure::failed)?;
+        let client = Client::instance(url.as_deref().unwrap_or(DEFAULT_URL)).map_err(Failure::failed)?;
         let answer = client.post_authorized(fulcio_ca::EXPLAIN_PATH, &token).await;
         let body = answer
             .and_then(|answer| answer.expect(StatusCode::OK))
