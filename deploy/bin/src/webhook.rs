@@ -52,7 +52,7 @@ async fn deliver(receiver: Client, mut queued: mpsc::Receiver<Event>) {
         let receiver = Arc::clone(&receiver);
         tokio::spawn(async move {
             let delivered = send(&receiver, event, FIRST_PAUSE).await;
-            count(delivered);
+            count(delivered == Outcome::Delivered);
             drop(place);
         });
     }
@@ -60,28 +60,38 @@ async fn deliver(receiver: Client, mut queued: mpsc::Receiver<Event>) {
     let _ = places.acquire_many(u32::try_from(AT_ONCE).unwrap_or(1)).await;
 }
 
-/// Whether the event arrived. What the receiver refuses for good is not sent again. The URL may hold a secret: it is never
-/// logged.
-pub(crate) async fn send(receiver: &Client, event: Event, first_pause: Duration) -> bool {
+/// What came of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It arrived.
+    Delivered,
+    /// It is refused for good.
+    Refused,
+    /// Nobody takes it now.
+    Down,
+}
+
+/// Sends an event, a few times. The URL may hold a secret: it is never logged.
+pub(crate) async fn send(receiver: &Client, event: Event, first_pause: Duration) -> Outcome {
     let mut pause = first_pause;
     for attempt in 1..=ATTEMPTS {
         let outcome = receiver
             .post("", MEDIA_TYPE, event.json.clone().into_bytes())
             .await;
         let (reason, lasting) = match outcome {
-            Ok(answer) if answer.status.is_success() => return true,
+            Ok(answer) if answer.status.is_success() => return Outcome::Delivered,
             Ok(answer) => (answer.status.to_string(), is_lasting(answer.status)),
             Err(HttpError::NoAnswer { reason, .. }) => (reason, false),
             Err(_) => ("an answer that is too long".to_owned(), true),
         };
         if lasting || attempt == ATTEMPTS {
             tracing::warn!(event = event.id, attempt, reason, "an event was not delivered");
-            break;
+            return if lasting { Outcome::Refused } else { Outcome::Down };
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2);
     }
-    false
+    Outcome::Down
 }
 
 /// Client errors last, but for those that ask to wait.
@@ -150,10 +160,10 @@ mod tests {
     async fn events_are_sent_again_until_they_arrive_or_are_refused() {
         let pause = Duration::from_millis(1);
         for (statuses, delivered, sent) in [
-            (vec![], true, 1),
-            (vec![503, 429, 500], true, 4),
-            (vec![410], false, 1),
-            (vec![500; 9], false, 5),
+            (vec![], Outcome::Delivered, 1),
+            (vec![503, 429, 500], Outcome::Delivered, 4),
+            (vec![410], Outcome::Refused, 1),
+            (vec![500; 9], Outcome::Down, 5),
         ] {
             let (client, seen) = receiver(&statuses).await;
             assert_eq!(send(&client, event("a"), pause).await, delivered, "{statuses:?}");
@@ -166,7 +176,7 @@ mod tests {
         }
         // Nobody listens.
         let nobody = Client::new("http://127.0.0.1:9/hook").unwrap();
-        assert!(!send(&nobody, event("a"), pause).await);
+        assert_eq!(send(&nobody, event("a"), pause).await, Outcome::Down);
     }
 
     #[tokio::test]

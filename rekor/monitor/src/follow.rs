@@ -32,9 +32,19 @@ pub enum FollowError {
     Inconsistent(#[from] Inconsistent),
 }
 
-/// A log does not hold together. The signed heads prove it to others.
+/// A log does not hold together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
+    /// Two heads that cannot both be true. Nobody but the log can have signed them, so they prove it to others.
+    #[error("the log signed two trees of {size} leaves: expected root {root} as before, got {other}")]
+    Contradiction {
+        /// Leaves of both.
+        size: u64,
+        /// Root that was signed before.
+        root: Hash,
+        /// Root that is signed now.
+        other: Hash,
+    },
     /// Two histories of one log.
     #[error(
         "the log has another history than before: expected a tree of {to} leaves that extends the {from} leaves under root {root}, got none ({why})"
@@ -61,6 +71,39 @@ pub enum Inconsistent {
         /// What does not hold.
         why: String,
     },
+}
+
+/// That `head` goes on from one of `size` leaves under `root` that the log signed before: for each head as soon as it is seen,
+/// whatever comes of reading the leaves.
+///
+/// # Errors
+/// [`FollowError`].
+pub async fn extends(log: &Source, size: u64, root: Hash, head: &Head) -> Result<(), FollowError> {
+    if size > head.size {
+        let (seen, got) = (size, head.size);
+        return Err(FollowError::Behind { seen, got });
+    }
+    if size == head.size {
+        let other = head.root;
+        return match root == other {
+            true => Ok(()),
+            false => Err(Inconsistent::Contradiction { size, root, other }.into()),
+        };
+    }
+    if size == 0 {
+        return Ok(());
+    }
+    let proof = log.consistency(size, head.size).await?;
+    let extends = verify_consistency(size, head.size, &root, &head.root, &proof);
+    extends.map_err(|error| {
+        let forked = Inconsistent::Forked {
+            from: size,
+            root,
+            to: head.size,
+            why: error.to_string(),
+        };
+        forked.into()
+    })
 }
 
 /// A part of a log that was read and proven.
@@ -91,9 +134,11 @@ pub async fn join(log: &Source, head: &Head) -> Result<CompactRange, FollowError
         tree = CompactRange::from_consistency(start, head.size, &proof)
             .map_err(|error| leaves(start, head, &error))?;
     }
-    for leaf in log.leaves(start..head.size, head.size).await? {
-        tree.append_hash(leaf.hash)
-            .map_err(|error| leaves(start, head, &error))?;
+    while tree.size() < head.size {
+        for leaf in log.leaves(tree.size()..head.size, head.size).await? {
+            tree.append_hash(leaf.hash)
+                .map_err(|error| leaves(start, head, &error))?;
+        }
     }
     match tree.root() == head.root {
         true => Ok(tree),
@@ -129,6 +174,7 @@ pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<S
     }
     let to = head.size.min(from.saturating_add(log.at_once()));
     let new = log.leaves(from..to, head.size).await?;
+    let to = from.saturating_add(new.len() as u64);
     let mut grown = tree.clone();
     for leaf in &new {
         grown

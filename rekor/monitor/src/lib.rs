@@ -29,7 +29,7 @@ pub use check::{At, CheckError, Finding, Options, Report, Signature, check};
 pub use client::{Client, FetchError, Limits};
 pub use discover::{Discovered, Found, LogKind, discover};
 pub use entry::{EntryError, Proven};
-pub use follow::{FollowError, Inconsistent, Step, advance, join};
+pub use follow::{FollowError, Inconsistent, Step, advance, extends, join};
 pub use key::{KeyError, LogKey};
 pub use leaves::Dialect;
 pub use reader::{LogReader, ReadError};

@@ -108,7 +108,7 @@ impl Source {
     /// Leaves that are read at once.
     pub(crate) fn at_once(&self) -> u64 {
         match self {
-            Source::Tiled(_) => tiled::AT_ONCE,
+            Source::Tiled(tiled) => tiled.at_once(),
             Source::RekorV1(_) => rekor_v1::AT_ONCE,
             Source::Rfc6962(_) => rfc6962::AT_ONCE,
         }
@@ -123,12 +123,18 @@ impl Source {
         }
     }
 
-    /// The leaves at these places of a tree of `size`, as many as there are places.
+    /// The leaves at these places of a tree of `size`, from the first on: all, or as many as come within bounds of memory, and
+    /// never none.
     pub(crate) async fn leaves(&self, range: Range<u64>, size: u64) -> Result<Vec<Leaf>, SourceError> {
-        match self {
+        let first = range.start;
+        let leaves = match self {
             Source::Tiled(log) => log.leaves(range, size).await,
             Source::RekorV1(log) => log.leaves(range).await,
             Source::Rfc6962(log) => log.leaves(range).await,
+        }?;
+        match leaves.is_empty() {
+            true => Err(SourceError::Missing(format!("leaf {first}"))),
+            false => Ok(leaves),
         }
     }
 }

@@ -4,7 +4,7 @@ use common_pki::cert::{CertError, Certificate, SubjectAltName};
 use common_pki::sct::{SctError, SignedEntry, TimestampedEntry};
 use rekor_entry::Invalid;
 use rekor_entry::committed::ReadError;
-use rekor_entry::facts::{Condition, Facts};
+use rekor_entry::facts::{Condition, Facts, Field, Signer};
 
 use crate::source::Content;
 
@@ -50,17 +50,59 @@ pub enum Unreadable {
 }
 
 impl Watch {
-    /// What it says of an entry; `None` when it is not about it.
+    /// What it says of an entry; `None` when it is not about it. Each signer is looked at by itself: what one of them says does not
+    /// make another one expected.
     #[must_use]
     pub fn look(&self, facts: &Facts) -> Option<Sighting> {
-        if !meet(facts, &self.of) {
-            return None;
-        }
-        Some(match self.expected.iter().any(|all| meet(facts, all)) {
+        let mut meant = each(facts)
+            .into_iter()
+            .filter(|one| meet(one, &self.of))
+            .peekable();
+        meant.peek()?;
+        let expected = meant.all(|one| self.expected.iter().any(|all| meet(&one, all)));
+        Some(match expected {
             true => Sighting::Expected,
             false => Sighting::Unexpected,
         })
     }
+}
+
+/// The facts of each signer by itself, with what was signed. Where none has a key of X.509, those of the entry.
+fn each(facts: &Facts) -> Vec<Facts> {
+    if facts.signers.is_empty() {
+        return vec![facts.clone()];
+    }
+    let signed: Vec<String> = facts
+        .digests()
+        .map(str::to_owned)
+        .chain(
+            facts
+                .predicate_types()
+                .map(|kind| format!("predicate-type:{kind}")),
+        )
+        .collect();
+    let of = |signer: &Signer| {
+        let mut signer = signer.clone();
+        // GitHub's name of a workflow is whatever its author wrote: it must not pass for a path.
+        let name = signer
+            .certificate
+            .as_ref()
+            .and_then(|found| found.sigstore_extension(4));
+        if let Some(name) = name.filter(|name| name.contains('/')) {
+            signer
+                .workflows
+                .retain(|workflow| *workflow != name || workflow.contains("://"));
+        }
+        let mut keys = signed.clone();
+        keys.extend(signer.names.iter().map(|name| name.text().to_lowercase()));
+        keys.extend(signer.key_hashes.iter().cloned());
+        Facts {
+            signers: vec![signer],
+            keys,
+            ..facts.clone()
+        }
+    };
+    facts.signers.iter().map(of).collect()
 }
 
 /// One condition of each field is met. Nothing meets an empty list.
@@ -68,8 +110,28 @@ fn meet(facts: &Facts, conditions: &[Condition]) -> bool {
     !conditions.is_empty()
         && conditions.iter().all(|one| {
             let mut alternatives = conditions.iter().filter(|other| other.field() == one.field());
-            alternatives.any(|condition| facts.meet(condition))
+            alternatives.any(|condition| facts.meet(condition) || meets_address(facts, condition))
         })
+}
+
+/// Whether an address of a key that is not of X.509 is within a domain, or begins so. A search has no such terms.
+fn meets_address(facts: &Facts, condition: &Condition) -> bool {
+    let value = condition.value();
+    let within = |domain: &str| {
+        domain == value
+            || domain
+                .strip_suffix(value)
+                .is_some_and(|before| before.ends_with('.'))
+    };
+    let mut addresses = facts
+        .keys
+        .iter()
+        .filter_map(|key| Some((key, key.rsplit_once('@')?.1)));
+    match condition.field() {
+        Field::Domain => addresses.any(|(_, domain)| within(domain)),
+        Field::Prefix => addresses.any(|(address, _)| address.starts_with(value)),
+        _ => false,
+    }
 }
 
 /// What is known of a leaf, and when a certificate was logged in Unix milliseconds.
@@ -78,7 +140,18 @@ fn meet(facts: &Facts, conditions: &[Condition]) -> bool {
 /// [`Unreadable`]: whoever watches must be told, for anybody could be behind it.
 pub fn facts(content: &Content) -> Result<(Facts, Option<u64>), Unreadable> {
     match content {
-        Content::Entry(body) => Ok((Facts::read(body, &[])?, None)),
+        Content::Entry(body) => {
+            let facts = Facts::read(body, &[])?;
+            // A log takes certificates whose names cannot be read: somebody is meant by them all the same.
+            for certificate in facts
+                .signers
+                .iter()
+                .filter_map(|signer| signer.certificate.as_ref())
+            {
+                let _: Vec<SubjectAltName> = certificate.subject_alt_names().map_err(Unreadable::Names)?;
+            }
+            Ok((facts, None))
+        }
         Content::Certificate(entry) => {
             let entry = TimestampedEntry::from_leaf(&[&[0, 0], entry.as_ref()].concat())?;
             // What a log serves beside the leaf, such as the precertificate itself, is in no hash.

@@ -1,5 +1,6 @@
 //! How events are told: a line, a webhook, a program.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +13,7 @@ use tokio::process::Command;
 use super::event::{Channel, Event};
 use crate::console;
 use crate::http::{Client, HttpError};
-use crate::webhook;
+use crate::webhook::{self, Outcome};
 
 /// The longest the program may take over one event.
 const PROGRAM_TIME: Duration = Duration::from_secs(60);
@@ -24,23 +25,13 @@ pub(super) struct Delivery {
     program: Option<PathBuf>,
 }
 
-/// An event was not told; it is kept.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Undelivered {
-    /// Standard output is gone.
-    #[error("standard output takes nothing: {0}")]
-    Output(io::Error),
-    /// The receiver refused it, or did not answer.
-    #[error("the webhook does not take events")]
-    Webhook,
-    /// It failed.
-    #[error("--exec {}: {problem}", .program.display())]
-    Program {
-        /// Which.
-        program: PathBuf,
-        /// What came of it.
-        problem: String,
-    },
+/// What came of telling one event on one channel.
+enum Told {
+    Yes,
+    /// This event is not taken; the next one may be.
+    Refused(String),
+    /// Nothing is taken now.
+    Down(String),
 }
 
 impl Delivery {
@@ -69,45 +60,73 @@ impl Delivery {
         })
     }
 
-    /// Tells it wherever it was not told yet.
-    pub(super) async fn tell(&self, event: &mut Event) -> Result<(), Undelivered> {
-        if !event.told.contains(&Channel::Output) {
-            let line = match self.json {
-                true => event.json().to_string(),
-                false => format!("{}  {:<12}  {}", event.time, event.kind.name(), event.text),
-            };
-            console::result(&line).map_err(Undelivered::Output)?;
-            event.told.push(Channel::Output);
-        }
-        if let Some(receiver) = self
-            .webhook
-            .as_ref()
-            .filter(|_| !event.told.contains(&Channel::Webhook))
-        {
-            let message = Message {
-                id: event.id.clone(),
-                json: event.cloud_event().to_string(),
-            };
-            if !webhook::send(receiver, message, webhook::FIRST_PAUSE).await {
-                return Err(Undelivered::Webhook);
+    /// Tells each event on every channel where it was not told yet, in order. A channel that takes nothing holds up no other, an
+    /// event that is refused no other event; both are tried again at the next look. Gives what went wrong.
+    pub(super) async fn tell(&self, events: &mut [Event]) -> BTreeSet<String> {
+        let mut problems = BTreeSet::new();
+        for channel in self.channels() {
+            for event in events.iter_mut().filter(|event| !event.told.contains(&channel)) {
+                match self.tell_one(channel, event).await {
+                    Told::Yes => event.told.push(channel),
+                    Told::Refused(problem) => {
+                        problems.insert(problem);
+                    }
+                    Told::Down(problem) => {
+                        problems.insert(problem);
+                        break;
+                    }
+                }
             }
-            event.told.push(Channel::Webhook);
         }
-        if let Some(program) = self
-            .program
-            .as_ref()
-            .filter(|_| !event.told.contains(&Channel::Program))
-        {
-            let ran = tokio::time::timeout(PROGRAM_TIME, run(program, event)).await;
-            let outcome =
-                ran.unwrap_or_else(|_| Err(format!("not done within {} s", PROGRAM_TIME.as_secs())));
-            outcome.map_err(|problem| Undelivered::Program {
-                program: program.clone(),
-                problem,
-            })?;
-            event.told.push(Channel::Program);
+        problems
+    }
+
+    /// Whether nobody has to be told of it any more.
+    pub(super) fn is_told(&self, event: &Event) -> bool {
+        self.channels().all(|channel| event.told.contains(&channel))
+    }
+
+    fn channels(&self) -> impl Iterator<Item = Channel> + use<> {
+        let webhook = self.webhook.as_ref().map(|_| Channel::Webhook);
+        let program = self.program.as_ref().map(|_| Channel::Program);
+        [Some(Channel::Output), webhook, program].into_iter().flatten()
+    }
+
+    async fn tell_one(&self, channel: Channel, event: &Event) -> Told {
+        match (channel, &self.webhook, &self.program) {
+            (Channel::Output, _, _) => self.print(event),
+            (Channel::Webhook, Some(receiver), _) => {
+                let message = Message {
+                    id: event.id.clone(),
+                    json: event.cloud_event().to_string(),
+                };
+                match webhook::send(receiver, message, webhook::FIRST_PAUSE).await {
+                    Outcome::Delivered => Told::Yes,
+                    Outcome::Refused => Told::Refused("the webhook refuses events".to_owned()),
+                    Outcome::Down => Told::Down("the webhook takes no events".to_owned()),
+                }
+            }
+            (Channel::Program, _, Some(program)) => {
+                let ran = tokio::time::timeout(PROGRAM_TIME, run(program, event)).await;
+                let late = || Err(format!("not done within {} s", PROGRAM_TIME.as_secs()));
+                match ran.unwrap_or_else(|_| late()) {
+                    Ok(()) => Told::Yes,
+                    Err(problem) => Told::Down(format!("--exec {}: {problem}", program.display())),
+                }
+            }
+            (Channel::Webhook | Channel::Program, _, _) => Told::Yes,
         }
-        Ok(())
+    }
+
+    fn print(&self, event: &Event) -> Told {
+        let line = match self.json {
+            true => event.json().to_string(),
+            false => format!("{}  {:<12}  {}", event.time, event.kind.name(), event.text),
+        };
+        match console::result(&line) {
+            Ok(()) => Told::Yes,
+            Err(error) => Told::Down(format!("standard output takes nothing: {error}")),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use common_bundle::trust::Timestamp;
 use common_pki::key::sha256;
+use common_tlog::Hash;
 use rekor_entry::facts::{Facts, Signer};
 use rekor_monitor::{Found, Watch};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,11 @@ use serde_json::{Value, json};
 
 use super::state::log_id;
 use crate::console;
+
+/// Longest text, longest value of others in what is told, and most of them: an event is some KiB, and every receiver takes it.
+const TEXT: usize = 2_000;
+const VALUE: usize = 300;
+const VALUES: usize = 8;
 
 /// Of what kind. The names are part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +86,8 @@ pub(super) struct Event {
 /// An entry that a watch saw.
 pub(super) struct Entry<'a> {
     pub(super) index: u64,
+    /// Hash of the leaf.
+    pub(super) leaf: Hash,
     pub(super) facts: &'a Facts,
     /// When it was logged, in Unix milliseconds, as far as the log says so.
     pub(super) logged: Option<u64>,
@@ -93,7 +101,7 @@ impl Event {
             id: hex::encode(id.first_chunk::<16>().unwrap_or(&[0; 16])),
             kind,
             time,
-            text: console::plain(text),
+            text: cut(&console::plain(text), TEXT),
             data,
             told: Vec::new(),
         }
@@ -107,14 +115,16 @@ impl Event {
         entry: &Entry<'_>,
         time: Timestamp,
     ) -> Event {
-        let Entry { index, facts, logged } = entry;
+        let Entry {
+            index, facts, logged, ..
+        } = entry;
         let digest = format!(
             "{}:{}",
             facts.digest.algorithm.name(),
             hex::encode(&facts.digest.value)
         );
         let what = [facts.kind, facts.api_version].join(" ");
-        let by: Vec<String> = facts.signers.iter().map(signer_text).collect();
+        let by: Vec<String> = facts.signers.iter().take(VALUES).map(signer_text).collect();
         let text = format!(
             "watch {:?}: entry {index} of {}: {} {digest} {} {}",
             watch.name,
@@ -141,10 +151,12 @@ impl Event {
                 "kind": facts.kind,
                 "apiVersion": facts.api_version,
                 "digest": digest,
-                "signers": facts.signers.iter().map(signer_json).collect::<Vec<_>>(),
+                "signers": facts.signers.iter().take(VALUES).map(signer_json).collect::<Vec<_>>(),
+                "signersInAll": facts.signers.len(),
             },
         });
-        let subject = format!("{}\n{index}\n{}", log_id(found), watch.name);
+        // The leaf is part of it: another history may have another one in its place.
+        let subject = format!("{}\n{index}\n{}\n{}", log_id(found), entry.leaf, watch.name);
         Event::new(kind, time, &subject, &text, data)
     }
 
@@ -188,20 +200,35 @@ pub(super) fn log_json(found: &Found) -> Value {
 }
 
 fn signer_text(signer: &Signer) -> String {
-    let names: Vec<String> = signer.names.iter().map(|name| name.text()).collect();
-    match (names.is_empty(), &signer.issuer) {
+    let names = names(signer).join(" ");
+    match (signer.names.is_empty(), &signer.issuer) {
         (true, _) => format!("key {}", signer.key_hashes[0]),
-        (false, Some(issuer)) => format!("{} of {issuer}", names.join(" ")),
-        (false, None) => names.join(" "),
+        (false, Some(issuer)) => format!("{names} of {}", cut(issuer, VALUE)),
+        (false, None) => names,
     }
 }
 
 fn signer_json(signer: &Signer) -> Value {
+    let value = |text: Option<&String>| text.map(|text| cut(text, VALUE));
     json!({
-        "names": signer.names.iter().map(|name| name.text()).collect::<Vec<_>>(),
-        "issuer": signer.issuer,
-        "repository": signer.repositories.first(),
-        "workflow": signer.workflows.first(),
+        "names": names(signer),
+        "namesInAll": signer.names.len(),
+        "issuer": value(signer.issuer.as_ref()),
+        "repository": value(signer.repositories.first()),
+        "workflow": value(signer.workflows.first()),
         "keySha256": signer.key_hashes[0],
     })
+}
+
+fn names(signer: &Signer) -> Vec<String> {
+    let names = signer.names.iter().take(VALUES);
+    names.map(|name| cut(&name.text(), VALUE)).collect()
+}
+
+/// The beginning of a text of others.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }

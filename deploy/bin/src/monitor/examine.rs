@@ -8,9 +8,14 @@ use rekor_monitor::{Content, Found, Sighting, Step, Unreadable, Watch, facts};
 use serde_json::json;
 
 use super::MonitorArgs;
-use super::event::{Entry, Event, Kind, log_json, log_text};
+use super::event::{Entry, Event, Kind, cut, log_json, log_text};
 use super::state::{State, StateError, log_id};
 use super::unused::Unused;
+use crate::console;
+
+/// Most places that are listed of entries that cannot be looked into, and the longest reason: it may quote an entry.
+const LISTED: usize = 100;
+const REASON: usize = 300;
 
 /// What is looked for, and what was seen of it before.
 pub(super) struct Examiner {
@@ -60,6 +65,7 @@ impl Examiner {
                 Ok((facts, logged)) => {
                     let entry = Entry {
                         index,
+                        leaf: leaf.hash,
                         facts: &facts,
                         logged: logged.or(leaf.time),
                     };
@@ -125,6 +131,11 @@ impl Examiner {
         overdue
     }
 
+    /// Whether certificates pass that would have to be remembered.
+    pub(super) fn is_full(&self) -> bool {
+        self.unused.is_full()
+    }
+
     /// Writes down which certificates are remembered.
     pub(super) fn keep(&mut self, state: &State) -> Result<(), StateError> {
         if std::mem::take(&mut self.changed) {
@@ -142,8 +153,10 @@ fn not_read(found: &Found, unreadable: &[(u64, Unreadable)], now: Timestamp) -> 
         unreadable.len(),
         log_text(found)
     );
-    let indexes: Vec<u64> = unreadable.iter().map(|(index, _)| *index).collect();
-    let data = json!({ "log": log_json(found), "indexes": indexes, "reason": error.to_string() });
+    let indexes: Vec<u64> = unreadable.iter().map(|(index, _)| *index).take(LISTED).collect();
+    let reason = cut(&console::plain(&error.to_string()), REASON);
+    let data =
+        json!({ "log": log_json(found), "indexes": indexes, "inAll": unreadable.len(), "reason": reason });
     let subject = format!("{}\n{first}", log_id(found));
     Some(Event::new(Kind::Unreadable, now, &subject, &text, data))
 }

@@ -1,23 +1,26 @@
 //! One look at all logs, and the next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use common_bundle::trust::Timestamp;
 use common_tlog::compact::CompactRange;
-use rekor_monitor::{FollowError, Found, Inconsistent, advance, join};
+use rekor_monitor::{FollowError, Found, Inconsistent, advance, extends, join};
 use serde_json::json;
 
 use super::deliver::Delivery;
 use super::event::{Event, Kind, log_json, log_text};
 use super::examine::Examiner;
-use super::state::{Place, State, StateError, log_id};
+use super::state::{Place, State, StateError, key_of, log_id};
 use super::subject::{Present, Subject};
 use super::{Begin, MonitorArgs};
 use crate::clock::{self, Clock};
-use crate::console::Console;
+use crate::console::{self, Console};
 use crate::exit::Failure;
 use crate::up::signal::Stop;
+
+/// How long one log is read at one look before the next one's turn.
+const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// What came of one look.
 #[derive(Default)]
@@ -32,6 +35,15 @@ pub(super) struct Pass {
     logs: Vec<serde_json::Value>,
     /// What could not be looked at, by a name that stays, with the reason.
     silent: HashMap<String, String>,
+}
+
+/// How far a log was followed.
+#[derive(PartialEq, Eq)]
+enum Followed {
+    /// To its head, or as far as it can be now.
+    Wholly,
+    /// There is more, and its time was over.
+    Partly,
 }
 
 /// Since when something is silent.
@@ -109,125 +121,172 @@ impl Monitor {
 
     async fn look(&mut self, stop: &Stop) -> Result<Pass, StateError> {
         let mut pass = Pass::default();
-        let first = self.state.is_first()?;
-        let Present { logs, keys, silent } = self.subject.find((self.clock)()).await;
+        let Present {
+            mut logs,
+            keys,
+            silent,
+        } = self.subject.find((self.clock)()).await;
         pass.silent = silent;
-        // A log may not escape its past under another name: what was followed must be there as long as its key is trusted.
-        for place in self.state.places()? {
-            let gone = !logs.iter().any(|log| log_id(log) == place.log_id());
-            if gone && keys.contains(place.key()) {
-                let reason = format!("nothing at {} has its name and its key any more", place.url());
-                pass.silent.insert(format!("the log {:?}", place.origin), reason);
+        self.state.begin(&keys)?;
+        self.miss(&logs, &keys, &mut pass)?;
+        let present: Vec<(String, String)> = logs.iter().map(|log| (key_of(log), log_id(log))).collect();
+        // Each log has its time, so that none starves the others by being large, slow or endless.
+        loop {
+            let mut unread = Vec::new();
+            for found in logs {
+                if stop.is_asked() {
+                    return Ok(pass);
+                }
+                if self.follow(&found, &mut pass, stop).await? == Followed::Partly {
+                    unread.push(found);
+                }
+                self.tell(&mut pass).await?;
             }
-        }
-        for found in logs {
-            if stop.is_asked() {
+            if !self.once || unread.is_empty() {
                 break;
             }
-            self.follow(&found, first, &mut pass, stop).await?;
+            logs = unread;
         }
-        if pass.silent.is_empty() && !stop.is_asked() {
-            if first {
-                self.state.mark_entered()?;
-            }
+        self.state.enter(&present)?;
+        if pass.silent.is_empty() {
             let unused = self.examiner.overdue(self.now());
             pass.unexpected = pass.unexpected.saturating_add(unused.len() as u64);
             self.state.add(unused)?;
         }
+        if self.examiner.is_full() {
+            let reason = "too many wait for their entries; more are not remembered".to_owned();
+            pass.silent.insert("certificates".to_owned(), reason);
+        }
         self.examiner.keep(&self.state)?;
         self.notice_silence(&mut pass)?;
-        let due = self.last_alive.is_none_or(|last| last.elapsed() >= self.alive);
-        if !self.once
-            && !self.alive.is_zero()
-            && due
-            && pass.silent.is_empty()
-            && pass.inconsistent.is_empty()
-        {
-            self.last_alive = Some(Instant::now());
-            let text = format!(
-                "{} logs are consistent and were read to their ends",
-                pass.logs.len()
-            );
-            let now = self.now();
-            let event = Event::new(
-                Kind::Alive,
-                now,
-                &now.to_string(),
-                &text,
-                json!({ "logs": pass.logs }),
-            );
-            self.state.add(vec![event])?;
-        }
+        self.be_alive(&pass)?;
         self.tell(&mut pass).await?;
         metrics::gauge!("sigbox_monitor_look_time_seconds").set(now_metric(self.now()));
         Ok(pass)
     }
 
-    /// Follows one log to its head.
-    async fn follow(
-        &mut self,
-        found: &Found,
-        first: bool,
-        pass: &mut Pass,
-        stop: &Stop,
-    ) -> Result<(), StateError> {
+    /// Tells that all is well, when it is time.
+    fn be_alive(&mut self, pass: &Pass) -> Result<(), StateError> {
+        let due = self.last_alive.is_none_or(|last| last.elapsed() >= self.alive);
+        let well = pass.silent.is_empty() && pass.inconsistent.is_empty();
+        if self.once || self.alive.is_zero() || !due || !well {
+            return Ok(());
+        }
+        self.last_alive = Some(Instant::now());
+        let text = format!(
+            "{} logs are consistent and were read to their ends",
+            pass.logs.len()
+        );
+        let (now, data) = (self.now(), json!({ "logs": pass.logs }));
+        let event = Event::new(Kind::Alive, now, &now.to_string(), &text, data);
+        self.state.add(vec![event])
+    }
+
+    /// A log does not escape its past under another name, or by leaving the trust: what was followed must be there.
+    fn miss(&self, logs: &[Found], keys: &BTreeSet<String>, pass: &mut Pass) -> Result<(), StateError> {
+        if keys.is_empty() {
+            // Without trust nothing is there, and that is told.
+            return Ok(());
+        }
+        for place in self.state.places()? {
+            if logs.iter().any(|log| log_id(log) == place.log_id()) {
+                continue;
+            }
+            let reason = match keys.contains(place.key()) {
+                true => format!("nothing at {} has its name and its key any more", place.url()),
+                // Several logs, each by itself, may be watched from one folder.
+                false if self.subject.is_one_log() => continue,
+                false => "its key is not trusted any more".to_owned(),
+            };
+            pass.silent.insert(format!("the log {:?}", place.origin), reason);
+        }
+        Ok(())
+    }
+
+    /// Follows one log to its head, or as far as it gets in its time.
+    async fn follow(&mut self, found: &Found, pass: &mut Pass, stop: &Stop) -> Result<Followed, StateError> {
         let log = log_id(found);
-        let (mut tree, before) = match self.state.place(&log)? {
+        let (mut suspected, mut is_kept) = (None, false);
+        let mut tree = match self.state.place(&log)? {
             Some(place) => {
                 if let Some(message) = place.inconsistent {
                     mark(found, true);
                     pass.inconsistent.push(message);
-                    return Ok(());
+                    return Ok(Followed::Wholly);
                 }
-                (self.state.tree(&log, &place)?, Some(place.head().to_owned()))
+                let root = self.state.root(&log, place.head())?;
+                if let Err(error) = extends(&found.log, place.head().size, root, &found.head).await {
+                    return self.failed(found, error, pass);
+                }
+                is_kept = place.head().size == found.head.size;
+                suspected.clone_from(&place.suspected);
+                self.state.tree(&log, &place)?
             }
-            None => match self.enter(found, first).await? {
-                Ok(tree) => (tree, None),
-                Err(error) => return self.failed(found, error, None, pass),
+            None if self.state.has_all_logs()? => {
+                let reason = "too many logs are followed to follow another one".to_owned();
+                pass.silent.insert(log_text(found), reason);
+                return Ok(Followed::Wholly);
+            }
+            None => match self.enter(found).await? {
+                Ok(tree) => tree,
+                Err(error) => return self.failed(found, error, pass),
             },
         };
-        let began = tree.size();
-        loop {
+        // Kept before anything is read: whatever the log shows next must go on from it.
+        if !is_kept {
+            self.state
+                .keep(&log, &Place::new(found, &tree).suspected(suspected.clone()))?;
+        }
+        let (began, first) = (Instant::now(), tree.size());
+        while tree.size() < found.head.size {
             if self.state.is_full() {
                 let reason = "too many events wait to be taken".to_owned();
                 pass.silent.insert(log_text(found), reason);
-                break;
+                return Ok(Followed::Wholly);
+            }
+            if stop.is_asked() || began.elapsed() >= AT_ONCE {
+                let reason = format!("{} of {} entries were read so far", tree.size(), found.head.size);
+                if !self.once {
+                    pass.silent.insert(log_text(found), reason);
+                }
+                return Ok(Followed::Partly);
             }
             let step = match advance(&found.log, &tree, &found.head).await {
                 Ok(step) => step,
-                Err(error) => return self.failed(found, error, before.as_deref(), pass),
+                Err(error) => return self.failed(found, error, pass),
             };
             let examined = self.examiner.examine(found, &step, self.now());
             pass.unexpected = pass.unexpected.saturating_add(examined.unexpected);
             self.state.add(examined.events)?;
             self.examiner.keep(&self.state)?;
-            if step.tree.size() > tree.size() || before.is_none() {
-                self.state.keep(&log, &Place::new(found, &step.tree))?;
-            }
+            let place = Place::new(found, &step.tree).suspected(suspected.clone());
+            self.state.keep(&log, &place)?;
             tree = step.tree;
-            self.tell(pass).await?;
-            if tree.size() >= found.head.size || stop.is_asked() {
-                break;
-            }
         }
-        self.note(found, &tree, began, pass);
-        Ok(())
+        if let Err(error) = advance(&found.log, &tree, &found.head).await {
+            return self.failed(found, error, pass);
+        }
+        if suspected.is_some() {
+            self.state.keep(&log, &Place::new(found, &tree))?;
+            let (now, text) = (self.now(), format!("{} is consistent again", log_text(found)));
+            let data = json!({ "log": log_json(found) });
+            let event = Event::new(Kind::Back, now, &format!("{log}\n{now}"), &text, data);
+            self.state.add(vec![event])?;
+        }
+        self.note(found, &tree, first, pass);
+        Ok(Followed::Wholly)
     }
 
     /// Enters a log that was never followed.
-    async fn enter(
-        &mut self,
-        found: &Found,
-        first: bool,
-    ) -> Result<Result<CompactRange, FollowError>, StateError> {
+    async fn enter(&mut self, found: &Found) -> Result<Result<CompactRange, FollowError>, StateError> {
+        let first = self.state.is_first(&key_of(found))?;
         let tree = match self.from {
-            // Of a log that appeared since the last look, nobody has seen the beginning.
-            Begin::Start => CompactRange::new(),
-            Begin::Now if !first => CompactRange::new(),
-            Begin::Now => match join(&found.log, &found.head).await {
+            Begin::Now if first => match join(&found.log, &found.head).await {
                 Ok(tree) => tree,
                 Err(error) => return Ok(Err(error)),
             },
+            // Of a log that appeared since the first look, nobody has seen the beginning.
+            Begin::Now | Begin::Start => CompactRange::new(),
         };
         let text = format!(
             "{} at {} is followed from entry {} on",
@@ -251,55 +310,69 @@ impl Monitor {
         Ok(Ok(tree))
     }
 
-    fn failed(
-        &mut self,
-        found: &Found,
-        error: FollowError,
-        before: Option<&str>,
-        pass: &mut Pass,
-    ) -> Result<(), StateError> {
+    fn failed(&mut self, found: &Found, error: FollowError, pass: &mut Pass) -> Result<Followed, StateError> {
         match error {
-            FollowError::Inconsistent(error) => self.inconsistent(found, &error, before, pass),
+            FollowError::Inconsistent(error) => self.inconsistent(found, &error, pass)?,
             other => {
-                pass.silent.insert(log_text(found), other.to_string());
-                Ok(())
+                let reason = console::plain(&other.to_string());
+                pass.silent.insert(log_text(found), reason);
             }
         }
+        Ok(Followed::Wholly)
     }
 
-    /// A log is not what it was: told once, and not followed any more.
+    /// A log is not what it was, or not what it signs: told once. Two heads of one size settle it, and it is followed no further; a
+    /// wrong answer may be another one the next time.
     fn inconsistent(
         &mut self,
         found: &Found,
         error: &Inconsistent,
-        before: Option<&str>,
         pass: &mut Pass,
     ) -> Result<(), StateError> {
         let log = log_id(found);
-        let evidence = self.state.keep_evidence(&log, before, &found.head)?;
-        let message = format!(
-            "{}: {error}. The signed heads are in {}. Once it is understood, and to follow the log anew, remove {}",
-            log_text(found),
-            evidence.display(),
-            self.state.place_file(&log).display(),
-        );
-        let event = Event::new(
-            Kind::Inconsistent,
-            self.now(),
-            &format!("{log}\n{error}"),
-            &message,
-            json!({ "log": log_json(found), "headBefore": before, "headNow": found.head.signed }),
-        );
-        self.state.add(vec![event])?;
-        let mut place = match self.state.place(&log)? {
-            Some(place) => place,
-            None => Place::new(found, &CompactRange::new()),
-        };
-        place.inconsistent = Some(message.clone());
-        self.state.keep(&log, &place)?;
         mark(found, true);
-        pass.inconsistent.push(message);
-        Ok(())
+        let place = self.state.place(&log)?;
+        let before = place.as_ref().map(Place::head);
+        let evidence = self.state.keep_evidence(&log, before, &found.head)?;
+        let mut message = format!(
+            "{}: {error}. The signed heads are in {}",
+            log_text(found),
+            evidence.display()
+        );
+        let settled = matches!(error, Inconsistent::Contradiction { .. });
+        if settled {
+            let file = self.state.place_file(&log);
+            message.push_str(&format!(
+                ". Once it is understood, and to follow the log anew, remove {}",
+                file.display()
+            ));
+        }
+        pass.inconsistent.push(message.clone());
+        // Of a log that was never entered nothing is known that it could contradict.
+        let Some(mut place) = place else {
+            pass.silent.insert(log_text(found), error.to_string());
+            return Ok(());
+        };
+        let kind = match error {
+            Inconsistent::Contradiction { .. } => "contradiction",
+            Inconsistent::Forked { .. } => "fork",
+            Inconsistent::Leaves { .. } => "leaves",
+        };
+        if place.suspected.as_deref() != Some(kind) {
+            let before = Some(place.head());
+            let before = before.map(|head| head.signed.as_str());
+            let event = Event::new(
+                Kind::Inconsistent,
+                self.now(),
+                &format!("{log}\n{error}"),
+                &message,
+                json!({ "log": log_json(found), "headBefore": before, "headNow": found.head.signed }),
+            );
+            self.state.add(vec![event])?;
+        }
+        place.suspected = Some(kind.to_owned());
+        place.inconsistent = settled.then_some(message);
+        self.state.keep(&log, &place)
     }
 
     /// Says how far a log was read.
@@ -371,26 +444,20 @@ impl Monitor {
         self.state.add(events)
     }
 
-    /// Tells what waits, in order; what is not taken waits on.
+    /// Tells what waits; what is not taken waits on.
     async fn tell(&mut self, pass: &mut Pass) -> Result<(), StateError> {
         if self.state.waiting().is_empty() {
             return Ok(());
         }
         let mut waiting = self.state.waiting().to_vec();
-        let mut told = 0;
-        for event in &mut waiting {
-            if let Err(undelivered) = self.delivery.tell(event).await {
-                let text = undelivered.to_string();
-                if !pass.troubles.contains(&text) {
-                    self.console
-                        .warning(&format!("{text}; the event is kept, and told again"));
-                    pass.troubles.push(text);
-                }
-                break;
+        for problem in self.delivery.tell(&mut waiting).await {
+            if !pass.troubles.contains(&problem) {
+                self.console
+                    .warning(&format!("{problem}; events are kept, and told again"));
+                pass.troubles.push(problem);
             }
-            told = usize::saturating_add(told, 1);
         }
-        waiting.drain(..told);
+        waiting.retain(|event| !self.delivery.is_told(event));
         metrics::gauge!("sigbox_monitor_events_waiting").set(as_figure(waiting.len() as u64));
         self.state.set_waiting(waiting)
     }

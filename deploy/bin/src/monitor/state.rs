@@ -3,6 +3,7 @@
 //! One process at a time. Each file is replaced as a whole, durably. Events are written before the place behind their entries, so
 //! a power cut repeats events and loses none.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use common_backend::folder::{DataFolder, FolderError};
@@ -19,12 +20,14 @@ use crate::disk::{self, FileError};
 
 /// Of the files here.
 const VERSION: u32 = 1;
-/// The file that is there once a look has entered all logs there were.
-const ENTERED: &str = "entered";
+/// The file of the keys that were trusted at the first look.
+const ENTERED: &str = "entered.json";
 /// The file of certificates whose entry is still to come.
 const CERTIFICATES: &str = "certificates.json";
 /// Events that wait at most before nothing more is read.
-const MOST_WAITING: usize = 10_000;
+const MOST_WAITING: usize = 2_000;
+/// Logs that are followed at most: whoever signs heads can do so under any number of names.
+const MOST_LOGS: usize = 256;
 
 /// The folder, and what waits in it.
 pub(super) struct State {
@@ -45,11 +48,24 @@ pub(super) struct Place {
     size: u64,
     /// The perfect subtrees of the leaves so far, the largest first.
     peaks: Vec<String>,
-    /// The head that was signed over them or beyond them: evidence, should there be another history.
-    head: String,
-    /// Why the log is not followed any more.
+    /// The largest head that was seen, whether it was read up to or not.
+    head: Signed,
+    /// What was told of it that may turn out to be a wrong answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) suspected: Option<String>,
+    /// Why the log is not followed any more: it signed two histories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) inconsistent: Option<String>,
+}
+
+/// A head, as the log signed it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Signed {
+    pub(super) size: u64,
+    /// Hexadecimal.
+    root: String,
+    /// Evidence, should there be another history.
+    pub(super) signed: String,
 }
 
 /// The folder cannot be used.
@@ -79,14 +95,43 @@ impl State {
         Ok(State { folder, waiting })
     }
 
-    /// Whether no look has yet entered all logs there are.
-    pub(super) fn is_first(&self) -> Result<bool, StateError> {
-        Ok(disk::read(&self.folder.path().join(ENTERED))?.is_none())
+    /// Whether a log with this key is entered where the first look enters logs: its key was trusted then, and no look has entered
+    /// the logs of that key since. Every other log appeared later, and nobody has seen its beginning.
+    pub(super) fn is_first(&self, key: &str) -> Result<bool, StateError> {
+        Ok(self.entered()?.get(key) == Some(&false))
     }
 
-    /// Logs that are not known now are new from now on.
-    pub(super) fn mark_entered(&self) -> Result<(), StateError> {
-        Ok(disk::write(&self.folder.path().join(ENTERED), b"")?)
+    /// The keys that were trusted at the first look, and whether their logs have been entered.
+    fn entered(&self) -> Result<BTreeMap<String, bool>, StateError> {
+        Ok(read(&self.folder.path().join(ENTERED))?.unwrap_or_default())
+    }
+
+    /// At the first look these keys are trusted.
+    pub(super) fn begin(&self, keys: &BTreeSet<String>) -> Result<(), StateError> {
+        if keys.is_empty() || !self.entered()?.is_empty() {
+            return Ok(());
+        }
+        let entered: BTreeMap<&String, bool> = keys.iter().map(|key| (key, false)).collect();
+        write(&self.folder.path().join(ENTERED), &entered)
+    }
+
+    /// These logs, by key and name, are there. A key of which all are known has been entered.
+    pub(super) fn enter(&self, logs: &[(String, String)]) -> Result<(), StateError> {
+        let mut entered = self.entered()?;
+        let before = entered.clone();
+        for (key, done) in entered.iter_mut().filter(|(_, done)| !**done) {
+            let mut of_key = logs.iter().filter(|(of, _)| of == key).peekable();
+            *done = of_key.peek().is_some() && of_key.all(|(_, log)| self.file(log).exists());
+        }
+        match entered == before {
+            true => Ok(()),
+            false => write(&self.folder.path().join(ENTERED), &entered),
+        }
+    }
+
+    /// Whether no more logs are followed.
+    pub(super) fn has_all_logs(&self) -> Result<bool, StateError> {
+        Ok(self.places()?.len() >= MOST_LOGS)
     }
 
     fn file(&self, log: &str) -> PathBuf {
@@ -127,20 +172,25 @@ impl State {
         CompactRange::from_peaks(place.size, peaks).map_err(|error: ProofError| wrong(error.to_string()))
     }
 
-    /// Keeps what proves that a log is inconsistent: the head before and the one now. Gives the file's name.
+    /// Keeps the two heads that speak against a log. Gives the file's name.
     pub(super) fn keep_evidence(
         &self,
         log: &str,
-        before: Option<&str>,
+        before: Option<&Signed>,
         now: &Head,
     ) -> Result<PathBuf, StateError> {
-        let path = self
-            .folder
-            .path()
-            .join(format!("evidence-{log}-{}.json", now.size));
-        let evidence = serde_json::json!({ "before": before, "now": now.signed });
-        write(&path, &evidence)?;
+        let path = self.folder.path().join(format!("evidence-{log}.json"));
+        let before = before.map(|head| head.signed.as_str());
+        write(&path, &serde_json::json!({ "before": before, "now": now.signed }))?;
         Ok(path)
+    }
+
+    /// The root of a head that was kept.
+    pub(super) fn root(&self, log: &str, head: &Signed) -> Result<Hash, StateError> {
+        head.root.parse().map_err(|error| StateError::Content {
+            path: self.file(log),
+            cause: format!("{error}"),
+        })
     }
 
     /// Where the place in a log is written down, for those who must take it away.
@@ -188,21 +238,32 @@ impl State {
 }
 
 impl Place {
-    /// Behind `tree`, under `head`.
+    /// Behind `tree`, with the newest head that was seen.
     pub(super) fn new(found: &Found, tree: &CompactRange) -> Place {
+        let head = &found.head;
         Place {
             version: VERSION,
-            origin: found.head.origin.clone(),
+            origin: head.origin.clone(),
             url: found.url.clone(),
-            key: hex::encode(found.key.public_key().fingerprint()),
+            key: key_of(found),
             size: tree.size(),
             peaks: tree.peaks().iter().map(ToString::to_string).collect(),
-            head: found.head.signed.clone(),
+            head: Signed {
+                size: head.size,
+                root: head.root.to_string(),
+                signed: head.signed.clone(),
+            },
+            suspected: None,
             inconsistent: None,
         }
     }
 
-    pub(super) fn head(&self) -> &str {
+    /// With what was told of it before.
+    pub(super) fn suspected(self, suspected: Option<String>) -> Place {
+        Place { suspected, ..self }
+    }
+
+    pub(super) fn head(&self) -> &Signed {
         &self.head
     }
 
@@ -219,10 +280,14 @@ impl Place {
     }
 }
 
+/// Hexadecimal SHA-256 of a log's key.
+pub(super) fn key_of(found: &Found) -> String {
+    hex::encode(found.key.public_key().fingerprint())
+}
+
 /// The name of a log here: who signs it, and under which name, since several shards may have one key.
 pub(super) fn log_id(found: &Found) -> String {
-    let key = found.key.public_key().fingerprint();
-    id(&hex::encode(key), &found.head.origin)
+    id(&key_of(found), &found.head.origin)
 }
 
 fn id(key: &str, origin: &str) -> String {

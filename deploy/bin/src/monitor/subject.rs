@@ -1,6 +1,6 @@
 //! What is watched: the logs of whatever is trusted, or one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use common_bundle::trust::TransparencyLog;
@@ -41,20 +41,57 @@ struct Wanted {
 }
 
 /// What there is at one time.
+#[derive(Default)]
 pub(super) struct Present {
     /// Certificate logs first.
     pub(super) logs: Vec<Found>,
     /// Hexadecimal SHA-256 of the keys that are trusted now.
-    pub(super) keys: HashSet<String>,
+    pub(super) keys: BTreeSet<String>,
     /// What is not there and should be, by a name that stays, with the reason.
     pub(super) silent: HashMap<String, String>,
 }
 
 impl Wanted {
-    /// Whether it is the log that was found: by its key, for what signs its head is what makes it the one that is trusted.
-    fn is_of(&self, found: &Found) -> bool {
-        found.key.public_key() == self.key.public_key()
+    /// Hexadecimal SHA-256 of its key.
+    fn fingerprint(&self) -> String {
+        hex::encode(self.key.public_key().fingerprint())
     }
+}
+
+/// The logs at a URL, or else at the place of a shard. What must be there and is not is silent.
+async fn at(
+    url: &str,
+    shard: Option<String>,
+    kind: LogKind,
+    logs: &[&Wanted],
+    silent: &mut HashMap<String, String>,
+) -> Vec<Found> {
+    let keys: Vec<LogKey> = logs.iter().map(|log| log.key.clone()).collect();
+    let (mut found, mut problems) = (Vec::<Found>::new(), Vec::new());
+    for place in [Some(url), shard.as_deref()].into_iter().flatten() {
+        match discover(place, kind, &keys, LIMITS).await {
+            Ok(there) => {
+                problems.extend(there.problems);
+                found.extend(there.logs);
+            }
+            Err(error) => problems.push(error.to_string()),
+        }
+        if !found.is_empty() {
+            break;
+        }
+    }
+    let is_there = |log: &Wanted| {
+        let mut keys = found.iter().map(|found| found.key.public_key());
+        keys.any(|key| key == log.key.public_key())
+    };
+    for log in logs.iter().filter(|log| log.is_in_use && !is_there(log)) {
+        let reason = match problems.is_empty() {
+            true => "nothing there is signed by it".to_owned(),
+            false => problems.join("; "),
+        };
+        silent.insert(format!("the log of key {} at {url}", log.fingerprint()), reason);
+    }
+    found
 }
 
 /// Where a shard of Rekor v2 is that `url` names by a host of its own, if its instance is at `instance`: that host need not
@@ -80,61 +117,53 @@ impl Subject {
         }
     }
 
+    /// Whether it is one log by itself.
+    pub(super) fn is_one_log(&self) -> bool {
+        matches!(self, Subject::Log { .. })
+    }
+
     /// All logs as they are now.
     ///
+    /// At each URL only heads of keys count that the trust has for that URL: another log's operator does not say how a log looks.
     /// Heads of certificate logs are fetched last and come first: every certificate behind an entry is in the part of its log that is
     /// read before the entry.
     pub(super) async fn find(&self, now: SystemTime) -> Present {
-        let mut silent = HashMap::new();
+        let mut present = Present::default();
         let wanted = match self.wanted(now).await {
             Ok(wanted) => wanted,
             Err(failure) => {
-                silent.insert("the trust".to_owned(), failure.message);
-                return Present {
-                    logs: Vec::new(),
-                    keys: HashSet::new(),
-                    silent,
-                };
+                present.silent.insert("the trust".to_owned(), failure.message);
+                return present;
             }
         };
-        let (mut logs, mut problems, mut asked) = (Vec::<Found>::new(), Vec::new(), HashSet::new());
+        if wanted.is_empty() {
+            let reason = "expected logs in it, got none".to_owned();
+            present.silent.insert("the trust".to_owned(), reason);
+        }
         for kind in [LogKind::Signatures, LogKind::Certificates] {
-            let of_kind: Vec<&Wanted> = wanted.iter().filter(|log| log.kind == kind).collect();
-            let keys: Vec<LogKey> = of_kind.iter().map(|log| log.key.clone()).collect();
-            let mut found: Vec<Found> = Vec::new();
-            for log in &of_kind {
-                let shard = of_kind.iter().find_map(|other| shard_of(&other.url, &log.url));
-                for url in [Some(log.url.clone()), shard].into_iter().flatten() {
-                    let known = found.iter().any(|known| log.is_of(known));
-                    if known || !asked.insert((url.clone(), kind)) {
-                        continue;
-                    }
-                    match discover(&url, kind, &keys, LIMITS).await {
-                        Ok(at) => {
-                            problems.extend(at.problems);
-                            found.extend(at.logs);
-                        }
-                        Err(error) => problems.push(error.to_string()),
-                    }
+            let mut places: Vec<(&str, Vec<&Wanted>)> = Vec::new();
+            for log in wanted.iter().filter(|log| log.kind == kind) {
+                match places.iter_mut().find(|(url, _)| *url == log.url) {
+                    Some((_, logs)) => logs.push(log),
+                    None => places.push((&log.url, vec![log])),
                 }
             }
-            logs.splice(0..0, found);
+            let mut found = Vec::new();
+            for (url, logs) in &places {
+                let shard = places.iter().find_map(|(instance, _)| shard_of(instance, url));
+                found.extend(at(url, shard, kind, logs, &mut present.silent).await);
+            }
+            present.logs.splice(0..0, found);
         }
         let mut known = HashSet::new();
-        logs.retain(|log| known.insert(log_id(log)));
-        let mut keys = HashSet::new();
-        for log in wanted.iter().filter(|log| log.is_in_use) {
-            let fingerprint = hex::encode(log.key.public_key().fingerprint());
-            if !logs.iter().any(|found| log.is_of(found)) {
-                let reason = match problems.is_empty() {
-                    true => "nothing there is signed by it".to_owned(),
-                    false => problems.join("; "),
-                };
-                silent.insert(format!("the log of key {fingerprint} at {}", log.url), reason);
-            }
-            keys.insert(fingerprint);
+        let logs = &mut present.logs;
+        logs.retain(|log| known.insert((log_id(log), log.head.size, log.head.root)));
+        present.keys = wanted.iter().map(Wanted::fingerprint).collect();
+        // It is looked for as either kind.
+        if self.is_one_log() && !present.logs.is_empty() {
+            present.silent.clear();
         }
-        Present { logs, keys, silent }
+        present
     }
 
     async fn wanted(&self, now: SystemTime) -> Result<Vec<Wanted>, Failure> {

@@ -55,6 +55,13 @@ pub(super) fn read(flags: &ConditionArgs, file: Option<&Path>) -> Result<Vec<Wat
             let watch = watch
                 .read()
                 .map_err(|problem| wrong(&format!("watch {name:?}: {problem}")))?;
+            // Events of two watches of one name could not be told apart.
+            if watches.iter().any(|known: &Watch| known.name == watch.name) {
+                return Err(wrong(&format!(
+                    "expected names that differ, got {:?} twice",
+                    watch.name
+                )));
+            }
             watches.push(watch);
         }
     }
@@ -136,6 +143,10 @@ mod tests {
             (
                 "[[watch]]\nname = 'a'\nemail = ['x@y.z']\n[[watch.expect]]",
                 "watch \"a\": expected one of email, ",
+            ),
+            (
+                "[[watch]]\nname = 'a'\nemail = ['x@y.z']\n[[watch]]\nname = 'a'\nemail = ['x@y.z']",
+                "got \"a\" twice",
             ),
             ("[[watched]]", "unknown field"),
             ("[[watch]]\nemail = ['x@y.z']", "name"),

@@ -145,3 +145,37 @@ async fn a_head_that_is_behind_is_no_fork() {
         "{refused:?}"
     );
 }
+
+#[tokio::test]
+async fn a_head_is_held_against_the_one_before_it_whatever_is_read() {
+    let log = log(Dialect::Entries, 300).await;
+    let (source, head) = (tiled(&log, Dialect::Entries), head(&log).await);
+    for size in [0, 1, 2, 256, 299, 300] {
+        extends(&source, size, tree_of(size).root(), &head).await.unwrap();
+    }
+    let other = leaf_hash(b"another root");
+    let refused = extends(&source, 299, other, &head).await;
+    assert!(
+        matches!(
+            refused,
+            Err(FollowError::Inconsistent(Inconsistent::Forked { .. }))
+        ),
+        "{refused:?}"
+    );
+    let refused = extends(&source, 300, other, &head).await;
+    assert!(
+        matches!(
+            refused,
+            Err(FollowError::Inconsistent(Inconsistent::Contradiction {
+                size: 300,
+                ..
+            }))
+        ),
+        "{refused:?}"
+    );
+    let late = extends(&source, 301, other, &head).await;
+    assert!(
+        matches!(late, Err(FollowError::Behind { seen: 301, got: 300 })),
+        "{late:?}"
+    );
+}

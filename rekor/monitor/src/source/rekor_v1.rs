@@ -12,16 +12,20 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use super::{Content, HEAD_LIMIT, Head, Leaf, PROOF_LIMIT, SourceError, get_json, parse, signed_by};
-use crate::client::Client;
+use crate::client::{Client, FetchError};
 use crate::entry::EntryError;
 use crate::key::LogKey;
 
 /// Entries of one request (rekor `pkg/api/entries.go`, maxSearchQueries).
 const PAGE: usize = 10;
-/// Longest answer to one: ten of the largest entries that upstream takes, each with an attestation.
-const PAGE_LIMIT: usize = 64 << 20;
-/// Forty requests, and one place in the tree that is written down.
-pub(super) const AT_ONCE: u64 = 400;
+/// Longest answer to one; where it is longer, entries are asked for one by one.
+const PAGE_LIMIT: usize = 8 << 20;
+/// Longest answer about one entry: the largest that upstream takes, with its attestation.
+const ENTRY_LIMIT: usize = 64 << 20;
+/// Sixteen requests, eight of them at once.
+pub(super) const AT_ONCE: u64 = 160;
+/// Most shards of one Rekor: more are not worth a place each. The public instance has three.
+const MOST_SHARDS: usize = 64;
 const INFO: &str = "api/v1/log";
 
 /// A shard of a Rekor v1.
@@ -85,7 +89,13 @@ impl RekorV1 {
         };
         let mut first_index = 0u64;
         let mut shards = Vec::new();
-        let all = info.inactive_shards.unwrap_or_default().into_iter();
+        let inactive = info.inactive_shards.unwrap_or_default();
+        if inactive.len() >= MOST_SHARDS {
+            let place = format!("{}{INFO}", client.base());
+            let got = inactive.len().to_string();
+            return Err(SourceError::Shape(place, "fewer than 64 inactive shards", got));
+        }
+        let all = inactive.into_iter();
         for ShardInfo {
             tree_id,
             signed_tree_head,
@@ -144,12 +154,26 @@ impl RekorV1 {
 
     /// The entries at these indexes over all shards.
     async fn page(&self, indexes: &[u64]) -> Result<Vec<(u64, Leaf)>, SourceError> {
+        match self.ask(indexes, PAGE_LIMIT).await {
+            Err(SourceError::Fetch(FetchError::TooLarge { .. })) => {
+                let mut leaves = Vec::new();
+                for index in indexes {
+                    leaves.extend(self.ask(&[*index], ENTRY_LIMIT).await?);
+                }
+                Ok(leaves)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(&self, indexes: &[u64], limit: usize) -> Result<Vec<(u64, Leaf)>, SourceError> {
         let path = "api/v1/log/entries/retrieve";
         let asked = serde_json::json!({ "logIndexes": indexes }).to_string();
-        let answer = self.client.post(path, asked, PAGE_LIMIT).await?;
+        let answer = self.client.post(path, asked, limit).await?;
         let found: Vec<HashMap<String, Entry>> = parse(&self.client, path, answer)?;
         let entries = found.into_iter().flatten();
-        let leaves = entries.map(|(_, entry)| {
+        let wanted = entries.filter(|(_, entry)| indexes.contains(&entry.log_index));
+        let leaves = wanted.map(|(_, entry)| {
             let body = STANDARD.decode(&entry.body).map_err(|error| {
                 let place = format!("{path}: entry {}", entry.log_index);
                 SourceError::Shape(place, "a body in base64", error.to_string())

@@ -15,7 +15,9 @@ use crate::key::LogKey;
 /// Entries asked for; logs may answer with fewer (RFC 6962 §4.6).
 pub(super) const AT_ONCE: u64 = 512;
 /// Longest answer: certificates have some KiB, with their chains.
-const PAGE_LIMIT: usize = 64 << 20;
+const PAGE_LIMIT: usize = 32 << 20;
+/// Octets of leaves that are in memory at once, about.
+const ROOM: usize = 16 << 20;
 const HEAD: &str = "ct/v1/get-sth";
 
 /// A certificate log.
@@ -80,8 +82,8 @@ impl Rfc6962 {
 
     pub(super) async fn leaves(&self, range: Range<u64>) -> Result<Vec<Leaf>, SourceError> {
         let mut leaves = Vec::new();
-        let mut next = range.start;
-        while next < range.end {
+        let (mut next, mut room) = (range.start, ROOM);
+        while next < range.end && room > 0 {
             let path = format!(
                 "ct/v1/get-entries?start={next}&end={}",
                 range.end.saturating_sub(1)
@@ -96,6 +98,7 @@ impl Rfc6962 {
                     SourceError::Shape(path.clone(), "a leaf in base64", error.to_string())
                 })?;
                 let entry = input.get(2..).unwrap_or_default().to_vec();
+                room = room.saturating_sub(entry.len());
                 leaves.push(Leaf {
                     hash: leaf_hash(&input),
                     content: Content::Certificate(entry.into()),

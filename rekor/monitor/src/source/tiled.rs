@@ -11,8 +11,10 @@ use crate::entry::EntryError;
 use crate::leaves::Dialect;
 use crate::reader::{LogReader, bundle_path};
 
-/// Eight bundles: what one client fetches in parallel.
-pub(super) const AT_ONCE: u64 = 8 * 256;
+/// Leaves of the bundles that are in memory at once: of entries, which have a length of 16 bits, what one client fetches in
+/// parallel; of certificates, whose bundles may be longer, fewer.
+const ENTRIES: u64 = 8 * 256;
+const CERTIFICATES: u64 = 2 * 256;
 
 /// A log in tiles.
 #[derive(Clone, Debug)]
@@ -30,6 +32,13 @@ impl Tiled {
 
     pub(super) fn name(&self) -> &'static str {
         self.dialect.name()
+    }
+
+    pub(super) fn at_once(&self) -> u64 {
+        match self.dialect {
+            Dialect::Entries => ENTRIES,
+            Dialect::Certificates => CERTIFICATES,
+        }
     }
 
     pub(super) async fn consistency(&self, from: u64, to: u64) -> Result<Vec<Hash>, SourceError> {

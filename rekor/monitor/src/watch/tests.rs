@@ -105,3 +105,78 @@ fn values_of_a_field_are_alternatives_and_every_field_is_met() {
     };
     assert_eq!(seen("a@example.com", ISSUER, &nothing), None);
 }
+
+#[test]
+fn no_signer_makes_another_one_expected() {
+    let facts = |address: &str, issuer: &str| {
+        let (certificate, _) = certificate(address, issuer);
+        Facts::of_certificate(&certificate).unwrap()
+    };
+    let both = |one: Facts, other: Facts| {
+        let mut both = one;
+        both.signers.extend(other.signers);
+        both.keys.extend(other.keys);
+        both
+    };
+    let watch = Watch {
+        name: "us".to_owned(),
+        of: vec![is(Field::Domain, "example.com")],
+        expected: vec![vec![
+            is(Field::Email, "release@example.com"),
+            is(Field::Issuer, ISSUER),
+        ]],
+    };
+    let (ours, thief) = (
+        facts("release@example.com", ISSUER),
+        facts("thief@example.com", ISSUER),
+    );
+    assert_eq!(watch.look(&ours), Some(Sighting::Expected));
+    assert_eq!(
+        watch.look(&both(ours.clone(), thief.clone())),
+        Some(Sighting::Unexpected)
+    );
+    assert_eq!(watch.look(&both(thief, ours.clone())), Some(Sighting::Unexpected));
+    let decoy = facts("release@example.com", "https://evil.example");
+    let stranger = facts("x@elsewhere.org", ISSUER);
+    assert_eq!(
+        watch.look(&both(decoy, stranger.clone())),
+        Some(Sighting::Unexpected)
+    );
+    assert_eq!(
+        watch.look(&both(ours, stranger)),
+        Some(Sighting::Expected),
+        "it is not about the other"
+    );
+}
+
+#[test]
+fn a_name_that_somebody_chose_is_no_path() {
+    let path = ".github/workflows/release.yml";
+    let (signer, _) = LocalSigner::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let workflow = "https://github.com/org/app/.github/workflows/evil.yml@refs/heads/main";
+    let repository = "https://github.com/org/app";
+    let text = |number, text| ext::utf8_string(ext::sigstore_oid(number).unwrap(), text);
+    let tbs = TbsCertificate {
+        serial: Serial::new(&[1]).unwrap(),
+        issuer: empty_name(),
+        not_before: 1_800_000_000,
+        not_after: 1_800_000_600,
+        subject: empty_name(),
+        key: signer.public_key().clone(),
+        extensions: vec![
+            SubjectAltName::Uri(workflow.to_owned()).to_extension().unwrap(),
+            ext::raw_text(ext::sigstore_oid(4).unwrap(), path),
+            text(12, repository),
+            text(18, workflow),
+        ],
+    };
+    let facts = Facts::of_certificate(&tbs.sign(&signer).unwrap()).unwrap();
+    let watch = |workflow: &str| Watch {
+        name: String::new(),
+        of: vec![is(Field::Repository, repository)],
+        expected: vec![vec![is(Field::Workflow, workflow)]],
+    };
+    assert_eq!(watch(path).look(&facts), Some(Sighting::Unexpected));
+    let own = ".github/workflows/evil.yml@refs/heads/main";
+    assert_eq!(watch(own).look(&facts), Some(Sighting::Expected));
+}
