@@ -197,10 +197,9 @@ fn verdict(pass: &Pass) -> Result<(), Failure> {
 
 /// Serves metrics until it is time to stop.
 fn serve_metrics(address: &ListenAddr, stop: &Stop) -> Result<tokio::task::JoinHandle<()>, Failure> {
-    let cannot =
-        |error: &dyn std::fmt::Display| Failure::cannot_start(format!("cannot listen for metrics: {error}"));
     let handle = telemetry::init_metrics(&[], &[]).map_err(Failure::cannot_start)?;
-    let bound = Bound::bind(address).map_err(|error| cannot(&error))?;
+    let bound = Bound::bind(address)
+        .map_err(|error| Failure::cannot_start(format!("cannot listen for metrics: {error}")))?;
     let router = layers::wrap(telemetry::metrics_router(handle.clone()), REQUEST_LIMIT);
     let wait = stop.wait();
     Ok(tokio::spawn(async move {

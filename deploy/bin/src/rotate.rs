@@ -154,7 +154,7 @@ impl UnderWay {
         json!({
             "role": role.name(),
             "id": self.id,
-            "due": self.due.map(text),
+            "due": self.due,
             "publicKey": self.held.as_ref().map(|public| public.display().to_string()),
         })
     }

@@ -139,6 +139,29 @@ impl Facts {
         Ok(Self::of(entry, &[]))
     }
 
+    /// The facts of each signer by itself, with what was signed: names and keys of the others are not in them. Where none has a
+    /// key of X.509, those of the entry.
+    #[must_use]
+    pub fn by_signer(&self) -> Vec<Self> {
+        if self.signers.is_empty() {
+            return vec![self.clone()];
+        }
+        let types = self.predicate_types().map(|kind| [PREDICATE_TYPE, kind].concat());
+        let signed: Vec<String> = self.digests().map(str::to_owned).chain(types).collect();
+        let of = |signer: &Signer| {
+            let mut keys = signed.clone();
+            keys.extend(signer.names.iter().map(|name| name.text().to_lowercase()));
+            keys.extend(signer.key_hashes.iter().cloned());
+            Self {
+                signers: vec![signer.clone()],
+                keys,
+                digest: self.digest.clone(),
+                ..*self
+            }
+        };
+        self.signers.iter().map(of).collect()
+    }
+
     /// Types of the predicates of in-toto statements, in lower case.
     pub fn predicate_types(&self) -> impl Iterator<Item = &str> {
         self.keys

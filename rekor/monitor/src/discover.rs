@@ -3,7 +3,6 @@
 
 use crate::client::{Client, FetchError, Limits};
 use crate::key::LogKey;
-use crate::leaves::Dialect;
 use crate::reader::{LogReader, ReadError};
 use crate::source::{Head, RekorV1, Rfc6962, Source, SourceError, Tiled, signed_by};
 
@@ -120,9 +119,8 @@ impl Discovered {
         match reader.checkpoint().await {
             Ok((note, checkpoint)) => {
                 let origin = checkpoint.origin.clone();
-                match signed_by(&note, checkpoint.clone(), keys) {
-                    Some((head, key)) => {
-                        let dialect = key.dialect(&note, &checkpoint).unwrap_or(Dialect::Entries);
+                match signed_by(&note, checkpoint, keys) {
+                    Some((head, key, dialect)) => {
                         self.add(&client, Source::Tiled(Tiled::new(reader, dialect)), head, key);
                     }
                     None => self.untrusted(&client, &origin),

@@ -95,15 +95,7 @@ pub async fn extends(log: &Source, size: u64, root: Hash, head: &Head) -> Result
     }
     let proof = log.consistency(size, head.size).await?;
     let extends = verify_consistency(size, head.size, &root, &head.root, &proof);
-    extends.map_err(|error| {
-        let forked = Inconsistent::Forked {
-            from: size,
-            root,
-            to: head.size,
-            why: error.to_string(),
-        };
-        forked.into()
-    })
+    extends.map_err(|error| forked(size, root, head, &error).into())
 }
 
 /// A part of a log that was read and proven.
@@ -152,12 +144,6 @@ pub async fn join(log: &Source, head: &Head) -> Result<CompactRange, FollowError
 /// [`FollowError`]; `tree` is still where to go on from.
 pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<Step, FollowError> {
     let (from, root) = (tree.size(), tree.root());
-    let forked = |why: &dyn std::fmt::Display| Inconsistent::Forked {
-        from,
-        root,
-        to: head.size,
-        why: why.to_string(),
-    };
     if from > head.size {
         let (seen, got) = (from, head.size);
         return Err(FollowError::Behind { seen, got });
@@ -169,7 +155,8 @@ pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<S
                 first: from,
                 leaves: Vec::new(),
             }),
-            false => Err(forked(&mismatch(root, head.root)).into()),
+            // The tree that was read is no head that was signed: the log does not contradict itself yet.
+            false => Err(forked(from, root, head, &mismatch(root, head.root)).into()),
         };
     }
     let to = head.size.min(from.saturating_add(log.at_once()));
@@ -181,7 +168,7 @@ pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<S
             .append_hash(leaf.hash)
             .map_err(|error| leaves(from, head, &error))?;
     }
-    let extends = match to < head.size {
+    let holds = match to < head.size {
         true => {
             let proof = log.consistency(to, head.size).await?;
             verify_consistency(to, head.size, &grown.root(), &head.root, &proof)
@@ -190,12 +177,9 @@ pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<S
         false if grown.root() == head.root => Ok(()),
         false => Err(mismatch(head.root, grown.root())),
     };
-    if let Err(why) = extends {
+    if let Err(why) = holds {
         // Either what was seen is gone, or what is served is not what was signed.
-        if from > 0 {
-            let proof = log.consistency(from, head.size).await?;
-            verify_consistency(from, head.size, &root, &head.root, &proof).map_err(|error| forked(&error))?;
-        }
+        extends(log, from, root, head).await?;
         return Err(leaves(from, head, &why).into());
     }
     Ok(Step {
@@ -203,6 +187,15 @@ pub async fn advance(log: &Source, tree: &CompactRange, head: &Head) -> Result<S
         first: from,
         leaves: new,
     })
+}
+
+fn forked(from: u64, root: Hash, head: &Head, why: &dyn std::fmt::Display) -> Inconsistent {
+    Inconsistent::Forked {
+        from,
+        root,
+        to: head.size,
+        why: why.to_string(),
+    }
 }
 
 fn leaves(from: u64, head: &Head, why: &dyn std::fmt::Display) -> Inconsistent {

@@ -20,6 +20,7 @@ pub use self::tiled::Tiled;
 use crate::client::{Client, FetchError};
 use crate::entry::EntryError;
 use crate::key::LogKey;
+use crate::leaves::Dialect;
 use crate::reader::ReadError;
 
 /// Longest head: two notes for each of many shards.
@@ -139,20 +140,22 @@ impl Source {
     }
 }
 
-/// The head that a checkpoint is, and the key that signed it; `None` if none of them did.
+/// The head that a checkpoint is, the key that signed it, and the form in which such a log has its leaves; `None` if none of the
+/// keys did.
 pub(crate) fn signed_by<'a>(
     note: &Note,
     checkpoint: Checkpoint,
     keys: &'a [LogKey],
-) -> Option<(Head, &'a LogKey)> {
-    let key = keys.iter().find(|key| key.verify(note, &checkpoint).is_some())?;
+) -> Option<(Head, &'a LogKey, Dialect)> {
+    let mut signers = keys.iter();
+    let (key, dialect) = signers.find_map(|key| Some((key, key.dialect(note, &checkpoint)?)))?;
     let head = Head {
         origin: checkpoint.origin,
         size: checkpoint.size,
         root: checkpoint.root,
         signed: note.to_string(),
     };
-    Some((head, key))
+    Some((head, key, dialect))
 }
 
 async fn get_json<T: DeserializeOwned>(client: &Client, path: &str, limit: usize) -> Result<T, SourceError> {

@@ -4,7 +4,7 @@ use common_pki::cert::{CertError, Certificate, SubjectAltName};
 use common_pki::sct::{SctError, SignedEntry, TimestampedEntry};
 use rekor_entry::Invalid;
 use rekor_entry::committed::ReadError;
-use rekor_entry::facts::{Condition, Facts, Field, Signer};
+use rekor_entry::facts::{Condition, Facts, Field};
 
 use crate::source::Content;
 
@@ -67,42 +67,19 @@ impl Watch {
     }
 }
 
-/// The facts of each signer by itself, with what was signed. Where none has a key of X.509, those of the entry.
+/// Each signer by itself. GitHub's name of a workflow is whatever its author wrote: it must not pass for a path.
 fn each(facts: &Facts) -> Vec<Facts> {
-    if facts.signers.is_empty() {
-        return vec![facts.clone()];
-    }
-    let signed: Vec<String> = facts
-        .digests()
-        .map(str::to_owned)
-        .chain(
-            facts
-                .predicate_types()
-                .map(|kind| format!("predicate-type:{kind}")),
-        )
-        .collect();
-    let of = |signer: &Signer| {
-        let mut signer = signer.clone();
-        // GitHub's name of a workflow is whatever its author wrote: it must not pass for a path.
-        let name = signer
-            .certificate
-            .as_ref()
-            .and_then(|found| found.sigstore_extension(4));
+    let mut each = facts.by_signer();
+    for signer in each.iter_mut().flat_map(|one| &mut one.signers) {
+        let certificate = signer.certificate.as_ref();
+        let name = certificate.and_then(|found| found.sigstore_extension(4));
         if let Some(name) = name.filter(|name| name.contains('/')) {
             signer
                 .workflows
                 .retain(|workflow| *workflow != name || workflow.contains("://"));
         }
-        let mut keys = signed.clone();
-        keys.extend(signer.names.iter().map(|name| name.text().to_lowercase()));
-        keys.extend(signer.key_hashes.iter().cloned());
-        Facts {
-            signers: vec![signer],
-            keys,
-            ..facts.clone()
-        }
-    };
-    facts.signers.iter().map(of).collect()
+    }
+    each
 }
 
 /// One condition of each field is met. Nothing meets an empty list.

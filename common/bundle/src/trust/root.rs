@@ -1,5 +1,6 @@
 //! `trusted_root.json` (protobuf-specs `sigstore_trustroot.proto`, `TrustedRoot`).
 
+use common_pki::key::{KeyError, PublicKey};
 use common_pki::registry::SigningAlgorithm;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,14 @@ pub struct LogKey {
 }
 
 impl LogKey {
+    /// The key, where it is of a known kind.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn public_key(&self) -> Result<PublicKey, KeyError> {
+        PublicKey::from_spki_der(&self.raw_bytes)
+    }
+
     /// The registered algorithm, where it is a known one.
     #[must_use]
     pub fn algorithm(&self) -> Option<SigningAlgorithm> {

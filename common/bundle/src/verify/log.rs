@@ -181,7 +181,9 @@ fn verify_entry(
 
 /// The log's key. Those the bundle does not need may be of any kind.
 pub(super) fn key(log: &TransparencyLog) -> Result<PublicKey, VerifyError> {
-    PublicKey::from_spki_der(&log.public_key.raw_bytes).map_err(|_| VerifyError::LogKey(log.base_url.clone()))
+    log.public_key
+        .public_key()
+        .map_err(|_| VerifyError::LogKey(log.base_url.clone()))
 }
 
 /// The signed entry timestamp is over the RFC 8785 form of four members (`rekor pkg/api/entries.go signEntry`), which none

@@ -162,11 +162,7 @@ impl Trust {
             .ok_or(CheckError::Shape("a certificate with an issuer"))?
             .public_key()?
             .clone();
-        let logs = self
-            .0
-            .ctlogs
-            .iter()
-            .map(|log| PublicKey::from_spki_der(&log.public_key.raw_bytes));
+        let logs = self.0.ctlogs.iter().map(|log| log.public_key.public_key());
         for log in logs {
             match verify_embedded(&leaf, &issuer, &log?) {
                 Err(SctError::OtherLog) => {}

@@ -106,7 +106,7 @@ pub(crate) async fn logged(client: &Client, trust: &Trust, issued: &Issued) -> R
     let Issued { leaf, issuer_key } = issued;
     let mut found = Err(fail(&"the trusted root lists no certificate log"));
     for log in trust.root.ctlogs.iter().rev() {
-        let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).map_err(|error| fail(&error))?;
+        let key = log.public_key.public_key().map_err(|error| fail(&error))?;
         let verified = sct::verify_embedded(leaf, issuer_key, &key);
         found = verified.map(|sct| (log, key, sct)).map_err(|error| fail(&error));
         if found.is_ok() {

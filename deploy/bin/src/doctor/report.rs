@@ -139,7 +139,7 @@ impl Report {
         json!({
             "ok": self.broken().is_none(),
             "url": url,
-            "time": Timestamp::from_system_time(now).map(|time| time.to_string()),
+            "time": Timestamp::from_system_time(now),
             "links": links.collect::<Vec<_>>(),
         })
     }

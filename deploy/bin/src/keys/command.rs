@@ -192,14 +192,13 @@ impl Listed {
     }
 
     fn json(&self) -> Value {
-        let text = |time: Timestamp| time.to_string();
         json!({
             "id": self.id,
             "role": self.role,
             "algorithm": self.algorithm,
-            "validFrom": text(self.from),
-            "validTo": self.to.map(text),
-            "successor": self.succession.map(|succession| json!({ "due": succession.due().map(text) })),
+            "validFrom": self.from,
+            "validTo": self.to,
+            "successor": self.succession.map(|succession| json!({ "due": succession.due() })),
             "signer": self.signer,
         })
     }

@@ -1,7 +1,6 @@
 //! Whose signature a log's checkpoint must have.
 
 use common_bundle::trust::TrustedRoot;
-use common_pki::key::PublicKey;
 use common_tlog::checkpoint::Checkpoint;
 use common_tlog::note::Note;
 use rekor_monitor::{LogKey, Signature};
@@ -51,7 +50,7 @@ impl Keys {
     fn trusted(root: &TrustedRoot, source: &str) -> Keys {
         let logs = root.tlogs.iter().chain(&root.ctlogs);
         // A key of a kind that is unknown here has signed nothing that could be verified.
-        let keys = logs.filter_map(|log| PublicKey::from_spki_der(&log.public_key.raw_bytes).ok());
+        let keys = logs.filter_map(|log| log.public_key.public_key().ok());
         Keys::Known {
             keys: keys.map(LogKey::from_public_key).collect(),
             whose: format!("a key of {source}"),

@@ -96,9 +96,8 @@ pub(super) struct Entry<'a> {
 impl Event {
     /// `subject` tells events of one kind apart.
     pub(super) fn new(kind: Kind, time: Timestamp, subject: &str, text: &str, data: Value) -> Event {
-        let id = sha256(format!("{}\n{subject}", kind.name()).as_bytes());
         Event {
-            id: hex::encode(id.first_chunk::<16>().unwrap_or(&[0; 16])),
+            id: id(&format!("{}\n{subject}", kind.name())),
             kind,
             time,
             text: cut(&console::plain(text), TEXT),
@@ -182,6 +181,12 @@ impl Event {
             "data": self.json(),
         })
     }
+}
+
+/// A name for whatever a text tells from all else: half of its SHA-256.
+pub(super) fn id(text: &str) -> String {
+    let hash = sha256(text.as_bytes());
+    hex::encode(hash.first_chunk::<16>().unwrap_or(&[0; 16]))
 }
 
 /// A log, for people.

@@ -192,8 +192,8 @@ impl Monitor {
             if logs.iter().any(|log| log_id(log) == place.log_id()) {
                 continue;
             }
-            let reason = match keys.contains(place.key()) {
-                true => format!("nothing at {} has its name and its key any more", place.url()),
+            let reason = match keys.contains(&place.key) {
+                true => format!("nothing at {} has its name and its key any more", place.url),
                 // Several logs, each by itself, may be watched from one folder.
                 false if self.subject.is_one_log() => continue,
                 false => "its key is not trusted any more".to_owned(),
@@ -214,11 +214,11 @@ impl Monitor {
                     pass.inconsistent.push(message);
                     return Ok(Followed::Wholly);
                 }
-                let root = self.state.root(&log, place.head())?;
-                if let Err(error) = extends(&found.log, place.head().size, root, &found.head).await {
+                let root = self.state.root(&log, &place.head)?;
+                if let Err(error) = extends(&found.log, place.head.size, root, &found.head).await {
                     return self.failed(found, error, pass);
                 }
-                is_kept = place.head().size == found.head.size;
+                is_kept = place.head.size == found.head.size;
                 suspected.clone_from(&place.suspected);
                 self.state.tree(&log, &place)?
             }
@@ -332,7 +332,7 @@ impl Monitor {
         let log = log_id(found);
         mark(found, true);
         let place = self.state.place(&log)?;
-        let before = place.as_ref().map(Place::head);
+        let before = place.as_ref().map(|place| &place.head);
         let evidence = self.state.keep_evidence(&log, before, &found.head)?;
         let mut message = format!(
             "{}: {error}. The signed heads are in {}",
@@ -341,7 +341,7 @@ impl Monitor {
         );
         let settled = matches!(error, Inconsistent::Contradiction { .. });
         if settled {
-            let file = self.state.place_file(&log);
+            let file = self.state.file(&log);
             message.push_str(&format!(
                 ". Once it is understood, and to follow the log anew, remove {}",
                 file.display()
@@ -359,14 +359,12 @@ impl Monitor {
             Inconsistent::Leaves { .. } => "leaves",
         };
         if place.suspected.as_deref() != Some(kind) {
-            let before = Some(place.head());
-            let before = before.map(|head| head.signed.as_str());
             let event = Event::new(
                 Kind::Inconsistent,
                 self.now(),
                 &format!("{log}\n{error}"),
                 &message,
-                json!({ "log": log_json(found), "headBefore": before, "headNow": found.head.signed }),
+                json!({ "log": log_json(found), "headBefore": place.head.signed, "headNow": found.head.signed }),
             );
             self.state.add(vec![event])?;
         }

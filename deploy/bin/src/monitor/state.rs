@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use common_backend::folder::{DataFolder, FolderError};
-use common_pki::key::sha256;
 use common_tlog::compact::CompactRange;
 use common_tlog::{Hash, ProofError};
 use rekor_monitor::{Found, Head};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
+use super::event::{self, Event};
 use super::unused::Unused;
 use crate::disk::{self, FileError};
 
@@ -42,14 +41,14 @@ pub(super) struct Place {
     version: u32,
     /// For people who look here.
     pub(super) origin: String,
-    url: String,
+    pub(super) url: String,
     /// Hexadecimal SHA-256 of its key.
-    key: String,
+    pub(super) key: String,
     size: u64,
     /// The perfect subtrees of the leaves so far, the largest first.
     peaks: Vec<String>,
     /// The largest head that was seen, whether it was read up to or not.
-    head: Signed,
+    pub(super) head: Signed,
     /// What was told of it that may turn out to be a wrong answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) suspected: Option<String>,
@@ -134,7 +133,8 @@ impl State {
         Ok(self.places()?.len() >= MOST_LOGS)
     }
 
-    fn file(&self, log: &str) -> PathBuf {
+    /// Where the place in a log is written down.
+    pub(super) fn file(&self, log: &str) -> PathBuf {
         self.folder.path().join("logs").join(format!("{log}.json"))
     }
 
@@ -191,11 +191,6 @@ impl State {
             path: self.file(log),
             cause: format!("{error}"),
         })
-    }
-
-    /// Where the place in a log is written down, for those who must take it away.
-    pub(super) fn place_file(&self, log: &str) -> PathBuf {
-        self.file(log)
     }
 
     /// Certificates whose entry is still to come.
@@ -263,18 +258,6 @@ impl Place {
         Place { suspected, ..self }
     }
 
-    pub(super) fn head(&self) -> &Signed {
-        &self.head
-    }
-
-    pub(super) fn url(&self) -> &str {
-        &self.url
-    }
-
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
     pub(super) fn log_id(&self) -> String {
         id(&self.key, &self.origin)
     }
@@ -291,8 +274,7 @@ pub(super) fn log_id(found: &Found) -> String {
 }
 
 fn id(key: &str, origin: &str) -> String {
-    let id = sha256(format!("{key} {origin}").as_bytes());
-    hex::encode(id.first_chunk::<16>().unwrap_or(&[0; 16]))
+    event::id(&format!("{key} {origin}"))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {

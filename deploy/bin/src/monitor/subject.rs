@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use common_bundle::trust::TransparencyLog;
-use common_pki::key::PublicKey;
 use rekor_monitor::{Found, Limits, LogKey, LogKind, discover};
 use url::Url;
 
@@ -182,7 +181,7 @@ impl Subject {
                 let root = trust.resolve().await?.root;
                 let wanted = |kind| {
                     move |log: &TransparencyLog| {
-                        let key = PublicKey::from_spki_der(&log.public_key.raw_bytes).ok()?;
+                        let key = log.public_key.public_key().ok()?;
                         Some(Wanted {
                             url: log.base_url.clone(),
                             kind,

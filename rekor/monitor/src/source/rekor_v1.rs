@@ -107,7 +107,10 @@ impl RekorV1 {
             let checkpoint = Checkpoint::parse(note.text()).map_err(|error| unread(error.to_string()))?;
             let (origin, size) = (checkpoint.origin.clone(), checkpoint.size);
             shards.push(Shard {
-                head: signed_by(&note, checkpoint, keys).ok_or(origin),
+                head: match signed_by(&note, checkpoint, keys) {
+                    Some((head, key, _)) => Ok((head, key)),
+                    None => Err(origin),
+                },
                 log: RekorV1 {
                     client: client.clone(),
                     tree_id,

@@ -56,8 +56,8 @@ async fn a_running_server_is_read_beside_and_never_written() {
     server.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_crash_left_in_the_log_is_read_and_stays_there() {
+/// A folder with what is in the files while a server runs.
+async fn crashed() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let server = engine(dir.path(), Arc::new(store(dir.path()).await))
         .await
@@ -68,6 +68,12 @@ async fn what_a_crash_left_in_the_log_is_read_and_stays_there() {
         fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
     }
     server.shutdown().await;
+    crashed
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_left_in_the_log_is_read_and_stays_there() {
+    let crashed = crashed().await;
     let before = files(crashed.path());
     let log = &before[1];
     assert!(
@@ -132,16 +138,7 @@ async fn a_folder_at_rest_is_read_without_an_index_and_nobody_writes_meanwhile()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_crash_left_is_not_passed_over() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = engine(dir.path(), Arc::new(store(dir.path()).await))
-        .await
-        .unwrap();
-    fill(&server, "first", 300).await;
-    let crashed = tempfile::tempdir().unwrap();
-    for name in ["sigbox.db", "sigbox.db-wal"] {
-        fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
-    }
-    server.shutdown().await;
+    let crashed = crashed().await;
     let path = crashed.path().join(FILE);
     let why = at_rest(crashed.path(), &path).unwrap_err();
     assert!(
